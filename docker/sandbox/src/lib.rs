@@ -1,1 +1,21 @@
-//! sandbox
+//! The world around nginx in which alerts can be seen and tested: a blue and a green [`app`], a Slack-like [`sink`],
+//! the native [`stack`] of `make up`, and the [`demo`].
+//!
+//! Apps and the sink also run inside a test: they start on a free port and stop when they are dropped.
+
+#![forbid(unsafe_code)]
+
+pub mod app;
+pub mod clock;
+pub mod demo;
+pub mod interruption;
+pub mod nginx;
+pub mod process;
+pub mod settings;
+pub mod sink;
+pub mod stack;
+pub mod status;
+pub mod traffic;
+
+mod client;
+mod server;

@@ -1,0 +1,192 @@
+//! The `sandbox` command; `make` offers most of it.
+
+#![forbid(unsafe_code)]
+
+use std::env;
+use std::io::IsTerminal;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use sandbox::app::{App, Identity};
+use sandbox::interruption::Interruption;
+use sandbox::nginx::Program;
+use sandbox::sink::{Echo, Sink};
+use sandbox::stack::{Breakdown, Pool, Stack};
+use sandbox::{demo, status};
+
+/// The blue/green world in which nginx-alert can be tried.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The repository.
+    #[arg(long, global = true, default_value = ".")]
+    root: PathBuf,
+    /// The nginx to run.
+    #[arg(long, global = true, env, hide_env_values = true)]
+    nginx: Option<PathBuf>,
+    /// The module to load, instead of what nginx.conf says.
+    #[arg(long, global = true)]
+    module: Option<PathBuf>,
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Serve as one pool's app until SIGTERM.
+    App {
+        /// Sent as X-App-Pool.
+        #[arg(long, env = "APP_POOL", default_value = "blue")]
+        pool: String,
+        /// Sent as X-Release-Id.
+        #[arg(long, env = "RELEASE_ID", default_value = "v1")]
+        release: String,
+        /// Where to listen; without it, on PORT of every address.
+        #[arg(long)]
+        listen: Option<SocketAddr>,
+        /// The port to listen on where no address is given.
+        #[arg(long, env = "PORT", default_value_t = 8080, conflicts_with = "listen")]
+        port: u16,
+    },
+    /// Receive messages as Slack would, until SIGTERM.
+    Sink {
+        /// Where to listen.
+        #[arg(long, default_value = "127.0.0.1:8090")]
+        listen: SocketAddr,
+    },
+    /// Start the stack.
+    Up,
+    /// Stop the stack.
+    Down,
+    /// Stop the stack and start it again.
+    Restart,
+    /// Show what runs and what nginx reports.
+    Status,
+    /// Show the logs, and follow them in a terminal.
+    Logs,
+    /// Break a pool.
+    Chaos {
+        /// blue or green.
+        #[arg(default_value = "blue")]
+        pool: Pool,
+        /// error, timeout or kill.
+        #[arg(default_value = "error")]
+        mode: Breakdown,
+    },
+    /// Mend both pools.
+    Recover,
+    /// Stop the stack and remove what it wrote.
+    Clean,
+    /// Tell the whole story once, unattended.
+    Demo,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sandbox: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<()> {
+    match &arguments.task {
+        Task::App { pool, release, listen, port } => {
+            let listen = listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, *port)));
+            serve_app(&Identity { pool: pool.clone(), release: release.clone() }, listen)
+        }
+        Task::Sink { listen } => serve_sink(*listen),
+        Task::Demo => {
+            let (root, program) = arguments.place()?;
+            demo::run(&root, program)
+        }
+        task => {
+            let (root, program) = arguments.place()?;
+            manage(&Stack::new(&root, program)?, task)
+        }
+    }
+}
+
+fn manage(stack: &Stack, task: &Task) -> Result<()> {
+    match task {
+        Task::Down => stack.down(),
+        Task::Restart => {
+            stack.down()?;
+            up(stack)
+        }
+        Task::Status => {
+            print!("{}", status::summary(stack)?);
+            Ok(())
+        }
+        Task::Logs => logs(stack),
+        Task::Chaos { pool, mode } => stack.chaos(*pool, *mode),
+        Task::Recover => stack.recover(),
+        Task::Clean => stack.clean(),
+        _ => up(stack),
+    }
+}
+
+fn up(stack: &Stack) -> Result<()> {
+    stack.up()?;
+    println!("\nnginx answers at {}, its alert status is {}alert/", stack.url()?, stack.url()?);
+    match stack.settings().get("SLACK_WEBHOOK_URL") {
+        Some(_) => println!("alerts go to SLACK_WEBHOOK_URL"),
+        None => {
+            println!("SLACK_WEBHOOK_URL is not set: alerts go to the local sink, http://{}/", stack.sink_address()?)
+        }
+    }
+    Ok(())
+}
+
+fn logs(stack: &Stack) -> Result<()> {
+    let logs = stack.logs()?;
+    if logs.is_empty() {
+        bail!("there are no logs yet; `make up` starts the stack");
+    }
+    let mut tail = Command::new("tail");
+    tail.args(["-n", "20"]);
+    if std::io::stdout().is_terminal() {
+        tail.arg("-F");
+    }
+    tail.args(logs).status().context("cannot run tail")?;
+    Ok(())
+}
+
+fn serve_app(identity: &Identity, listen: SocketAddr) -> Result<()> {
+    let interruption = Interruption::watch()?;
+    let app = App::start(identity, listen).with_context(|| format!("{identity} cannot listen on {listen}"))?;
+    println!("{identity} listens on http://{}/", app.address());
+    interruption.wait();
+    Ok(())
+}
+
+fn serve_sink(listen: SocketAddr) -> Result<()> {
+    let interruption = Interruption::watch()?;
+    let sink = Sink::start(listen, Echo::Terminal).with_context(|| format!("the sink cannot listen on {listen}"))?;
+    println!("the sink listens on {}", sink.url());
+    interruption.wait();
+    Ok(())
+}
+
+impl Arguments {
+    fn place(&self) -> Result<(PathBuf, Program)> {
+        let root = self.root.canonicalize().with_context(|| format!("no repository at {}", self.root.display()))?;
+        let binary = match &self.nginx {
+            Some(binary) => binary.clone(),
+            None => find_nginx().unwrap_or_else(|| PathBuf::from("nginx")),
+        };
+        Ok((root, Program { binary, module: self.module.clone() }))
+    }
+}
+
+/// In PATH, or where distributions put it but a user's PATH does not look.
+fn find_nginx() -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let places = env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into(), "/sbin".into()]);
+    places.map(|place| place.join("nginx")).find(|nginx| nginx.is_file())
+}

@@ -1,0 +1,120 @@
+//! The stack at a glance: its processes, and what nginx itself reports about them.
+
+use std::fmt::{self, Write as _};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::app::Report;
+use crate::client;
+use crate::stack::Stack;
+
+/// A readable summary of the stack.
+pub fn summary(stack: &Stack) -> Result<String> {
+    let mut text = String::new();
+    let mut nginx_runs = false;
+    for (daemon, url) in stack.processes()? {
+        match daemon.pid() {
+            Some(pid) => {
+                let chaos = chaos(&url).map(|mode| format!("  broken: {mode}")).unwrap_or_default();
+                writeln!(text, "{:<6} running  pid {pid:<8} {url}{chaos}", daemon.name())?;
+            }
+            None => writeln!(text, "{:<6} stopped", daemon.name())?,
+        }
+        nginx_runs |= daemon.name() == "nginx" && daemon.pid().is_some();
+    }
+    if nginx_runs {
+        let url = format!("{}alert/status.json", stack.url()?);
+        let status = status(&url).with_context(|| format!("no status from {url}"))?;
+        describe(&status, &mut text)?;
+    }
+    Ok(text)
+}
+
+fn status(url: &str) -> Result<Value> {
+    Ok(serde_json::from_str(&client::get(url)?.body_mut().read_to_string()?)?)
+}
+
+/// How the app at this URL is broken. What is no app, or does not answer, is not.
+fn chaos(url: &str) -> Option<String> {
+    let mut answer =
+        client::get(&format!("{url}chaos")).ok().filter(|answer| answer.headers().contains_key("x-app-pool"))?;
+    let report: Report = serde_json::from_str(&answer.body_mut().read_to_string().ok()?).ok()?;
+    report.mode.map(|mode| format!("{mode:?}").to_lowercase())
+}
+
+/// Keys that are missing or null show as a dash: what is unknown must not look like a zero.
+fn describe(status: &Value, text: &mut String) -> fmt::Result {
+    for (name, monitor) in objects(&status["monitors"]) {
+        let window = &monitor["window"];
+        writeln!(
+            text,
+            "\nmonitor {name}: {}, serving {}, active {}",
+            show(&monitor["state"]),
+            show(&monitor["serving_pool"]),
+            show(&monitor["active_pool"])
+        )?;
+        writeln!(
+            text,
+            "  window  {} of {} requests, {} failed, {} retried",
+            show(&window["filled"]),
+            show(&window["size"]),
+            show(&window["failed"]),
+            show(&window["retried"])
+        )?;
+        for (pool, figures) in objects(&monitor["pools"]) {
+            writeln!(
+                text,
+                "  {pool:<7} {} answered, {} failed attempts, release {}",
+                show(&figures["answered"]),
+                show(&figures["failed_attempts"]),
+                show(&figures["release"])
+            )?;
+        }
+    }
+    for worker in status["workers"].as_array().into_iter().flatten() {
+        writeln!(
+            text,
+            "worker {}: {} events, {} dropped",
+            show(&worker["pid"]),
+            show(&worker["events"]),
+            show(&worker["dropped"])
+        )?;
+    }
+    for alert in status["alerts"].as_array().into_iter().flatten().take(5) {
+        let first_line = alert["text"].as_str().unwrap_or_default().lines().next().unwrap_or_default();
+        writeln!(text, "alert  {} {first_line}", show(&alert["time"]))?;
+    }
+    Ok(())
+}
+
+fn objects(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    value.as_object().into_iter().flatten()
+}
+
+fn show(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_unknown_shows_as_a_dash() {
+        let status = json!({ "monitors": { "app": {
+            "state": "ok", "active_pool": "blue", "serving_pool": null,
+            "window": { "size": 200, "filled": 0, "failed": 0, "retried": 0 }, "pools": { "blue": { "answered": 0 } },
+        } } });
+        let mut text = String::new();
+        describe(&status, &mut text).unwrap();
+        assert!(text.contains("monitor app: ok, serving -, active blue"), "{text}");
+        assert!(text.contains("blue    0 answered, - failed attempts, release -"), "{text}");
+    }
+}
