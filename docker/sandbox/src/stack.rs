@@ -216,10 +216,15 @@ impl Stack {
 
     /// Stops what runs, nginx first so that it never sees the apps go.
     pub fn down(&self) -> Result<()> {
+        let mut ran = false;
         for name in ["nginx", Pool::Green.name(), Pool::Blue.name(), "sink"] {
             if self.daemon(name).stop()? {
                 println!("{name} stopped");
+                ran = true;
             }
+        }
+        if !ran {
+            println!("nothing was running");
         }
         Ok(())
     }

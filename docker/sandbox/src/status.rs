@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail};
 use serde_json::Value;
 
 use crate::app::Report;
@@ -25,14 +25,20 @@ pub fn summary(stack: &Stack) -> Result<String> {
     }
     if nginx_runs {
         let url = format!("{}alert/status.json", stack.url()?);
-        let status = status(&url).with_context(|| format!("no status from {url}"))?;
-        describe(&status, &mut text)?;
+        match status(&url) {
+            Ok(status) => describe(&status, &mut text)?,
+            Err(error) => writeln!(text, "\nno status from {url}: {error:#}")?,
+        }
     }
     Ok(text)
 }
 
 fn status(url: &str) -> Result<Value> {
-    Ok(serde_json::from_str(&client::get(url)?.body_mut().read_to_string()?)?)
+    let mut answer = client::get(url)?;
+    if !answer.status().is_success() {
+        bail!("it answers {}", answer.status());
+    }
+    Ok(serde_json::from_str(&answer.body_mut().read_to_string()?)?)
 }
 
 /// How the app at this URL is broken. What is no app, or does not answer, is not.

@@ -1,0 +1,181 @@
+# nginx-alert: `make` alone lists what can be done.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# The nginx to build for and to run. It may only be installed while make runs, so it is looked up when it is used.
+NGINX ?= $(shell command -v nginx || command -v /usr/sbin/nginx || echo nginx)
+# A configured source tree (with objs/) of that nginx; without it, the headers of the package nginx-dev are used.
+NGINX_SOURCE_DIR ?=
+POOL ?= blue
+MODE ?= error
+
+# What a build and a run take from the distribution. nginx-dev brings the libraries that nginx itself is built with.
+# An nginx of one's own with its source needs no packaged one.
+system_nginx := $(if $(NGINX_SOURCE_DIR),,nginx nginx-dev)
+PACKAGES ?= $(system_nginx) libclang-dev gcc libc6-dev
+# The second nginx of the tests is built from source.
+TEST_PACKAGES ?= libpcre2-dev libssl-dev zlib1g-dev
+
+CARGO ?= cargo
+module := target/ngx_http_alert_module.so
+sandbox = target/debug/sandbox --nginx "$(NGINX)"
+
+nginx_version = $(shell "$(NGINX)" -v 2>&1 | sed -n 's|.*nginx/\([0-9.]*\).*|\1|p')
+source_dir = $(or $(NGINX_SOURCE_DIR),$(CURDIR)/target/nginx/$(nginx_version))
+# What the build scripts of the ngx crates read.
+nginx_env = NGINX_SOURCE_DIR="$(source_dir)" NGINX_BUILD_DIR="$(source_dir)/objs"
+
+test_dir := $(CURDIR)/target/nginx/1.28
+test_env = NGINX_SOURCE_DIR="$(test_dir)" NGINX_BUILD_DIR="$(test_dir)/objs" CARGO_TARGET_DIR="$(test_dir)/cargo"
+
+##@ See it work
+
+.PHONY: demo
+demo: module sandbox ## The whole story once: traffic, chaos, alert, recovery
+	@$(sandbox) demo
+
+##@ The stack: nginx on 8080, blue on 8081, green on 8082, the local sink on 8090
+
+.PHONY: up
+up: module sandbox ## Start it
+	@$(sandbox) up
+
+.PHONY: down
+down: sandbox ## Stop it
+	@$(sandbox) down
+
+.PHONY: restart
+restart: module sandbox ## Stop it and start it again
+	@$(sandbox) restart
+
+.PHONY: status
+status: sandbox ## Show what runs and what nginx reports
+	@$(sandbox) status
+
+.PHONY: logs
+logs: sandbox ## Show the logs; in a terminal, follow them
+	@$(sandbox) logs
+
+.PHONY: chaos
+chaos: sandbox ## Break a pool: [POOL=blue|green] [MODE=error|timeout|kill]
+	@$(sandbox) chaos "$(POOL)" "$(MODE)"
+
+.PHONY: recover
+recover: sandbox ## Mend both pools
+	@$(sandbox) recover
+
+.PHONY: clean
+clean: sandbox ## Stop the stack and remove run/
+	@$(sandbox) clean
+
+##@ The module
+
+.PHONY: module
+module: headers ## Build it for [NGINX=/path/to/nginx] [NGINX_SOURCE_DIR=configured source]
+	@$(nginx_env) $(CARGO) build --release --package ngx_module
+	@$(call put,target/release/libngx_http_alert_module.so,$(module))
+
+.PHONY: install
+install: module ## Install it where nginx looks for modules; [DESTDIR=] is honoured
+	@path=$$("$(NGINX)" -V 2>&1 | sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p'); \
+	prefix=$$("$(NGINX)" -V 2>&1 | sed -n 's/.*--prefix=\([^ ]*\).*/\1/p'); \
+	path=$${path:-$${prefix:-/usr/local/nginx}/modules}; \
+	install -D -m 644 $(module) "$(DESTDIR)$$path/ngx_http_alert_module.so"; \
+	echo "Installed. At the top of nginx.conf:"; \
+	echo "    load_module $$path/ngx_http_alert_module.so;"
+
+##@ Development
+
+.PHONY: test
+test: module module-1.28 ## Unit tests, then the end-to-end tests with the system's nginx and with 1.28
+	@$(CARGO) test --workspace --exclude ngx_module --exclude tests
+	@$(call end_to_end,$(NGINX),$(CURDIR)/$(module))
+	@$(call end_to_end,$(test_dir)/objs/nginx,$(test_dir)/ngx_http_alert_module.so)
+
+.PHONY: lint
+lint: headers ## Format, clippy, and whether the documentation builds
+	@$(CARGO) fmt --all --check
+	@$(nginx_env) $(CARGO) clippy --workspace --all-targets -- -D warnings
+	@$(nginx_env) RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+
+.PHONY: nginx-1.28
+nginx-1.28: test-packages ## Build the second nginx of the tests
+	@tree=$$($(CARGO) metadata --format-version 1 --features ngx_module/vendored | tr ',' '\n' \
+		| sed -n 's|^"manifest_path":"\(.*/nginx-src-[^/]*\)/Cargo.toml".*|\1/nginx|p'); \
+	[ -n "$$tree" ] || { echo "the crate nginx-src is not among the dependencies of ngx_module" >&2; exit 1; }; \
+	if [ "$$(cat $(test_dir)/.built 2>/dev/null)" != "$$tree" ]; then \
+		echo "Building nginx 1.28 from $$tree"; \
+		rm -rf $(test_dir); mkdir -p $(test_dir); cp -R "$$tree/." $(test_dir); \
+		cd $(test_dir); \
+		{ auto/configure $(test_configure) && make -j2; } > build.log 2>&1 || { tail -n 20 build.log >&2; exit 1; }; \
+		echo "$$tree" > .built; \
+	fi
+
+.PHONY: module-1.28
+module-1.28: nginx-1.28 packages ## Build the module for it
+	@$(test_env) $(CARGO) build --release --package ngx_module
+	@$(call put,$(test_dir)/cargo/release/libngx_http_alert_module.so,$(test_dir)/ngx_http_alert_module.so)
+
+# As distributions build it, which makes for the same layout of structures.
+test_configure := --with-compat --with-debug --with-threads --with-http_ssl_module --with-http_v2_module \
+	--with-http_realip_module --with-http_auth_request_module --with-http_stub_status_module \
+	--with-http_slice_module --with-pcre
+
+# put FROM,TO: nginx may have TO mapped, so it is replaced and never overwritten; and only when it changed.
+put = cmp -s $(1) $(2) || { cp $(1) $(2).new && mv -f $(2).new $(2); }
+
+# end_to_end NGINX,MODULE
+end_to_end = echo "End-to-end tests: $$("$(1)" -v 2>&1)"; \
+	TEST_NGINX="$(1)" TEST_NGINX_MODULE="$(2)" $(CARGO) test --package tests
+
+# The steps before, which say nothing when there is nothing to do.
+
+.PHONY: packages
+packages:
+	@[ -z "$(strip $(PACKAGES))" ] || docker/packages.sh $(PACKAGES)
+
+.PHONY: test-packages
+test-packages:
+	@[ -z "$(strip $(TEST_PACKAGES))" ] || docker/packages.sh $(TEST_PACKAGES)
+
+.PHONY: sandbox
+sandbox: packages
+	@$(CARGO) build --quiet --package sandbox
+
+# A module loads only into the version it was built for, so headers of another one are an error and not a surprise later.
+.PHONY: headers
+headers: packages
+	@version="$(nginx_version)"; \
+	[ -n "$$version" ] || { echo "\"$(NGINX)\" does not run: set NGINX to the nginx to build for" >&2; exit 1; }; \
+	if [ -z "$(NGINX_SOURCE_DIR)" ]; then $(prepare_headers); fi; \
+	header="$(source_dir)/src/core/nginx.h"; \
+	[ -r "$$header" ] || { echo "NGINX_SOURCE_DIR=\"$(source_dir)\" is no source of nginx: there is no $$header" >&2; exit 1; }; \
+	[ -d "$(source_dir)/objs" ] || { echo "\"$(source_dir)\" is not configured: run ./configure there with the arguments of $(NGINX) -V" >&2; exit 1; }; \
+	found=$$(sed -n 's/.*NGINX_VERSION *"\(.*\)".*/\1/p' "$$header"); \
+	[ "$$found" = "$$version" ] || { \
+		echo "$(NGINX) is nginx $$version, but the headers in $(source_dir) are of nginx $$found:" >&2; \
+		echo "set NGINX_SOURCE_DIR to a configured source of $$version, or NGINX to a binary of $$found" >&2; exit 1; }
+
+# nginx-dev holds the source, but not what configure makes of it. What was made holds until the package changes.
+prepare_headers = \
+	package=$$(dpkg-query -W -f='$${Version}' nginx-dev 2>/dev/null || echo unknown); \
+	if [ ! -d /usr/share/nginx/src ]; then \
+		echo "there is no /usr/share/nginx/src (package nginx-dev): set NGINX_SOURCE_DIR to a configured source of nginx $$version" >&2; exit 1; \
+	fi; \
+	if [ "$$(cat $(source_dir)/.prepared 2>/dev/null)" != "$$package" ]; then \
+		echo "Preparing the headers of nginx $$version"; \
+		rm -rf $(source_dir); mkdir -p $(source_dir); cp -RL /usr/share/nginx/src/. $(source_dir); \
+		( cd $(source_dir); bash -c '. ./conf_flags; ./configure "$${NGX_CONF_FLAGS[@]}"' ) > $(source_dir)/configure.log 2>&1 \
+			|| { tail -n 20 $(source_dir)/configure.log >&2; exit 1; }; \
+		echo "$$package" > $(source_dir)/.prepared; \
+	fi
+
+.PHONY: help
+help:
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z0-9.-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
