@@ -1,4 +1,10 @@
 //! End-to-end tests: what a user of the module relies on, seen from outside of nginx.
 #![forbid(unsafe_code)]
 
+mod delivery;
+mod error_rate;
+mod failover;
 mod harness;
+mod life_cycle;
+mod settings;
+mod status;
