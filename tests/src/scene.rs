@@ -149,7 +149,7 @@ impl Scene {
         monitor
     }
 
-    /// Waits until the pools have answered this many requests, also beyond the size of the window.
+    /// Waits until the pools have answered this many requests without failing, also beyond the size of the window.
     #[track_caller]
     pub fn wait_answered(&self, requests: u64) -> Value {
         let mut monitor = Value::Null;
