@@ -79,9 +79,11 @@ module: headers ## Build it for [NGINX=/path/to/nginx] [NGINX_SOURCE_DIR=configu
 	@$(nginx_env) $(CARGO) build --release --package ngx_module
 	@$(call put,target/release/libngx_http_alert_module.so,$(module))
 
+# Root by sudo often has no cargo: then what `make module` built before is installed.
 .PHONY: install
-install: module ## Install it where nginx looks for modules; [DESTDIR=] is honoured
-	@path=$$("$(NGINX)" -V 2>&1 | sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p'); \
+install: $(if $(shell command -v $(CARGO) || :),module) ## Install it where nginx looks for modules; [DESTDIR=] is honoured
+	@[ -r $(module) ] || { echo "there is no $(module): run \"make module\" first" >&2; exit 1; }; \
+	path=$$("$(NGINX)" -V 2>&1 | sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p'); \
 	prefix=$$("$(NGINX)" -V 2>&1 | sed -n 's/.*--prefix=\([^ ]*\).*/\1/p'); \
 	path=$${path:-$${prefix:-/usr/local/nginx}/modules}; \
 	install -D -m 644 $(module) "$(DESTDIR)$$path/ngx_http_alert_module.so"; \

@@ -1,7 +1,7 @@
 //! The world around nginx in which alerts can be seen and tested: a blue and a green [`app`], a Slack-like [`sink`],
 //! the native [`stack`] of `make up`, and the [`demo`].
 //!
-//! Apps and the sink also run inside a test: they start on a free port and stop when they are dropped.
+//! Apps and the sink are processes of the stack, and run inside the demo, where they stop when they are dropped.
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! An HTTP server in a thread of its own, so that tests need no async runtime and a drop stops it.
+//! An HTTP server in a thread of its own, so that its users need no async runtime and a drop stops it.
 
 use std::future::IntoFuture;
 use std::io;
