@@ -79,7 +79,9 @@ fn pools_that_only_a_header_names_fail_over_too() {
 
 #[test]
 fn a_dead_primary_is_noticed_whatever_way_it_dies() {
-    for answer in [Answer::Close, Answer::Reset, Answer::Raw(b"no HTTP at all\r\n\r\n"), Answer::Hang] {
+    for answer in
+        [Answer::Close, Answer::Reset, Answer::Raw(b"HTTP/1.1 200 OK\r\nbroken\x01header\r\n\r\n"), Answer::Hang]
+    {
         let scene =
             Scene::start(&Setup { location: "proxy_pass http://app; proxy_read_timeout 200ms;", ..Setup::default() });
         scene.client.get_many(3, "/");

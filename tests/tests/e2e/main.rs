@@ -6,5 +6,6 @@ mod error_rate;
 mod failover;
 mod harness;
 mod life_cycle;
+mod monitors;
 mod settings;
 mod status;
