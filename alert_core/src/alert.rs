@@ -218,7 +218,7 @@ impl Alert {
             Kind::Failover => format!("Failover detected — pool changed from {from} → {to}"),
             Kind::Failback => format!("Recovered — pool is back from {from} → {to}"),
             Kind::Flapping if resolved => {
-                format!("Flapping is over — pool {to} has been serving steadily for 5 minutes")
+                "Flapping is over — traffic has not moved between pools for 5 minutes".into()
             }
             Kind::Flapping => format!(
                 "Flapping — traffic keeps moving between pools {from} and {to}. Quiet until 5 minutes were stable"

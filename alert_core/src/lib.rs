@@ -2,6 +2,29 @@
 //!
 //! The way of an alert through this crate, one module a stage:
 //!
-//! [`event`] → bounded channel → [`detector`] thread → [`board`] (shared by all workers: [`window`], [`failover`],
-//! [`rule`], [`notice`]) → [`outbox`] → [`courier`] threads → [`sink`].
+//! [`intake`] (event loop) → bounded channel → [`detector`] thread → [`judge`] → [`board`] (shared by all workers:
+//! [`window`], [`failover`], [`rule`], [`notice`]) → [`outbox`] → [`courier`] threads → [`sink`].
+
+#![deny(unsafe_code)]
+
 pub mod alert;
+pub mod board;
+pub mod clock;
+mod courier;
+mod detector;
+pub mod event;
+pub mod failover;
+pub mod flapping;
+pub mod intake;
+pub mod judge;
+pub mod log;
+pub mod name;
+pub mod notice;
+pub mod outbox;
+pub mod pool;
+pub mod rule;
+pub mod settings;
+pub mod sink;
+pub mod status;
+pub mod window;
+pub mod worker;

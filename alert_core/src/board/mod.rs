@@ -1,0 +1,362 @@
+//! The board: everything that the workers share, in one stretch of memory without pointers and without locks.
+//!
+//! It begins with a [`Header`] at a fixed place; the monitors and their windows follow, each in a stretch of its own.
+//! All-zero is an empty board. A worker that is killed at any instant leaves nothing to repair.
+//!
+//! A new configuration takes two steps, because nginx can still refuse it after the first: [`Board::reserve`] finds room
+//! and changes nothing that anybody sees, [`Board::activate`] puts the configuration into force and cannot fail.
+
+pub mod extent;
+pub mod monitor;
+pub mod region;
+pub mod sink;
+pub mod worker;
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering, Ordering::Relaxed};
+
+use extent::{Extent, ExtentTable, Use};
+use monitor::MonitorBoard;
+use region::Region;
+use sink::{SinkId, SinkTable};
+use worker::WorkerTable;
+
+use crate::failover;
+use crate::name::NameKey;
+use crate::outbox::Outbox;
+use crate::pool::PoolId;
+use crate::settings::{MonitorSettings, Settings};
+use crate::window::{Window, WindowHead};
+
+/// "alertbrd" in ASCII.
+const MAGIC: u64 = u64::from_be_bytes(*b"alertbrd");
+/// Changes whenever the meaning of the board does; its size is part of it, to catch a forgotten change.
+const LAYOUT: u64 = (1 << 32) | (size_of::<Header>() + size_of::<MonitorBoard>()) as u64;
+
+/// The fixed part of the board.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Header {
+    magic: AtomicU64,
+    layout: AtomicU64,
+    /// Number of the configuration in force; workers of older ones count and do not judge.
+    generation: AtomicU64,
+    created_ms: AtomicU64,
+    extents: ExtentTable,
+    workers: WorkerTable,
+    sinks: SinkTable,
+    outbox: Outbox,
+}
+
+/// The board of all workers.
+#[derive(Clone, Copy, Debug)]
+pub struct Board {
+    region: Region,
+    header: &'static Header,
+}
+
+/// Why there is no board, or no room on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The memory is too small; it has to be at least this large, in bytes.
+    TooSmall {
+        /// Bytes that are needed.
+        needed: usize,
+    },
+    /// The memory holds something else, or a board of another version.
+    Foreign,
+    /// More sinks than a board can hold.
+    TooManySinks,
+    /// More monitors than a board can hold, those counted whose workers still drain.
+    TooManyMonitors,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::TooSmall { needed } => write!(f, "too small, it needs at least {}k", needed.div_ceil(1024)),
+            Error::Foreign => f.write_str("holds the state of another version, give it another name or restart nginx"),
+            Error::TooManySinks => write!(f, "too many notification targets, at most {} fit", sink::SINKS_MAX),
+            Error::TooManyMonitors => f.write_str("too many monitors"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Where a configuration lies in the board. Made by the master, inherited by its workers.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// The number of the configuration; zero until it is in force.
+    pub generation: u64,
+    monitors: Vec<MonitorPlan>,
+    sinks: Vec<SinkId>,
+}
+
+#[derive(Clone, Debug)]
+struct MonitorPlan {
+    state: Extent,
+    window: Extent,
+    pools: Vec<PoolId>,
+}
+
+impl Plan {
+    /// The places of the sinks, in the order of [`Settings::sinks`].
+    pub fn sinks(&self) -> &[SinkId] {
+        &self.sinks
+    }
+
+    /// The pools that the configuration lists for a monitor, in its order.
+    pub fn pools(&self, monitor: usize) -> &[PoolId] {
+        &self.monitors[monitor].pools
+    }
+}
+
+impl Board {
+    /// Takes memory as a board: a new one where it is all zero, else the one that is there.
+    ///
+    /// # Errors
+    /// Memory that is too small, or that holds something else.
+    pub fn open(region: Region, now_ms: u64) -> Result<Board, Error> {
+        let header: &Header = region.get(0).ok_or(Error::TooSmall { needed: size_of::<Header>() })?;
+        match (header.magic.load(Ordering::Acquire), header.layout.load(Relaxed)) {
+            (0, 0) => {
+                header.created_ms.store(now_ms, Relaxed);
+                header.layout.store(LAYOUT, Relaxed);
+                header.magic.store(MAGIC, Ordering::Release);
+            }
+            (MAGIC, LAYOUT) => (),
+            _ => return Err(Error::Foreign),
+        }
+        Ok(Board { region, header })
+    }
+
+    /// Number of the configuration in force.
+    #[inline]
+    pub fn generation(&self) -> u64 {
+        self.header.generation.load(Relaxed)
+    }
+
+    /// When the board was made, in milliseconds since the Unix epoch.
+    pub fn created_ms(&self) -> u64 {
+        self.header.created_ms.load(Relaxed)
+    }
+
+    /// The workers.
+    pub fn workers(&self) -> &'static WorkerTable {
+        &self.header.workers
+    }
+
+    /// The sinks.
+    pub fn sinks(&self) -> &'static SinkTable {
+        &self.header.sinks
+    }
+
+    /// The alerts.
+    pub fn outbox(&self) -> &'static Outbox {
+        &self.header.outbox
+    }
+
+    /// A monitor of the plan.
+    pub fn monitor(&self, plan: &Plan, monitor: usize) -> Option<&'static MonitorBoard> {
+        self.monitor_at(plan.monitors.get(monitor)?.state)
+    }
+
+    /// The window of a monitor as it is now.
+    #[inline]
+    pub fn window(&self, monitor: &MonitorBoard) -> Option<Window<'static>> {
+        let extent = Extent::from_word(monitor.window.load(Ordering::Acquire));
+        let (offset, head_len) = (extent.offset as usize, size_of::<WindowHead>() / 8);
+        let head = self.region.get(offset)?;
+        let ring = self.region.slice(offset + head_len, (extent.len as usize).checked_sub(head_len)?)?;
+        (extent.offset > 0 && !ring.is_empty()).then(|| Window::new(head, ring))
+    }
+
+    /// Finds room for a configuration. Nothing that is in force changes.
+    ///
+    /// # Errors
+    /// No room; the error says how much is needed.
+    pub fn reserve(&self, settings: &Settings, now_ms: u64) -> Result<Plan, Error> {
+        let table = &self.header.extents;
+        table.sweep(self.workers().oldest_generation(now_ms).min(self.generation()));
+        if settings.sinks.len() > sink::SINKS_MAX {
+            return Err(Error::TooManySinks);
+        }
+        let reserve = |words, kind| {
+            table
+                .reserve(&self.region, size_of::<Header>() / 8, words, kind)
+                .ok_or(Error::TooSmall { needed: needed_bytes(settings) })
+        };
+        let mut monitors = Vec::with_capacity(settings.monitors.len());
+        for monitor in &settings.monitors {
+            let known = self.find_monitor(&monitor.name);
+            let state = match known {
+                Some(extent) => extent,
+                None => reserve(size_of::<MonitorBoard>() / 8, Use::Monitor)?,
+            };
+            let words = window_words(monitor);
+            let current = known
+                .and_then(|extent| self.monitor_at(extent))
+                .map(|board| Extent::from_word(board.window.load(Relaxed)))
+                .filter(|window| window.len as usize == words);
+            let window = match current {
+                Some(extent) => extent,
+                None => reserve(words, Use::Window)?,
+            };
+            monitors.push(MonitorPlan { state, window, pools: Vec::new() });
+        }
+        // A board that is merely full of what draining workers still use has room for this configuration later.
+        if needed_bytes(settings) > self.region.words() * 8 {
+            return Err(Error::TooSmall { needed: needed_bytes(settings) });
+        }
+        Ok(Plan { generation: 0, monitors, sinks: Vec::new() })
+    }
+
+    /// Puts a reserved configuration into force.
+    pub fn activate(&self, plan: &mut Plan, settings: &Settings) {
+        for (place, monitor) in plan.monitors.iter_mut().zip(&settings.monitors) {
+            let Some(board) = self.monitor_at(place.state) else { continue };
+            board.configure(place, monitor);
+            if let Some(window) = self.window(board) {
+                window.set_slow_ms(monitor.latency.map_or(u32::MAX, |latency| latency.limit_ms));
+            }
+        }
+        let names: Vec<&str> = settings.sinks.iter().map(|sink| sink.name.as_str()).collect();
+        plan.sinks = self.sinks().assign(&names).unwrap_or_default();
+        let wanted: Vec<Extent> = plan.monitors.iter().flat_map(|place| [place.state, place.window]).collect();
+        self.header.extents.commit(&wanted, self.generation());
+        plan.generation = self.header.generation.fetch_add(1, Ordering::AcqRel) + 1;
+    }
+
+    fn monitor_at(&self, extent: Extent) -> Option<&'static MonitorBoard> {
+        self.region.get(extent.offset as usize)
+    }
+
+    fn find_monitor(&self, name: &str) -> Option<Extent> {
+        self.header
+            .extents
+            .live(Use::Monitor)
+            .find(|extent| self.monitor_at(*extent).is_some_and(|monitor| monitor.name.load() == name))
+    }
+}
+
+impl MonitorBoard {
+    /// Brings the shared state in line with its settings. What did not change goes on as it was.
+    fn configure(&self, place: &mut MonitorPlan, settings: &MonitorSettings) {
+        if self.name.is_empty() {
+            self.name.store(settings.name.as_bytes());
+        }
+        self.window.store(place.window.to_word(), Ordering::Release);
+        place.pools.clear();
+        for (name, addresses) in &settings.pools {
+            let pool = self.configure_pool(name.as_bytes(), &place.pools);
+            place.pools.push(pool);
+            for address in addresses {
+                self.learn_peer(address.as_bytes(), pool);
+            }
+        }
+        let setting = settings.active.as_deref().map_or(NameKey::EMPTY, |name| NameKey::of(name.as_bytes()));
+        if self.active_setting.swap(setting.0, Relaxed) != setting.0 {
+            // A planned switch: the pool that should serve is expected to, without an alert.
+            let active = settings.active.as_ref().map_or(PoolId::NONE, |name| {
+                self.configure_pool(name.as_bytes(), &place.pools)
+            });
+            self.active.store(u64::from(active.get()), Relaxed);
+            self.failover.store(failover::State::serving(active).to_word(), Relaxed);
+        }
+    }
+}
+
+fn window_words(settings: &MonitorSettings) -> usize {
+    size_of::<WindowHead>() / 8 + settings.window as usize
+}
+
+/// Bytes that a board with this configuration alone needs.
+pub fn needed_bytes(settings: &Settings) -> usize {
+    let monitors: usize =
+        settings.monitors.iter().map(|monitor| size_of::<MonitorBoard>() + window_words(monitor) * 8).sum();
+    size_of::<Header>() + monitors
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::settings::MonitorReader;
+    use crate::window::Outcome;
+
+    /// Settings with one monitor `app` of these directives.
+    pub(crate) fn settings(lines: &[&str]) -> Settings {
+        let mut reader = MonitorReader::new("app").expect("a name");
+        for line in lines {
+            let words: Vec<&str> = line.split(' ').collect();
+            reader.directive(&words, &mut |address| Ok(vec![address.to_string()])).expect("a directive");
+        }
+        Settings { monitors: vec![reader.finish().expect("settings")], ..Settings::default() }
+    }
+
+    fn apply(board: &Board, settings: &Settings) -> (Plan, &'static MonitorBoard) {
+        let mut plan = board.reserve(settings, 0).expect("room");
+        board.activate(&mut plan, settings);
+        let monitor = board.monitor(&plan, 0).expect("a monitor");
+        (plan, monitor)
+    }
+
+    #[test]
+    fn a_reload_keeps_the_window_and_a_changed_size_starts_it_anew() {
+        let board = Board::open(Region::private(1 << 20), 0).expect("a board");
+        let (_, monitor) = apply(&board, &settings(&["window 10"]));
+        board.window(monitor).expect("a window").record(0, 0, Outcome::Failed, PoolId::NONE);
+        let (plan, monitor) = apply(&board, &settings(&["window 10", "error_rate 5%"]));
+        assert_eq!((plan.generation, board.window(monitor).expect("a window").counts().filled), (2, 1));
+        let (_, monitor) = apply(&board, &settings(&["window 11"]));
+        assert_eq!(board.window(monitor).expect("a window").counts().filled, 0);
+    }
+
+    #[test]
+    fn many_reloads_with_changed_windows_do_not_fill_the_board() {
+        let first = settings(&["window 1000"]);
+        let board = Board::open(Region::private(needed_bytes(&first) + 3 * 9000), 0).expect("a board");
+        for round in 0..100 {
+            apply(&board, &settings(&[if round % 2 == 0 { "window 1000" } else { "window 1001" }]));
+        }
+    }
+
+    #[test]
+    fn a_refused_configuration_leaves_the_one_in_force() {
+        let board = Board::open(Region::private(1 << 20), 0).expect("a board");
+        let (_, monitor) = apply(&board, &settings(&["window 10"]));
+        for _ in 0..1000 {
+            board.reserve(&settings(&["window 5000"]), 0).expect("room");
+        }
+        assert_eq!((board.generation(), board.window(monitor).expect("a window").size()), (1, 10));
+    }
+
+    #[test]
+    fn too_little_memory_says_how_much_is_needed() {
+        let settings = settings(&["window 100000"]);
+        let board = Board::open(Region::private(1 << 18), 0).expect("a board");
+        let Err(Error::TooSmall { needed }) = board.reserve(&settings, 0) else { panic!("it cannot fit") };
+        let board = Board::open(Region::private(needed), 0).expect("a board");
+        assert!(board.reserve(&settings, 0).is_ok());
+    }
+
+    #[test]
+    fn foreign_memory_is_refused() {
+        let region = Region::private(1 << 20);
+        region.slice(0, 1).expect("a word")[0].store(42, Relaxed);
+        assert_eq!(Board::open(region, 0).err(), Some(Error::Foreign));
+    }
+
+    #[test]
+    fn a_changed_active_pool_is_expected_to_serve() {
+        let board = Board::open(Region::private(1 << 20), 0).expect("a board");
+        let pools = ["pool blue a", "pool green b", "active blue"];
+        let (plan, monitor) = apply(&board, &settings(&pools));
+        assert_eq!(monitor.serving(), plan.pools(0)[0]);
+        monitor.failover.store(failover::State::serving(plan.pools(0)[1]).to_word(), Relaxed);
+        let (_, monitor) = apply(&board, &settings(&pools));
+        assert_eq!(monitor.serving(), plan.pools(0)[1], "an unchanged setting changes nothing");
+        let (plan, monitor) = apply(&board, &settings(&["pool blue a", "pool green b", "active green"]));
+        assert_eq!((monitor.serving(), monitor.active()), (plan.pools(0)[1], plan.pools(0)[1]));
+    }
+}

@@ -1,0 +1,235 @@
+//! The state of one monitor that all workers share.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::alert::Kind;
+use crate::event::PeerId;
+use crate::name::{NameCell, NameKey};
+use crate::pool::{POOLS_MAX, PoolId};
+
+/// Addresses that a monitor remembers.
+pub const PEERS_MAX: usize = 64;
+/// Upper bounds of the latency histogram, in milliseconds; the last bucket is unbounded.
+pub const BUCKETS_MS: [u32; 12] = [5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000];
+
+/// One monitor.
+#[repr(C)]
+#[derive(Debug)]
+pub struct MonitorBoard {
+    /// Its name, by which a new configuration finds it again.
+    pub name: NameCell,
+    /// The stretch that holds its window.
+    pub window: AtomicU64,
+    /// [`crate::failover::State`].
+    pub failover: AtomicU64,
+    /// [`crate::flapping::State`].
+    pub flapping: AtomicU64,
+    /// The pool that should serve, zero while unknown.
+    pub active: AtomicU64,
+    /// The key of the pool that the configuration says should serve, to see when it says another.
+    pub active_setting: AtomicU64,
+    /// The pool that served instead of the active one last.
+    pub stand_in: AtomicU64,
+    /// What each kind of incident was told and is owed.
+    pub notices: [IncidentBoard; Kind::ALL.len()],
+    /// Requests whose client got an upstream failure.
+    pub failed: AtomicU64,
+    /// Requests in which a retry hid a failure.
+    pub retried: AtomicU64,
+    /// The pools; place 0 is the unknown one.
+    pub pools: [PoolBoard; POOLS_MAX + 1],
+    /// The addresses.
+    pub peers: [PeerBoard; PEERS_MAX],
+}
+
+/// One kind of alert within a monitor.
+#[repr(C)]
+#[derive(Debug)]
+pub struct IncidentBoard {
+    /// [`crate::notice::Notice`].
+    pub notice: AtomicU64,
+    /// When the present incident began, in milliseconds since the Unix epoch.
+    pub since_ms: AtomicU64,
+    /// Totals of the monitor when it began, to tell what it cost.
+    pub failed_attempts_before: AtomicU64,
+    /// As above.
+    pub retried_before: AtomicU64,
+    /// As above.
+    pub failed_before: AtomicU64,
+    /// Messages sent, ever.
+    pub fired: AtomicU64,
+    /// Messages held back, ever.
+    pub held_back: AtomicU64,
+}
+
+/// One pool.
+#[repr(C)]
+#[derive(Debug)]
+pub struct PoolBoard {
+    /// Its name.
+    pub name: NameCell,
+    /// The release it last answered with.
+    pub release: NameCell,
+    /// Failed attempts.
+    pub failed_attempts: AtomicU64,
+    /// Attempts that answered and were passed on all the same (`proxy_next_upstream http_404`, say).
+    pub passed_on: AtomicU64,
+    /// Requests that ended in a failed attempt here.
+    pub failed_last: AtomicU64,
+    /// When it last answered, in milliseconds since the Unix epoch.
+    pub last_seen_ms: AtomicU64,
+    /// The server seen last, as its place in the monitor's addresses plus one.
+    pub last_peer: AtomicU64,
+    /// Upstream time of the requests it answered, in milliseconds.
+    pub latency_sum_ms: AtomicU64,
+    /// The requests it answered, by upstream time.
+    pub latency_buckets: [AtomicU64; BUCKETS_MS.len() + 1],
+}
+
+/// One address.
+#[repr(C)]
+#[derive(Debug)]
+pub struct PeerBoard {
+    /// The address as nginx writes it.
+    pub address: NameCell,
+    /// Its pool.
+    pub pool: AtomicU64,
+}
+
+impl MonitorBoard {
+    /// The pool of this name, if the monitor knows it.
+    #[inline]
+    pub fn find_pool(&self, key: NameKey) -> Option<PoolId> {
+        if key == NameKey::EMPTY {
+            return None;
+        }
+        let at = self.pools.iter().skip(1).position(|pool| pool.name.key() == key)?;
+        Some(PoolId::new(at as u8 + 1))
+    }
+
+    /// The pool of this name, made known if there is room; else the unknown one.
+    ///
+    /// Two workers that meet a new name at once may give it two places; both find the first one from then on.
+    pub fn learn_pool(&self, name: &[u8]) -> PoolId {
+        let key = NameKey::of(name);
+        if let Some(known) = self.find_pool(key) {
+            return known;
+        }
+        let Some(at) = (1..self.pools.len()).find(|at| self.pools[*at].name.is_empty()) else { return PoolId::NONE };
+        self.pools[at].name.store(name);
+        self.find_pool(key).unwrap_or(PoolId::NONE)
+    }
+
+    /// The pool of this name, in place of one that answers never taught or asked for, if need be.
+    pub fn configure_pool(&self, name: &[u8], keep: &[PoolId]) -> PoolId {
+        let learned = self.learn_pool(name);
+        if learned.is_known() || name.is_empty() {
+            return learned;
+        }
+        let in_use = |at: &usize| {
+            let pool = PoolId::new(*at as u8);
+            keep.contains(&pool) || pool == self.active() || pool == self.serving()
+        };
+        let Some(at) = (1..self.pools.len()).find(|at| !in_use(at)) else { return PoolId::NONE };
+        self.pools[at].replace(name);
+        PoolId::new(at as u8)
+    }
+
+    /// The board of a pool.
+    #[inline]
+    pub fn pool(&self, pool: PoolId) -> &PoolBoard {
+        // A pool id is at most POOLS_MAX, so the mask changes nothing; it spares the check of the bound.
+        &self.pools[pool.get() as usize & POOLS_MAX]
+    }
+
+    /// The place of this address, if the monitor knows it.
+    pub fn find_peer(&self, key: NameKey) -> Option<PeerId> {
+        let at = self.peers.iter().position(|peer| peer.address.key() == key)?;
+        Some(PeerId::new(at as u8))
+    }
+
+    /// Remembers to which pool an address belongs. Where there is no room, it takes the place of another.
+    pub fn learn_peer(&self, address: &[u8], pool: PoolId) -> PeerId {
+        let key = NameKey::of(address);
+        let at = match self.find_peer(key) {
+            Some(known) => known.index().unwrap_or(0),
+            None => self
+                .peers
+                .iter()
+                .position(|peer| peer.address.is_empty())
+                .unwrap_or(key.0 as usize % self.peers.len()),
+        };
+        self.peers[at].pool.store(u64::from(pool.get()), Relaxed);
+        if self.peers[at].address.key() != key {
+            self.peers[at].address.store(address);
+        }
+        PeerId::new(at as u8)
+    }
+
+    /// The pool that should serve.
+    #[inline]
+    pub fn active(&self) -> PoolId {
+        PoolId::new(self.active.load(Relaxed) as u8)
+    }
+
+    /// The pool that serves.
+    #[inline]
+    pub fn serving(&self) -> PoolId {
+        crate::failover::State::from_word(self.failover.load(Relaxed)).serving
+    }
+
+    /// The pool that served instead of the active one last.
+    pub fn stand_in(&self) -> PoolId {
+        PoolId::new(self.stand_in.load(Relaxed) as u8)
+    }
+
+    /// The state of one kind of alert.
+    #[inline]
+    pub fn incident(&self, kind: Kind) -> &IncidentBoard {
+        &self.notices[kind as usize - 1]
+    }
+
+    /// Failed attempts of all pools, ever.
+    pub fn failed_attempts(&self) -> u64 {
+        self.pools.iter().map(|pool| pool.failed_attempts.load(Relaxed)).sum()
+    }
+
+    /// The address of the server of this pool that was seen last; empty where none is known.
+    pub fn address_of(&self, pool: PoolId) -> String {
+        let last = self.pool(pool).last_peer.load(Relaxed) as usize;
+        last.checked_sub(1).and_then(|at| self.peers.get(at)).map(|peer| peer.address.load()).unwrap_or_default()
+    }
+}
+
+impl PoolBoard {
+    /// Counts a request that this pool answered.
+    #[inline]
+    pub fn count_answer(&self, latency_ms: u32) {
+        let bucket = BUCKETS_MS.iter().position(|bound| latency_ms <= *bound).unwrap_or(BUCKETS_MS.len());
+        self.latency_buckets[bucket].fetch_add(1, Relaxed);
+        if latency_ms > 0 {
+            self.latency_sum_ms.fetch_add(u64::from(latency_ms), Relaxed);
+        }
+    }
+
+    /// Requests that this pool answered.
+    pub fn answered(&self) -> u64 {
+        self.latency_buckets.iter().map(|bucket| bucket.load(Relaxed)).sum()
+    }
+
+    /// Gives the place to another pool.
+    fn replace(&self, name: &[u8]) {
+        self.name.store(b"");
+        self.release.store(b"");
+        let counters = [
+            &self.failed_attempts,
+            &self.passed_on,
+            &self.failed_last,
+            &self.last_seen_ms,
+            &self.last_peer,
+            &self.latency_sum_ms,
+        ];
+        counters.into_iter().chain(&self.latency_buckets).for_each(|counter| counter.store(0, Relaxed));
+        self.name.store(name);
+    }
+}

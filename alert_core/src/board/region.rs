@@ -1,0 +1,93 @@
+//! The mapping of the board onto shared memory: the one place in this crate where bytes become references.
+
+#![allow(unsafe_code)]
+
+use std::mem::{align_of, size_of};
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU64;
+
+use super::Header;
+use super::extent::ExtentTable;
+use super::monitor::MonitorBoard;
+use super::sink::SinkTable;
+use super::worker::WorkerTable;
+use crate::name::TextCell;
+use crate::outbox::Outbox;
+use crate::window::WindowHead;
+
+/// A type that may be read and written by several processes at once.
+///
+/// # Safety
+/// The type is `repr(C)`, holds atomics of eight bytes only (or arrays and structures of such), has no padding, no
+/// pointer and no destructor, and every pattern of bits is a valid value.
+pub unsafe trait Shared {}
+
+// SAFETY: eight bytes, valid for every pattern of bits.
+unsafe impl Shared for AtomicU64 {}
+// SAFETY: `repr(C)` of `AtomicU64` and `AtomicI64` only, in arrays and structures of such; so are all that follow.
+unsafe impl<const WORDS: usize> Shared for TextCell<WORDS> {}
+// SAFETY: as above.
+unsafe impl Shared for WindowHead {}
+// SAFETY: as above.
+unsafe impl Shared for MonitorBoard {}
+// SAFETY: as above.
+unsafe impl Shared for ExtentTable {}
+// SAFETY: as above.
+unsafe impl Shared for WorkerTable {}
+// SAFETY: as above.
+unsafe impl Shared for SinkTable {}
+// SAFETY: as above.
+unsafe impl Shared for Outbox {}
+// SAFETY: as above.
+unsafe impl Shared for Header {}
+
+/// Memory shared by the workers.
+#[derive(Clone, Copy, Debug)]
+pub struct Region {
+    base: NonNull<AtomicU64>,
+    words: usize,
+}
+
+// SAFETY: the region hands out references to atomics only.
+unsafe impl Send for Region {}
+// SAFETY: as above.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// Takes memory into use.
+    ///
+    /// # Safety
+    /// `base` is aligned to eight bytes and valid for reads and writes of `bytes` bytes for as long as this region,
+    /// any copy of it, or any reference from it is in use; nothing else but regions accesses it in that time.
+    pub unsafe fn new(base: NonNull<u8>, bytes: usize) -> Region {
+        Region { base: base.cast(), words: bytes / size_of::<AtomicU64>() }
+    }
+
+    /// Memory of this process alone, which lives as long as the process.
+    pub fn private(bytes: usize) -> Region {
+        let words: &'static mut [AtomicU64] =
+            (0..bytes.div_ceil(8)).map(|_| AtomicU64::new(0)).collect::<Vec<_>>().leak();
+        Region { base: NonNull::from(&mut *words).cast(), words: words.len() }
+    }
+
+    /// Its length in words of eight bytes.
+    pub fn words(&self) -> usize {
+        self.words
+    }
+
+    /// The structure at this offset (in words); `None` where it does not fit.
+    pub fn get<T: Shared>(&self, offset: usize) -> Option<&'static T> {
+        const { assert!(align_of::<T>() == 8 && size_of::<T>() % 8 == 0) };
+        let end = offset.checked_add(size_of::<T>() / 8)?;
+        // SAFETY: in bounds by the check, aligned as everything here is, valid for every pattern of bits by `Shared`,
+        // and alive for as long as it is used by the contract of `new`.
+        (end <= self.words).then(|| unsafe { self.base.add(offset).cast::<T>().as_ref() })
+    }
+
+    /// The words from this offset (in words); `None` where they do not fit.
+    pub fn slice(&self, offset: usize, len: usize) -> Option<&'static [AtomicU64]> {
+        let end = offset.checked_add(len)?;
+        // SAFETY: as in `get`.
+        (end <= self.words).then(|| unsafe { std::slice::from_raw_parts(self.base.add(offset).as_ptr(), len) })
+    }
+}

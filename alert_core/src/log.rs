@@ -1,0 +1,86 @@
+//! What the threads have to say to the error log.
+//!
+//! They may not write there themselves, since nginx's log belongs to the event loop. Lines wait in a bounded queue that
+//! the event loop empties; what does not fit is counted and the count is said instead.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+/// Lines that wait at most.
+const WAITING_MAX: usize = 256;
+
+/// How important a line is, in nginx's terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Something failed for good.
+    Error,
+    /// Something failed and may recover.
+    Warn,
+    /// Something happened that an operator wants to find later.
+    Notice,
+}
+
+/// One line for the error log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// How important it is.
+    pub level: Level,
+    /// What happened, without the module's name.
+    pub text: String,
+}
+
+/// The writing end; threads share it.
+#[derive(Clone, Debug)]
+pub struct Log {
+    lines: Sender<Line>,
+    lost: Arc<AtomicU64>,
+}
+
+/// The reading end.
+#[derive(Debug)]
+pub struct Lines {
+    lines: Receiver<Line>,
+    lost: Arc<AtomicU64>,
+}
+
+/// A queue of lines.
+pub fn queue() -> (Log, Lines) {
+    let (sender, receiver) = bounded(WAITING_MAX);
+    let lost = Arc::new(AtomicU64::new(0));
+    (Log { lines: sender, lost: lost.clone() }, Lines { lines: receiver, lost })
+}
+
+impl Log {
+    /// Queues a line.
+    pub fn write(&self, level: Level, text: String) {
+        if self.lines.try_send(Line { level, text }).is_err() {
+            self.lost.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+impl Lines {
+    /// The lines that wait.
+    pub fn drain(&self) -> impl Iterator<Item = Line> + '_ {
+        let lost = self.lost.swap(0, Relaxed);
+        let note = (lost > 0).then(|| Line { level: Level::Warn, text: format!("{lost} log lines were lost") });
+        self.lines.try_iter().chain(note)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_do_not_fit_are_counted() {
+        let (log, lines) = queue();
+        (0..WAITING_MAX + 3).for_each(|n| log.write(Level::Notice, n.to_string()));
+        let drained: Vec<Line> = lines.drain().collect();
+        assert_eq!(drained.len(), WAITING_MAX + 1);
+        assert_eq!(drained.last().map(|line| line.text.as_str()), Some("3 log lines were lost"));
+        assert_eq!(lines.drain().count(), 0);
+    }
+}

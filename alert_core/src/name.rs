@@ -1,0 +1,195 @@
+//! Names (pools, releases, monitors, addresses) as they lie in shared memory: bounded, and never torn.
+//!
+//! Names come from upstreams, so they may be of any length, any bytes, and new with every answer. A [`NameCell`] keeps
+//! the first [`NAME_MAX`] bytes next to a key computed from them. A reader recomputes the key: where it does not match,
+//! a writer was in the middle (or was killed there), and the cell counts as empty until the next write. So no lock is
+//! needed and a killed worker leaves nothing to repair.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{Ordering, fence};
+
+/// Bytes of a name that are kept; what is longer is cut.
+pub const NAME_MAX: usize = NAME_WORDS * 8;
+const NAME_WORDS: usize = 6;
+
+/// Identity of a name: equal for names whose first [`NAME_MAX`] bytes are equal. Zero is the empty name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NameKey(pub(crate) u64);
+
+impl NameKey {
+    /// The key of the empty name.
+    pub const EMPTY: NameKey = NameKey(0);
+
+    /// Computes the key of a name. Costs a few instructions per eight bytes, since it runs in every request.
+    #[inline]
+    pub fn of(name: &[u8]) -> NameKey {
+        let kept = &name[..name.len().min(NAME_MAX)];
+        let mut key = Mixer::new();
+        let mut chunks = kept.chunks_exact(8);
+        for chunk in &mut chunks {
+            // The chunk has 8 bytes by construction; the fallback is unreachable and free of panics.
+            key.mix(chunk.try_into().map_or(0, u64::from_le_bytes));
+        }
+        let rest = chunks.remainder();
+        if !rest.is_empty() {
+            key.mix(little_endian(rest));
+        }
+        if kept.is_empty() { NameKey::EMPTY } else { key.finish() }
+    }
+
+    fn of_words(words: &[u64]) -> NameKey {
+        let mut key = Mixer::new();
+        for word in words.iter().take_while(|word| **word != 0) {
+            key.mix(*word);
+        }
+        if words[0] == 0 { NameKey::EMPTY } else { key.finish() }
+    }
+}
+
+/// Multiply and rotate, as in the hashes of compilers: not against adversaries, which can only confuse their own names.
+struct Mixer(u64);
+
+impl Mixer {
+    const fn new() -> Self {
+        Mixer(0x9e37_79b9_7f4a_7c15)
+    }
+
+    #[inline]
+    fn mix(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(23) ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    }
+
+    #[inline]
+    fn finish(self) -> NameKey {
+        // Zero means empty, so it is no valid key.
+        NameKey((self.0 ^ (self.0 >> 29)).max(1))
+    }
+}
+
+#[inline]
+fn little_endian(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte))
+}
+
+/// One name in shared memory. All-zero is the empty name.
+pub type NameCell = TextCell<NAME_WORDS>;
+
+/// A bounded text of `WORDS` times eight bytes in shared memory. All-zero is the empty text.
+#[repr(C)]
+#[derive(Debug)]
+pub struct TextCell<const WORDS: usize> {
+    key: AtomicU64,
+    words: [AtomicU64; WORDS],
+}
+
+impl<const WORDS: usize> Default for TextCell<WORDS> {
+    fn default() -> Self {
+        TextCell { key: AtomicU64::new(0), words: [const { AtomicU64::new(0) }; WORDS] }
+    }
+}
+
+impl<const WORDS: usize> TextCell<WORDS> {
+    /// The key of the text in this cell, without checking that it is whole. For a [`NameCell`] it is the name's key.
+    #[inline]
+    pub fn key(&self) -> NameKey {
+        NameKey(self.key.load(Relaxed))
+    }
+
+    /// Stores a text. Two writers at once leave one of the texts, or a torn cell that reads as empty.
+    pub fn store(&self, text: &[u8]) {
+        let words = pack::<WORDS>(text);
+        self.key.store(0, Relaxed);
+        fence(Ordering::Release);
+        for (cell, word) in self.words.iter().zip(words) {
+            cell.store(word, Relaxed);
+        }
+        self.key.store(NameKey::of_words(&words).0, Ordering::Release);
+    }
+
+    /// Copies the text of another cell.
+    pub fn copy_from(&self, other: &TextCell<WORDS>) {
+        self.store(other.load().as_bytes());
+    }
+
+    /// Whether the cell holds no text.
+    pub fn is_empty(&self) -> bool {
+        self.key() == NameKey::EMPTY
+    }
+
+    /// The text, cut to its bound, with invalid UTF-8 replaced; empty where the cell is empty or torn.
+    pub fn load(&self) -> String {
+        let key = self.key.load(Ordering::Acquire);
+        let words: [u64; WORDS] = std::array::from_fn(|at| self.words[at].load(Relaxed));
+        if key == 0 || NameKey::of_words(&words).0 != key {
+            return String::new();
+        }
+        let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        while bytes.last() == Some(&0) {
+            bytes.pop();
+        }
+        readable(&bytes, bytes.len() == WORDS * 8)
+    }
+}
+
+/// Packs the kept part of a text into words. A zero word would end it early, so zero bytes become spaces.
+fn pack<const WORDS: usize>(text: &[u8]) -> [u64; WORDS] {
+    let mut words = [0; WORDS];
+    for (word, chunk) in words.iter_mut().zip(text[..text.len().min(WORDS * 8)].chunks(8)) {
+        let mut bytes = [0; 8];
+        for (to, from) in bytes.iter_mut().zip(chunk) {
+            *to = if *from == 0 { b' ' } else { *from };
+        }
+        *word = u64::from_le_bytes(bytes);
+    }
+    words
+}
+
+/// Text for people from bytes of anybody: invalid UTF-8 replaced, control characters made spaces, a cut name marked.
+fn readable(bytes: &[u8], cut: bool) -> String {
+    // A text that fills its cell was probably longer; a multi-byte character may have been cut in the middle.
+    let whole = match std::str::from_utf8(bytes) {
+        Err(error) if cut && error.error_len().is_none() => &bytes[..error.valid_up_to()],
+        _ => bytes,
+    };
+    let mut text: String =
+        String::from_utf8_lossy(whole).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if cut {
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_comes_back_and_its_key_is_that_of_the_bytes() {
+        for name in ["", "b", "blue", "exactly8", "127.0.0.1:8081", "release-2026-11-23T05:00:00Z-abcdef"] {
+            let cell = NameCell::default();
+            cell.store(name.as_bytes());
+            assert_eq!(cell.load(), name);
+            assert_eq!(cell.key(), NameKey::of(name.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn hostile_names_are_bounded_and_valid() {
+        let cell = NameCell::default();
+        for name in [vec![b'x'; 10_000], vec![0xff; 300], "ä".repeat(5000).into_bytes(), vec![b'\n'; 60], vec![0; 9]] {
+            cell.store(&name);
+            let text = cell.load();
+            assert!(text.chars().count() <= NAME_MAX + 1 && !text.chars().any(char::is_control), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_torn_cell_reads_as_empty_and_the_next_write_mends_it() {
+        let cell = NameCell::default();
+        cell.store(b"blue");
+        cell.words[0].store(0x1234, Relaxed);
+        assert_eq!(cell.load(), "");
+        cell.store(b"green");
+        assert_eq!(cell.load(), "green");
+    }
+}

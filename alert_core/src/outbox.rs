@@ -1,0 +1,310 @@
+//! Alerts between decision and delivery: a fixed ring in the board, with a state for each sink.
+//!
+//! A place in the ring is written by the worker that decided, then published by its number. When the ring is full the
+//! oldest alert makes room, delivered or not, and what was not is counted: after an hour without a sink people want to
+//! know how things stand, not how they stood.
+
+use std::sync::atomic::{AtomicU64, Ordering, Ordering::Relaxed};
+
+use crate::alert::{Alert, Kind, PoolLabel, Status, WindowFigures};
+use crate::board::sink::{SINKS_MAX, SinkId};
+use crate::name::NameCell;
+
+/// Alerts that the board keeps.
+pub const ALERTS_MAX: usize = 128;
+
+/// How far one alert is with one sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// It is not for this sink.
+    None,
+    /// It waits.
+    Pending,
+    /// The sink has it.
+    Sent,
+    /// The sink refused it for good.
+    Failed,
+    /// A cooldown or maintenance swallowed it.
+    HeldBack,
+}
+
+impl Delivery {
+    const ALL: [Delivery; 5] =
+        [Delivery::None, Delivery::Pending, Delivery::Sent, Delivery::Failed, Delivery::HeldBack];
+
+    /// The name used in JSON; `None` where the alert is not for the sink.
+    pub const fn name(self) -> Option<&'static str> {
+        match self {
+            Delivery::None => None,
+            Delivery::Pending => Some("pending"),
+            Delivery::Sent => Some("sent"),
+            Delivery::Failed => Some("failed"),
+            Delivery::HeldBack => Some("held_back"),
+        }
+    }
+}
+
+/// The states of one alert with all sinks, in one word that also names the alert, so that a late change cannot hit the
+/// next alert in the same place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Deliveries(u64);
+
+const STATE_BITS: u32 = 3;
+const ID_SHIFT: u32 = SINKS_MAX as u32 * STATE_BITS;
+
+impl Deliveries {
+    fn new(id: u64) -> Deliveries {
+        Deliveries(id << ID_SHIFT)
+    }
+
+    fn belongs_to(self, id: u64) -> bool {
+        self.0 >> ID_SHIFT == (id << ID_SHIFT) >> ID_SHIFT
+    }
+
+    fn get(self, sink: SinkId) -> Delivery {
+        let state = (self.0 >> (sink.index() as u32 * STATE_BITS)) & 0x7;
+        Delivery::ALL.get(state as usize).copied().unwrap_or(Delivery::None)
+    }
+
+    fn with(self, sink: SinkId, state: Delivery) -> Deliveries {
+        let shift = sink.index() as u32 * STATE_BITS;
+        Deliveries((self.0 & !(0x7 << shift)) | ((state as u64) << shift))
+    }
+
+    fn pending(self) -> bool {
+        (0..SINKS_MAX as u32).any(|sink| (self.0 >> (sink * STATE_BITS)) & 0x7 == Delivery::Pending as u64)
+    }
+}
+
+#[repr(C)]
+#[derive(Debug)]
+struct PoolCells {
+    name: NameCell,
+    release: NameCell,
+    address: NameCell,
+}
+
+/// One alert in shared memory.
+#[repr(C)]
+#[derive(Debug)]
+struct AlertCell {
+    /// The number of the alert; zero while it is written.
+    id: AtomicU64,
+    deliveries: AtomicU64,
+    time_ms: AtomicU64,
+    since_ms: AtomicU64,
+    /// Kind, status and flags.
+    what: AtomicU64,
+    latency_ms: AtomicU64,
+    window: [AtomicU64; 4],
+    failed_attempts: AtomicU64,
+    retries_absorbed: AtomicU64,
+    errors_reached_users: AtomicU64,
+    held_back: AtomicU64,
+    monitor: NameCell,
+    limit: NameCell,
+    from: PoolCells,
+    to: PoolCells,
+}
+
+/// The ring of alerts.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Outbox {
+    last_id: AtomicU64,
+    lost: AtomicU64,
+    cells: [AlertCell; ALERTS_MAX],
+}
+
+impl Outbox {
+    /// Puts an alert into the ring, in this state for these sinks, and returns its number. The alert's own number and
+    /// host do not matter.
+    pub fn publish(&self, alert: &Alert, sinks: &[SinkId], state: Delivery) -> u64 {
+        let id = self.last_id.fetch_add(1, Relaxed) + 1;
+        let cell = self.cell(id);
+        if Deliveries(cell.deliveries.load(Relaxed)).pending() {
+            self.lost.fetch_add(1, Relaxed);
+        }
+        cell.id.store(0, Relaxed);
+        std::sync::atomic::fence(Ordering::Release);
+        cell.write(alert);
+        let deliveries = sinks.iter().fold(Deliveries::new(id), |all, sink| all.with(*sink, state));
+        cell.deliveries.store(deliveries.0, Relaxed);
+        cell.id.store(id, Ordering::Release);
+        id
+    }
+
+    /// The alerts in the ring, newest first, without the host.
+    pub fn alerts(&self) -> impl Iterator<Item = Alert> + '_ {
+        let last = self.last_id.load(Ordering::Acquire);
+        let first = last.saturating_sub(ALERTS_MAX as u64);
+        (first + 1..=last).rev().filter_map(|id| self.get(id))
+    }
+
+    /// The alert of this number, if it is still there and whole.
+    pub fn get(&self, id: u64) -> Option<Alert> {
+        let cell = self.cell(id);
+        if id == 0 || cell.id.load(Ordering::Acquire) != id {
+            return None;
+        }
+        let alert = cell.read(id);
+        std::sync::atomic::fence(Ordering::Acquire);
+        // Another alert may have taken the place meanwhile.
+        alert.filter(|_| cell.id.load(Relaxed) == id)
+    }
+
+    /// The numbers of the alerts that wait for a sink, oldest first.
+    pub fn pending(&self, sink: SinkId) -> Vec<u64> {
+        let mut waiting: Vec<u64> = self
+            .cells
+            .iter()
+            .filter(|cell| Deliveries(cell.deliveries.load(Relaxed)).get(sink) == Delivery::Pending)
+            .map(|cell| cell.id.load(Ordering::Acquire))
+            .filter(|id| *id != 0)
+            .collect();
+        waiting.sort_unstable();
+        waiting
+    }
+
+    /// How far an alert is with a sink.
+    pub fn delivery(&self, id: u64, sink: SinkId) -> Delivery {
+        let deliveries = Deliveries(self.cell(id).deliveries.load(Relaxed));
+        if deliveries.belongs_to(id) { deliveries.get(sink) } else { Delivery::None }
+    }
+
+    /// Notes how far an alert is with a sink.
+    pub fn mark(&self, id: u64, sink: SinkId, state: Delivery) {
+        let change = |word| {
+            let deliveries = Deliveries(word);
+            deliveries.belongs_to(id).then(|| deliveries.with(sink, state).0)
+        };
+        // Where another alert has taken the place there is nothing to note.
+        let _ = self.cell(id).deliveries.fetch_update(Relaxed, Relaxed, change);
+    }
+
+    /// Alerts that made room before they were delivered.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Relaxed)
+    }
+
+    fn cell(&self, id: u64) -> &AlertCell {
+        &self.cells[(id % ALERTS_MAX as u64) as usize]
+    }
+}
+
+const REMINDER: u64 = 1 << 16;
+const NO_FAILURE_SEEN: u64 = 1 << 17;
+
+impl AlertCell {
+    fn write(&self, alert: &Alert) {
+        let flag = |set: bool, bit: u64| if set { bit } else { 0 };
+        let what = u64::from(alert.kind as u8)
+            | (u64::from(alert.status as u8) << 8)
+            | flag(alert.reminder, REMINDER)
+            | flag(alert.no_failure_seen, NO_FAILURE_SEEN);
+        for (cell, value) in [
+            (&self.time_ms, alert.time_ms),
+            (&self.since_ms, alert.since_ms),
+            (&self.what, what),
+            (&self.latency_ms, u64::from(alert.latency_ms)),
+            (&self.failed_attempts, alert.failed_attempts),
+            (&self.retries_absorbed, alert.retries_absorbed),
+            (&self.errors_reached_users, alert.errors_reached_users),
+            (&self.held_back, u64::from(alert.held_back)),
+        ] {
+            cell.store(value, Relaxed);
+        }
+        let WindowFigures { size, filled, failed, retried } = alert.window;
+        for (cell, value) in self.window.iter().zip([size, filled, failed, retried]) {
+            cell.store(u64::from(value), Relaxed);
+        }
+        self.monitor.store(alert.monitor.as_bytes());
+        self.limit.store(alert.limit.as_bytes());
+        self.from.write(&alert.from);
+        self.to.write(&alert.to);
+    }
+
+    fn read(&self, id: u64) -> Option<Alert> {
+        let what = self.what.load(Relaxed);
+        let [size, filled, failed, retried] = [0, 1, 2, 3].map(|at| self.window[at].load(Relaxed) as u32);
+        Some(Alert {
+            id,
+            time_ms: self.time_ms.load(Relaxed),
+            monitor: self.monitor.load(),
+            host: String::new(),
+            kind: Kind::from_u8(what as u8)?,
+            status: Status::from_u8((what >> 8) as u8)?,
+            reminder: what & REMINDER != 0,
+            since_ms: self.since_ms.load(Relaxed),
+            limit: self.limit.load(),
+            latency_ms: self.latency_ms.load(Relaxed) as u32,
+            from: self.from.read(),
+            to: self.to.read(),
+            no_failure_seen: what & NO_FAILURE_SEEN != 0,
+            window: WindowFigures { size, filled, failed, retried },
+            failed_attempts: self.failed_attempts.load(Relaxed),
+            retries_absorbed: self.retries_absorbed.load(Relaxed),
+            errors_reached_users: self.errors_reached_users.load(Relaxed),
+            held_back: self.held_back.load(Relaxed) as u32,
+        })
+    }
+}
+
+impl PoolCells {
+    fn write(&self, label: &PoolLabel) {
+        self.name.store(label.name.as_bytes());
+        self.release.store(label.release.as_bytes());
+        self.address.store(label.address.as_bytes());
+    }
+
+    fn read(&self) -> PoolLabel {
+        PoolLabel { name: self.name.load(), release: self.release.load(), address: self.address.load() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::board::region::Region;
+    use crate::board::sink::SinkTable;
+
+    fn outbox() -> (&'static Outbox, Vec<SinkId>) {
+        let sinks: &SinkTable = Region::private(size_of::<SinkTable>()).get(0).expect("room");
+        let outbox = Region::private(size_of::<Outbox>()).get(0).expect("room");
+        (outbox, sinks.assign(&["slack", "webhook"]).expect("places"))
+    }
+
+    #[test]
+    fn an_alert_comes_out_as_it_went_in() {
+        let (outbox, sinks) = outbox();
+        let mut alert = crate::alert::tests::failover();
+        let id = outbox.publish(&alert, &sinks, Delivery::Pending);
+        (alert.id, alert.host) = (id, String::new());
+        assert_eq!(outbox.get(id), Some(alert));
+    }
+
+    #[test]
+    fn each_sink_has_its_own_state_and_order() {
+        let (outbox, sinks) = outbox();
+        let alert = crate::alert::tests::failover();
+        let ids: Vec<u64> = (0..3).map(|_| outbox.publish(&alert, &sinks, Delivery::Pending)).collect();
+        outbox.mark(ids[0], sinks[0], Delivery::Sent);
+        assert_eq!(outbox.pending(sinks[0]), ids[1..]);
+        assert_eq!(outbox.pending(sinks[1]), ids);
+        assert_eq!(outbox.delivery(ids[0], sinks[0]), Delivery::Sent);
+        assert_eq!(outbox.delivery(ids[0], sinks[1]), Delivery::Pending);
+    }
+
+    #[test]
+    fn a_full_ring_loses_the_oldest_and_says_so() {
+        let (outbox, sinks) = outbox();
+        let alert = crate::alert::tests::failover();
+        let first = outbox.publish(&alert, &sinks, Delivery::Pending);
+        (0..ALERTS_MAX).for_each(|_| {
+            outbox.publish(&alert, &sinks, Delivery::Pending);
+        });
+        assert_eq!((outbox.lost(), outbox.get(first)), (1, None));
+        outbox.mark(first, sinks[0], Delivery::Sent);
+        assert_eq!(outbox.pending(sinks[0]).len(), ALERTS_MAX, "a late change must not hit the next alert");
+    }
+}

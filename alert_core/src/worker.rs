@@ -1,0 +1,150 @@
+//! The engine of one worker process: its detector, its couriers, and the ends that the event loop holds.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::board::worker::WorkerBoard;
+use crate::board::{Board, Plan};
+use crate::clock::now_ms;
+use crate::courier::Courier;
+use crate::detector::Detector;
+use crate::intake::{Doorbell, Intake};
+use crate::judge::Judge;
+use crate::log::{self, Level, Lines};
+use crate::settings::Settings;
+use crate::sink::Sink;
+
+/// Events that wait for the detector at most: a tenth of a second at 40,000 requests a second.
+const CHANNEL: usize = 4096;
+/// Enough for TLS and JSON; the default of the system would reserve far more address space.
+const STACK: usize = 512 * 1024;
+
+/// A running worker.
+pub struct Worker {
+    intake: Intake,
+    lines: Lines,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    sinks: Vec<Arc<Sink>>,
+    ended: Receiver<()>,
+    place: Option<&'static WorkerBoard>,
+}
+
+impl Worker {
+    /// Starts the threads of this worker. They inherit the caller's signal mask, so the caller blocks all signals first.
+    ///
+    /// # Errors
+    /// A thread cannot be started; none is left behind.
+    pub fn start(board: Board, plan: &Plan, settings: &Settings, pid: u32) -> io::Result<Worker> {
+        let (log, lines) = log::queue();
+        let (events, received) = bounded(CHANNEL);
+        let (alive, ended) = bounded(0);
+        let (stop, stop_couriers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let place = board.workers().join(pid, plan.generation, now_ms());
+        let mut threads = Threads { stop: stop_couriers.clone(), handles: Vec::new(), alive };
+
+        let mut sinks = Vec::new();
+        for (settings_of_sink, id) in settings.sinks.iter().zip(plan.sinks()) {
+            let sink = Arc::new(Sink::new(settings_of_sink));
+            sinks.push(sink.clone());
+            let courier = Courier {
+                board,
+                sink,
+                id: *id,
+                pid,
+                host: settings.host.clone(),
+                stop: stop_couriers.clone(),
+                log: log.clone(),
+            };
+            threads.spawn("alert-courier", move || courier.run())?;
+        }
+        let couriers = threads.handles.iter().map(|handle| handle.thread().clone()).collect();
+
+        let doorbell = Arc::new(Doorbell::default());
+        let detector = Detector {
+            judge: Judge::new(board, plan, settings),
+            events: received,
+            doorbell: doorbell.clone(),
+            worker: place,
+            couriers,
+            stop: stop.clone(),
+            stop_couriers,
+            log: log.clone(),
+        };
+        let thread = threads.spawn("alert-detector", move || detector.run())?;
+        if place.is_none() {
+            log.write(Level::Warn, "too many workers share the zone, this one is not in the status".into());
+        }
+        let intake = Intake::new(board, plan, settings, events, (doorbell, thread), place);
+        Ok(Worker { intake, lines, stop, threads: std::mem::take(&mut threads.handles), sinks, ended, place })
+    }
+
+    /// The event loop's end.
+    #[inline]
+    pub fn intake(&self) -> &Intake {
+        &self.intake
+    }
+
+    /// What the threads have to say to the error log.
+    pub fn lines(&self) -> &Lines {
+        &self.lines
+    }
+
+    /// Ends the threads within `limit`: the detector judges what waits, the couriers try once more. Returns whether all
+    /// of them ended; one that did not is left to the end of the process.
+    pub fn stop(self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        self.stop.store(true, Relaxed);
+        self.threads.iter().for_each(|handle| handle.thread().unpark());
+        // Each thread holds a sender and never sends: the channel is disconnected when the last one has ended.
+        let grace = Instant::now() + limit / 2;
+        if self.ended.recv_deadline(grace).is_err_and(|error| error.is_timeout()) {
+            self.sinks.iter().for_each(|sink| sink.shutdown());
+        }
+        let ended = !self.ended.recv_deadline(deadline).is_err_and(|error| error.is_timeout());
+        if ended {
+            for handle in self.threads {
+                // A panic was caught and told inside the thread.
+                let _ = handle.join();
+            }
+        }
+        if let Some(place) = self.place {
+            place.leave();
+        }
+        ended
+    }
+}
+
+/// The threads started so far; they end if one more cannot be started.
+struct Threads {
+    stop: Arc<AtomicBool>,
+    handles: Vec<JoinHandle<()>>,
+    alive: Sender<()>,
+}
+
+impl Threads {
+    fn spawn(&mut self, name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<thread::Thread> {
+        let alive = self.alive.clone();
+        let spawned = thread::Builder::new().name(name.into()).stack_size(STACK).spawn(move || {
+            body();
+            drop(alive);
+        });
+        match spawned {
+            Ok(handle) => {
+                let thread = handle.thread().clone();
+                self.handles.push(handle);
+                Ok(thread)
+            }
+            Err(error) => {
+                self.stop.store(true, Relaxed);
+                self.handles.iter().for_each(|handle| handle.thread().unpark());
+                Err(error)
+            }
+        }
+    }
+}
