@@ -109,10 +109,10 @@ nginx-1.28: test-packages ## Build the second nginx of the tests
 	@tree=$$($(CARGO) metadata --format-version 1 --features ngx_module/vendored | tr ',' '\n' \
 		| sed -n 's|^"manifest_path":"\(.*/nginx-src-[^/]*\)/Cargo.toml".*|\1/nginx|p'); \
 	[ -n "$$tree" ] || { echo "the crate nginx-src is not among the dependencies of ngx_module" >&2; exit 1; }; \
-	if [ "$$(cat $(test_dir)/.built 2>/dev/null)" != "$$tree" ]; then \
+	if [ "$$(cat "$(test_dir)/.built" 2>/dev/null)" != "$$tree" ]; then \
 		echo "Building nginx 1.28 from $$tree"; \
-		rm -rf $(test_dir); mkdir -p $(test_dir); cp -R "$$tree/." $(test_dir); \
-		cd $(test_dir); \
+		rm -rf "$(test_dir)"; mkdir -p "$(test_dir)"; cp -R "$$tree/." "$(test_dir)"; \
+		cd "$(test_dir)"; \
 		{ auto/configure $(test_configure) && make -j2; } > build.log 2>&1 || { tail -n 20 build.log >&2; exit 1; }; \
 		echo "$$tree" > .built; \
 	fi
@@ -128,7 +128,7 @@ test_configure := --with-compat --with-debug --with-threads --with-http_ssl_modu
 	--with-http_slice_module --with-pcre
 
 # put FROM,TO: nginx may have TO mapped, so it is replaced and never overwritten; and only when it changed.
-put = cmp -s $(1) $(2) || { cp $(1) $(2).new && mv -f $(2).new $(2); }
+put = cmp -s "$(1)" "$(2)" || { cp "$(1)" "$(2).new" && mv -f "$(2).new" "$(2)"; }
 
 # end_to_end NGINX,MODULE
 end_to_end = echo "End-to-end tests: $$("$(1)" -v 2>&1)"; \
@@ -151,29 +151,29 @@ sandbox: packages
 # A module loads only into the version it was built for, so headers of another one are an error and not a surprise later.
 .PHONY: headers
 headers: packages
-	@version="$(nginx_version)"; \
+	@version="$(nginx_version)"; origin="$(or $(NGINX_SOURCE_DIR),$(packaged_source))"; \
 	[ -n "$$version" ] || { echo "\"$(NGINX)\" does not run: set NGINX to the nginx to build for" >&2; exit 1; }; \
-	if [ -z "$(NGINX_SOURCE_DIR)" ]; then $(prepare_headers); fi; \
-	header="$(source_dir)/src/core/nginx.h"; \
-	[ -r "$$header" ] || { echo "NGINX_SOURCE_DIR=\"$(source_dir)\" is no source of nginx: there is no $$header" >&2; exit 1; }; \
-	[ -d "$(source_dir)/objs" ] || { echo "\"$(source_dir)\" is not configured: run ./configure there with the arguments of $(NGINX) -V" >&2; exit 1; }; \
-	found=$$(sed -n 's/.*NGINX_VERSION *"\(.*\)".*/\1/p' "$$header"); \
+	[ -r "$$origin/src/core/nginx.h" ] || { \
+		echo "\"$$origin\" is no source of nginx: set NGINX_SOURCE_DIR to a configured source of nginx $$version" >&2; exit 1; }; \
+	found=$$(sed -n 's/.*NGINX_VERSION *"\(.*\)".*/\1/p' "$$origin/src/core/nginx.h"); \
 	[ "$$found" = "$$version" ] || { \
-		echo "$(NGINX) is nginx $$version, but the headers in $(source_dir) are of nginx $$found:" >&2; \
-		echo "set NGINX_SOURCE_DIR to a configured source of $$version, or NGINX to a binary of $$found" >&2; exit 1; }
+		echo "$(NGINX) is nginx $$version, but \"$$origin\" is the source of nginx $$found:" >&2; \
+		echo "set NGINX_SOURCE_DIR to a configured source of $$version, or NGINX to a binary of $$found" >&2; exit 1; }; \
+	if [ "$$origin" = $(packaged_source) ]; then $(configure_packaged_source); fi; \
+	[ -d "$(source_dir)/objs" ] || { \
+		echo "\"$$origin\" is not configured: run ./configure there with the arguments that $(NGINX) -V shows" >&2; exit 1; }
 
-# nginx-dev holds the source, but not what configure makes of it. What was made holds until the package changes.
-prepare_headers = \
+# Where nginx-dev puts the source, which is configured in a copy. That holds until the package changes.
+packaged_source := /usr/share/nginx/src
+configure_packaged_source = \
 	package=$$(dpkg-query -W -f='$${Version}' nginx-dev 2>/dev/null || echo unknown); \
-	if [ ! -d /usr/share/nginx/src ]; then \
-		echo "there is no /usr/share/nginx/src (package nginx-dev): set NGINX_SOURCE_DIR to a configured source of nginx $$version" >&2; exit 1; \
-	fi; \
-	if [ "$$(cat $(source_dir)/.prepared 2>/dev/null)" != "$$package" ]; then \
+	if [ "$$(cat "$(source_dir)/.prepared" 2>/dev/null)" != "$$package" ]; then \
 		echo "Preparing the headers of nginx $$version"; \
-		rm -rf $(source_dir); mkdir -p $(source_dir); cp -RL /usr/share/nginx/src/. $(source_dir); \
-		( cd $(source_dir); bash -c '. ./conf_flags; ./configure "$${NGX_CONF_FLAGS[@]}"' ) > $(source_dir)/configure.log 2>&1 \
-			|| { tail -n 20 $(source_dir)/configure.log >&2; exit 1; }; \
-		echo "$$package" > $(source_dir)/.prepared; \
+		rm -rf "$(source_dir)"; mkdir -p "$(source_dir)"; cp -RL $(packaged_source)/. "$(source_dir)"; \
+		cd "$(source_dir)"; \
+		bash -c '. ./conf_flags; ./configure "$${NGX_CONF_FLAGS[@]}"' > configure.log 2>&1 \
+			|| { tail -n 20 configure.log >&2; exit 1; }; \
+		echo "$$package" > .prepared; \
 	fi
 
 .PHONY: help
