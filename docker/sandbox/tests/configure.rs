@@ -1,0 +1,100 @@
+//! `docker/configure.sh` with the repository's own nginx.conf: what the environment says ends up in the configuration,
+//! and a wrong value is an error that names it.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const DOCKER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+
+fn configure(variables: &[(&str, &str)]) -> Output {
+    let docker = Path::new(DOCKER);
+    Command::new("sh")
+        .arg(docker.join("configure.sh"))
+        .arg(docker.join("../nginx.conf"))
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap()
+}
+
+/// The configuration without comments and indentation, line by line.
+fn directives(variables: &[(&str, &str)]) -> Vec<String> {
+    let output = configure(variables);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
+}
+
+#[test]
+fn without_variables_the_file_stays_as_it_is() {
+    let output = configure(&[("PORT", ""), ("SLACK_WEBHOOK_URL", "")]);
+    assert_eq!(output.stdout, fs::read(Path::new(DOCKER).join("../nginx.conf")).unwrap());
+}
+
+#[test]
+fn every_variable_replaces_its_directive() {
+    for (variable, value, directive) in [
+        ("ERROR_RATE_THRESHOLD", "0.5", "error_rate 0.5%;"),
+        ("ERROR_RATE_THRESHOLD", "100%", "error_rate 100%;"),
+        ("WINDOW_SIZE", "50", "window 50;"),
+        ("ALERT_COOLDOWN_SEC", "0", "cooldown 0s;"),
+        ("MAINTENANCE_MODE", "true", "maintenance on;"),
+        ("PORT", "9090", "listen 9090;"),
+        ("SINK_ADDRESS", "127.0.0.1:9999", "alert_notify slack http://127.0.0.1:9999/;"),
+        ("BLUE_ADDRESS", "blue:80", "pool blue blue:80;"),
+        ("WORKER_PROCESSES", "4", "worker_processes 4;"),
+        ("RUN_DIR", "/tmp/x", "pid /tmp/x/nginx.pid;"),
+        ("MODULE", "/x/ngx_http_alert_module.so", "load_module /x/ngx_http_alert_module.so;"),
+    ] {
+        let lines = directives(&[(variable, value)]);
+        assert!(lines.iter().any(|line| line == directive), "{variable}={value}: {lines:#?}");
+    }
+}
+
+#[test]
+fn the_active_pool_is_the_primary_and_the_other_its_backup() {
+    let lines = directives(&[("ACTIVE_POOL", "green"), ("BLUE_ADDRESS", "b:1"), ("GREEN_ADDRESS", "g:2")]);
+    assert!(lines.contains(&"active green;".to_owned()));
+    let servers: Vec<_> = lines.iter().filter(|line| line.starts_with("server ") && line.ends_with(';')).collect();
+    assert_eq!(servers.len(), 2, "{servers:?}");
+    assert!(servers[0].starts_with("server g:2 ") && !servers[0].contains("backup"), "{servers:?}");
+    assert!(servers[1].starts_with("server b:1 ") && servers[1].ends_with(" backup;"), "{servers:?}");
+}
+
+#[test]
+fn the_webhook_stays_in_the_environment() {
+    let secret = "https://hooks.slack.com/services/T0/B0/secret";
+    let lines = directives(&[("SLACK_WEBHOOK_URL", secret)]);
+    assert!(lines.contains(&"alert_notify slack env:SLACK_WEBHOOK_URL;".to_owned()), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("secret")));
+
+    let output = configure(&[("SLACK_WEBHOOK_URL", "hooks.slack.com/secret")]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && error.contains("SLACK_WEBHOOK_URL") && !error.contains("secret"), "{error}");
+}
+
+#[test]
+fn a_wrong_value_is_an_error_that_names_it() {
+    for (variable, value) in [
+        ("ACTIVE_POOL", "red"),
+        ("ERROR_RATE_THRESHOLD", "200%"),
+        ("ERROR_RATE_THRESHOLD", "0.00"),
+        ("WINDOW_SIZE", "0"),
+        ("WINDOW_SIZE", "many"),
+        ("ALERT_COOLDOWN_SEC", "5m"),
+        ("MAINTENANCE_MODE", "maybe"),
+        ("PORT", "65536"),
+        ("PORT", "80\n81"),
+        ("BLUE_ADDRESS", "x;y:1"),
+        ("GREEN_ADDRESS", "8082"),
+        ("RUN_DIR", "a|b"),
+    ] {
+        let output = configure(&[(variable, value)]);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && output.stdout.is_empty(), "{variable}={value} was taken");
+        assert!(error.contains(&format!("{variable}=\"{value}\" is wrong, it must be ")), "{error}");
+    }
+}
