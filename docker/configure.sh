@@ -90,10 +90,8 @@ fi
 
 if [ -n "${ERROR_RATE_THRESHOLD-}" ]; then
     percent=${ERROR_RATE_THRESHOLD%\%}
-    # The second pattern is zero in all its spellings: a limit of 0% would fire at the first error for ever.
-    if ! matches "$percent" '(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)' || matches "$percent" '0+(\.0+)?'; then
-        wrong ERROR_RATE_THRESHOLD "$ERROR_RATE_THRESHOLD" 'a percentage above 0 and up to 100, like 2 or 0.5'
-    fi
+    matches "$percent" '(100(\.0{1,2})?|[0-9]{1,2}(\.[0-9]{1,2})?)' ||
+        wrong ERROR_RATE_THRESHOLD "$ERROR_RATE_THRESHOLD" 'a percentage from 0 to 100, like 2 or 0.5'
     replace 'error_rate ' "$percent%" '[^;]*'
 fi
 

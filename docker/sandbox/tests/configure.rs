@@ -81,7 +81,7 @@ fn a_wrong_value_is_an_error_that_names_it() {
     for (variable, value) in [
         ("ACTIVE_POOL", "red"),
         ("ERROR_RATE_THRESHOLD", "200%"),
-        ("ERROR_RATE_THRESHOLD", "0.00"),
+        ("ERROR_RATE_THRESHOLD", "0.005"),
         ("WINDOW_SIZE", "0"),
         ("WINDOW_SIZE", "many"),
         ("ALERT_COOLDOWN_SEC", "5m"),
