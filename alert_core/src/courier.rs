@@ -95,7 +95,7 @@ impl Courier {
             Outcome::Retry { after, error } => {
                 shared.retried.fetch_add(alerts.len() as u64, Relaxed);
                 let failures = shared.failures.fetch_add(1, Relaxed);
-                let pause = after.unwrap_or_else(|| retry::backoff(failures)).min(retry::LONGEST);
+                let pause = after.unwrap_or_else(|| retry::backoff(u32::try_from(failures).unwrap_or(u32::MAX))).min(retry::LONGEST);
                 if failures == 0 {
                     let text = format!("cannot deliver to {}: {error}; retrying", self.name());
                     self.log.write(Level::Warn, text);

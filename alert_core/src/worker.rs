@@ -104,7 +104,7 @@ impl Worker {
         // Each thread holds a sender and never sends: the channel is disconnected when the last one has ended.
         let grace = Instant::now() + limit / 2;
         if self.ended.recv_deadline(grace).is_err_and(|error| error.is_timeout()) {
-            self.sinks.iter().for_each(|sink| sink.shutdown());
+            self.sinks.iter().for_each(|sink| sink.interrupt());
         }
         let ended = !self.ended.recv_deadline(deadline).is_err_and(|error| error.is_timeout());
         if ended {

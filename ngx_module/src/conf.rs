@@ -1,0 +1,133 @@
+//! What the operator wrote, as the module keeps it between reading and running.
+
+use alert_core::board::{Board, Plan};
+use alert_core::settings::{MonitorSettings, Settings};
+use alert_core::sink::settings::SinkSettings;
+
+/// Where a directive stands.
+#[derive(Clone, Default)]
+pub struct Place {
+    /// The file.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+}
+
+/// The configuration of the http level.
+#[derive(Default)]
+pub struct MainConf {
+    /// The zone.
+    pub zone: ZoneConf,
+    /// The monitors that are mentioned, in the order of their first mention; their places are their numbers.
+    pub mentioned: Vec<Mentioned>,
+    /// The sinks, of all levels.
+    pub sinks: Vec<SinkSettings>,
+    /// Whether some location serves the status.
+    pub has_status: bool,
+    /// All of it for the engine, once it is complete.
+    pub settings: Settings,
+    /// Where the variables of each monitor come from.
+    pub sources: Vec<Sources>,
+    /// The board, once the zone is mapped.
+    pub board: Option<Board>,
+    /// Where this configuration lies on the board.
+    pub plan: Plan,
+}
+
+/// The zone as configured.
+#[derive(Default)]
+pub struct ZoneConf {
+    /// Its name.
+    pub name: String,
+    /// Its size in bytes; zero where there is no `alert_zone`.
+    pub size: usize,
+}
+
+/// A monitor that was mentioned: used, defined, or both, in any order.
+pub struct Mentioned {
+    /// Its name.
+    pub name: String,
+    /// Where it was mentioned first.
+    pub place: Place,
+    /// Its rules, once they are read.
+    pub settings: Option<MonitorSettings>,
+}
+
+impl MainConf {
+    /// The number of the monitor of this name.
+    pub fn mention(&mut self, name: &str, place: Place) -> usize {
+        if let Some(known) = self.mentioned.iter().position(|monitor| monitor.name == name) {
+            return known;
+        }
+        self.mentioned.push(Mentioned { name: name.into(), place, settings: None });
+        self.mentioned.len() - 1
+    }
+}
+
+/// The configuration of a location.
+#[derive(Default)]
+pub struct LocationConf {
+    /// Which monitor watches it.
+    pub monitor: Watch,
+}
+
+/// Which monitor watches a location.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub enum Watch {
+    /// As the level above says.
+    #[default]
+    Inherited,
+    /// None.
+    Off,
+    /// The one of this number.
+    By(u16),
+}
+
+impl LocationConf {
+    /// Takes over what is not set here.
+    pub fn inherit(&mut self, above: &LocationConf) {
+        if self.monitor == Watch::Inherited {
+            self.monitor = above.monitor;
+        }
+    }
+}
+
+/// Where the names of an answer come from.
+#[derive(Clone)]
+pub struct Sources {
+    /// The name of its pool.
+    pub pool: Source,
+    /// The release.
+    pub release: Source,
+}
+
+/// Where a value comes from.
+#[derive(Clone)]
+pub enum Source {
+    /// A header of the upstream's answer, read directly: the usual case, and cheaper than the variable.
+    Header(HeaderName),
+    /// A variable of nginx, by its index.
+    Variable(isize),
+}
+
+/// The name of a header as variables spell it: lower case, with underscores for dashes.
+#[derive(Clone)]
+pub struct HeaderName(Vec<u8>);
+
+impl HeaderName {
+    /// The header behind `$upstream_http_NAME`.
+    pub fn of_variable(name: &str) -> Option<HeaderName> {
+        let header = name.strip_prefix("upstream_http_")?;
+        (!header.is_empty()).then(|| HeaderName(header.to_ascii_lowercase().into_bytes()))
+    }
+
+    /// Whether this is the header, by the rule of nginx's variables.
+    #[inline]
+    pub fn is(&self, header: &[u8]) -> bool {
+        header.len() == self.0.len()
+            && header.iter().zip(&self.0).all(|(byte, wanted)| match byte {
+                b'-' => *wanted == b'_',
+                byte => byte.to_ascii_lowercase() == *wanted,
+            })
+    }
+}

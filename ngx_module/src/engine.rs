@@ -1,0 +1,125 @@
+//! The life of the engine: the board when a configuration comes into force, the threads when a worker starts.
+
+use std::time::Duration;
+
+use alert_core::board::region::Region;
+use alert_core::board::{Board, Plan};
+use alert_core::clock::now_ms;
+use alert_core::intake::Intake;
+use alert_core::log::Level;
+use alert_core::settings::Settings;
+use alert_core::worker::Worker;
+use ngx::ffi::ngx_log_t;
+
+use crate::conf::{MainConf, Sources};
+use crate::ffi::process::{self, Timer};
+use crate::ffi::{Severity, log_line};
+
+/// How long the end of a process may wait for the threads.
+const STOP_LIMIT: Duration = Duration::from_millis(900);
+/// How often the lines of the threads go to the error log, in milliseconds.
+const LOG_INTERVAL_MS: usize = 200;
+
+/// The engine of this process.
+pub struct Engine {
+    worker: Worker,
+    board: Board,
+    plan: Plan,
+    settings: Settings,
+    sources: Vec<Sources>,
+    /// The configuration it works by, as an identity.
+    configuration: *const (),
+    _log_timer: Timer,
+}
+
+impl Engine {
+    /// The event loop's end of the channel.
+    #[inline]
+    pub fn intake(&self) -> &Intake {
+        self.worker.intake()
+    }
+
+    /// Where the names of a monitor's answers come from. In single-process mode a request of the configuration before a
+    /// reload may end after it; its monitor's number means nothing here.
+    #[inline]
+    pub fn sources(&self, configuration: *const (), monitor: u16) -> Option<&Sources> {
+        if configuration == self.configuration { self.sources.get(monitor as usize) } else { None }
+    }
+
+    /// What the status is made of.
+    pub fn status(&self) -> alert_core::status::Status<'_> {
+        alert_core::status::Status { board: self.board, plan: &self.plan, settings: &self.settings, now_ms: now_ms() }
+    }
+}
+
+/// Finds room for a configuration on the board in this memory.
+///
+/// # Errors
+/// What is wrong with the zone.
+pub fn reserve(main: &mut MainConf, region: Region) -> Result<(), String> {
+    let now = now_ms();
+    let board = Board::open(region, now).map_err(|error| error.to_string())?;
+    main.plan = board.reserve(&main.settings, now).map_err(|error| error.to_string())?;
+    main.board = Some(board);
+    Ok(())
+}
+
+/// Puts a configuration into force. In single-process mode a reload comes here while the engine runs.
+pub fn configuration_in_force(main: Option<&mut MainConf>, log: *mut ngx_log_t) {
+    if process::tests_configuration() {
+        return;
+    }
+    if let Some((board, main)) = main.and_then(|main| Some((main.board?, main))) {
+        let running = stop(log);
+        board.activate(&mut main.plan, &main.settings);
+        if running {
+            start(main, log);
+        }
+    } else {
+        stop(log);
+    }
+}
+
+/// Starts the engine of this process.
+pub fn start(main: &MainConf, log: *mut ngx_log_t) {
+    let Some(board) = main.board else { return };
+    let started =
+        process::with_signals_blocked(|| Worker::start(board, &main.plan, &main.settings, std::process::id()));
+    match started {
+        Ok(worker) => process::set_engine(Engine {
+            worker,
+            board,
+            plan: main.plan.clone(),
+            settings: main.settings.clone(),
+            sources: main.sources.clone(),
+            configuration: (&raw const *main).cast(),
+            _log_timer: Timer::start(LOG_INTERVAL_MS, write_lines),
+        }),
+        Err(error) => {
+            log_line(log, Severity::Alert, &format!("cannot start its threads, requests go on unwatched ({error})"));
+        }
+    }
+}
+
+/// Stops the engine of this process. Returns whether there was one.
+pub fn stop(log: *mut ngx_log_t) -> bool {
+    write_lines();
+    let Some(engine) = process::take_engine() else { return false };
+    if !engine.worker.stop(STOP_LIMIT) {
+        log_line(log, Severity::Warn, "a thread did not end in time");
+    }
+    true
+}
+
+fn write_lines() {
+    process::with_engine(|engine| {
+        for line in engine.worker.lines().drain() {
+            let severity = match line.level {
+                Level::Error => Severity::Error,
+                Level::Warn => Severity::Warn,
+                Level::Notice => Severity::Notice,
+            };
+            log_line(process::log(), severity, &line.text);
+        }
+    });
+}

@@ -1,0 +1,189 @@
+//! The tables by which nginx knows the module, and the functions behind them.
+
+use std::ffi::{c_char, c_void};
+use std::ptr::{self, addr_of};
+
+use ngx::core::{NGX_CONF_ERROR, Status};
+use ngx::ffi::{
+    NGX_CONF_BLOCK, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_HTTP_LIF_CONF, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET,
+    NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_MODULE, NGX_HTTP_SRV_CONF, NGX_LOG_EMERG, ngx_array_push,
+    ngx_command_t, ngx_conf_t, ngx_cycle_t, ngx_http_handler_pt, ngx_http_module_t, ngx_http_phases_NGX_HTTP_LOG_PHASE,
+    ngx_http_request_t, ngx_int_t, ngx_module_t, ngx_str_t, ngx_uint_t,
+};
+use ngx::http::{HttpModule, HttpModuleLocationConf, HttpModuleMainConf, Merge, MergeConfigError, NgxHttpCoreModule};
+use ngx::ngx_string;
+
+use super::conf::{Conf, http_directive, location_directive};
+use super::process;
+use crate::conf::{LocationConf, MainConf};
+
+/// The module.
+pub struct Module;
+
+impl HttpModule for Module {
+    fn module() -> &'static ngx_module_t {
+        // SAFETY: nginx writes to the table only while it loads the module, before any of this runs.
+        unsafe { &*addr_of!(ngx_http_alert_module) }
+    }
+
+    unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
+        // SAFETY: nginx passes a live configuration.
+        let (log, mut conf) = unsafe { ((*cf).log, Conf::new(cf)) };
+        super::guarded(log, Status::NGX_ERROR.0, || {
+            // SAFETY: the core module's configuration is live, and its phases are arrays of handlers by now.
+            let slot = unsafe {
+                let core = NgxHttpCoreModule::main_conf_mut(&*cf).expect("nginx made the configuration");
+                ngx_array_push(&mut core.phases[ngx_http_phases_NGX_HTTP_LOG_PHASE as usize].handlers)
+                    .cast::<ngx_http_handler_pt>()
+                    .as_mut()
+            };
+            let Some(slot) = slot else { return Status::NGX_ERROR.0 };
+            *slot = Some(log_handler);
+            match crate::directives::finish(&mut conf) {
+                Ok(()) => Status::NGX_OK.0,
+                Err(text) => {
+                    if !text.is_empty() {
+                        // SAFETY: the log is live; the text is passed with its length.
+                        unsafe { ngx::log::log_error(NGX_LOG_EMERG as ngx_uint_t, log, 0, text.as_bytes()) };
+                    }
+                    Status::NGX_ERROR.0
+                }
+            }
+        })
+    }
+}
+
+// SAFETY: `create_main_conf` makes exactly this type.
+unsafe impl HttpModuleMainConf for Module {
+    type MainConf = MainConf;
+}
+
+// SAFETY: `create_loc_conf` makes exactly this type.
+unsafe impl HttpModuleLocationConf for Module {
+    type LocationConf = LocationConf;
+}
+
+impl Merge for LocationConf {
+    fn merge(&mut self, previous: &LocationConf) -> Result<(), MergeConfigError> {
+        self.inherit(previous);
+        Ok(())
+    }
+}
+
+/// Called by nginx for every finished request.
+extern "C" fn log_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: nginx passes a live request with a live connection.
+    let log = unsafe { (*(*r).connection).log };
+    super::guarded(log, (), || {
+        // SAFETY: the request is live during the call.
+        if let Some(request) = unsafe { super::request::Finished::new(r) } {
+            crate::log_phase::observe(&request);
+        }
+    });
+    Status::NGX_OK.0
+}
+
+/// Called by nginx when a configuration is in force, before workers start with it.
+extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
+    // SAFETY: nginx passes a live cycle.
+    let log = unsafe { (*cycle).log };
+    // Whatever happens here must not keep nginx from its configuration.
+    super::guarded(log, (), || {
+        // SAFETY: the configuration of a live cycle is live; nothing else refers to it during this call.
+        let main = unsafe { Module::main_conf_mut(&*cycle) };
+        crate::engine::configuration_in_force(main, log);
+    });
+    Status::NGX_OK.0
+}
+
+/// Called by nginx in each new process.
+extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
+    // SAFETY: nginx passes a live cycle.
+    let log = unsafe { (*cycle).log };
+    // An error from here would make nginx give the worker up for good.
+    super::guarded(log, (), || {
+        if process::serves_requests() {
+            // SAFETY: the configuration of a live cycle is live.
+            if let Some(main) = unsafe { Module::main_conf(&*cycle) } {
+                crate::engine::start(main, log);
+            }
+        }
+    });
+    Status::NGX_OK.0
+}
+
+/// Called by nginx at the end of a process.
+extern "C" fn exit_process(cycle: *mut ngx_cycle_t) {
+    // SAFETY: nginx passes a live cycle.
+    let log = unsafe { (*cycle).log };
+    super::guarded(log, false, || crate::engine::stop(log));
+}
+
+const fn command(name: ngx_str_t, context: u32, place: Place) -> ngx_command_t {
+    let set = match place {
+        Place::Http => http_directive,
+        Place::Location => location_directive,
+    };
+    let conf = match place {
+        Place::Http => NGX_HTTP_MAIN_CONF_OFFSET,
+        Place::Location => NGX_HTTP_LOC_CONF_OFFSET,
+    };
+    ngx_command_t { name, type_: context as ngx_uint_t, set: Some(set), conf, offset: 0, post: ptr::null_mut() }
+}
+
+enum Place {
+    Http,
+    Location,
+}
+
+/// Any number of words: the module counts them itself, to say how the directive is written.
+const ANY: u32 = ngx::ffi::NGX_CONF_ANY;
+const EVERYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_HTTP_LIF_CONF;
+
+static mut COMMANDS: [ngx_command_t; 6] = [
+    command(ngx_string!("alert_zone"), NGX_HTTP_MAIN_CONF | ANY, Place::Http),
+    command(ngx_string!("alert_notify"), NGX_HTTP_MAIN_CONF | ANY, Place::Http),
+    command(ngx_string!("alert_monitor"), NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | NGX_CONF_TAKE1, Place::Http),
+    command(ngx_string!("alert"), EVERYWHERE | NGX_CONF_TAKE1, Place::Location),
+    command(ngx_string!("alert_status"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, Place::Location),
+    ngx_command_t::empty(),
+];
+
+static CONTEXT: ngx_http_module_t = ngx_http_module_t {
+    preconfiguration: None,
+    postconfiguration: Some(Module::postconfiguration),
+    create_main_conf: Some(Module::create_main_conf),
+    init_main_conf: None,
+    create_srv_conf: None,
+    merge_srv_conf: None,
+    create_loc_conf: Some(Module::create_loc_conf),
+    merge_loc_conf: Some(merge_loc_conf),
+};
+
+/// As the trait's own, with a panic caught.
+extern "C" fn merge_loc_conf(cf: *mut ngx_conf_t, previous: *mut c_void, conf: *mut c_void) -> *mut c_char {
+    // SAFETY: nginx passes a live configuration.
+    let log = unsafe { (*cf).log };
+    // SAFETY: both were made by `create_loc_conf`.
+    super::guarded(log, NGX_CONF_ERROR as _, || unsafe { Module::merge_loc_conf(cf, previous, conf) })
+}
+
+ngx::ngx_modules!(ngx_http_alert_module);
+
+/// The table by which nginx knows the module.
+#[used]
+#[allow(non_upper_case_globals)]
+pub static mut ngx_http_alert_module: ngx_module_t = ngx_module_t {
+    ctx: addr_of!(CONTEXT).cast_mut().cast(),
+    // SAFETY: only the address is taken.
+    commands: unsafe { &raw mut COMMANDS[0] },
+    type_: NGX_HTTP_MODULE as ngx_uint_t,
+    init_master: None,
+    init_module: Some(init_module),
+    init_process: Some(init_process),
+    init_thread: None,
+    exit_thread: None,
+    exit_process: Some(exit_process),
+    exit_master: None,
+    ..ngx_module_t::default()
+};

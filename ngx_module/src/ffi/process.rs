@@ -1,0 +1,125 @@
+//! The process: what kind it is, its signals, its timer, and the one engine that it runs.
+
+use std::ffi::c_void;
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+
+use ngx::ffi::{
+    NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_add_timer, ngx_connection_t, ngx_cycle, ngx_del_timer, ngx_event_t,
+    ngx_log_t, ngx_process, ngx_test_config, ngx_uint_t,
+};
+
+use crate::engine::Engine;
+
+/// Whether this process serves requests: a worker, or the only process of nginx. Cache manager and loader do not.
+pub fn serves_requests() -> bool {
+    // SAFETY: nginx sets it before it calls any module in a new process.
+    let kind = unsafe { ngx_process };
+    kind == NGX_PROCESS_WORKER as ngx_uint_t || kind == NGX_PROCESS_SINGLE as ngx_uint_t
+}
+
+/// Whether nginx only tests a configuration.
+pub fn tests_configuration() -> bool {
+    // SAFETY: set once, from the command line.
+    unsafe { ngx_test_config != 0 }
+}
+
+/// The log of the cycle in force.
+pub fn log() -> *mut ngx_log_t {
+    // SAFETY: there is a cycle from the start of nginx's `main` on.
+    unsafe { (*ngx_cycle).log }
+}
+
+/// Runs `body` with all signals blocked, so that threads started in it leave them to nginx.
+pub fn with_signals_blocked<T>(body: impl FnOnce() -> T) -> T {
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: both sets are written before they are read; a mask cannot be refused.
+    unsafe {
+        let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+    }
+    let result = body();
+    // SAFETY: `before` was written above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
+    result
+}
+
+/// The engine of this process. Only the event loop's thread reads or changes it.
+static ENGINE: AtomicPtr<Engine> = AtomicPtr::new(ptr::null_mut());
+
+/// The engine of this process, if it runs one.
+#[inline]
+pub fn with_engine<T>(body: impl FnOnce(&Engine) -> T) -> Option<T> {
+    // SAFETY: the pointer is null or from `set_engine`, and `take_engine` runs on this same thread, not within `body`.
+    unsafe { ENGINE.load(Relaxed).as_ref() }.map(body)
+}
+
+/// Makes this the engine of the process.
+pub fn set_engine(engine: Engine) {
+    let previous = ENGINE.swap(Box::into_raw(Box::new(engine)), Relaxed);
+    debug_assert!(previous.is_null());
+}
+
+/// Takes the engine out of the process.
+pub fn take_engine() -> Option<Engine> {
+    let engine = ENGINE.swap(ptr::null_mut(), Relaxed);
+    // SAFETY: the pointer is null or from `Box::into_raw`, and nobody has it any more.
+    (!engine.is_null()).then(|| *unsafe { Box::from_raw(engine) })
+}
+
+/// A timer of the event loop that keeps no worker from exiting.
+pub struct Timer(Box<TimerEvent>);
+
+/// What nginx keeps a pointer to.
+struct TimerEvent {
+    event: ngx_event_t,
+    /// nginx's debug log looks for a descriptor behind each event.
+    connection: ngx_connection_t,
+    interval_ms: usize,
+    tick: fn(),
+}
+
+impl Timer {
+    /// Calls `tick` on the event loop each time this many milliseconds have passed.
+    pub fn start(interval_ms: usize, tick: fn()) -> Timer {
+        // SAFETY: both structures are valid as zero, which is how nginx makes them.
+        let mut timer = Box::new(unsafe {
+            TimerEvent { event: std::mem::zeroed(), connection: std::mem::zeroed(), interval_ms, tick }
+        });
+        timer.connection.fd = -1;
+        timer.event.log = log();
+        timer.event.handler = Some(on_timer);
+        timer.event.set_cancelable(1);
+        let raw: *mut TimerEvent = &mut *timer;
+        // The handler finds its way back from the connection, which lies in the same structure.
+        timer.event.data = raw.cast::<c_void>().wrapping_byte_add(std::mem::offset_of!(TimerEvent, connection));
+        // SAFETY: the event stays in its box until `drop` has taken it out of the tree.
+        unsafe { ngx_add_timer(&mut timer.event, interval_ms) };
+        Timer(timer)
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        if self.0.event.timer_set() != 0 {
+            // SAFETY: the timer is in the tree.
+            unsafe { ngx_del_timer(&mut self.0.event) };
+        }
+    }
+}
+
+/// Called by nginx when a timer has expired.
+extern "C" fn on_timer(event: *mut ngx_event_t) {
+    super::guarded(log(), (), || {
+        // SAFETY: the event is that of a live `Timer`: its data points to the connection within.
+        let timer = unsafe {
+            let connection = (*event).data;
+            &mut *connection.wrapping_byte_sub(std::mem::offset_of!(TimerEvent, connection)).cast::<TimerEvent>()
+        };
+        (timer.tick)();
+        // SAFETY: as above; nginx has taken the event out of the tree.
+        unsafe { ngx_add_timer(&mut timer.event, timer.interval_ms) };
+    });
+}
