@@ -67,7 +67,7 @@ impl Worker {
 
         let doorbell = Arc::new(Doorbell::default());
         let detector = Detector {
-            judge: Judge::new(board, plan, settings),
+            judge: Judge::new(board, plan, settings, log.clone()),
             events: received,
             doorbell: doorbell.clone(),
             worker: place,

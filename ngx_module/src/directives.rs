@@ -1,7 +1,7 @@
 //! The directives: what their words mean, and what is wrong with them.
 
 use alert_core::settings::MonitorReader;
-use alert_core::sink::settings::{self, SinkSettings};
+use alert_core::sink::settings::{SettingsError, SinkSettings, SystemSource, name_sinks};
 
 use crate::conf::{HeaderName, MainConf, Source, Sources, Watch};
 use crate::ffi::conf::Conf;
@@ -61,6 +61,7 @@ pub fn finish(cf: &mut Conf) -> Result<(), String> {
             main.sources.push(sources);
         }
         main.settings.sinks = std::mem::take(&mut main.sinks);
+        name_sinks(&mut main.settings.sinks).map_err(|error| error.to_string())?;
         main.settings.host = cf.hostname();
         main.settings.nginx = ngx::ffi::NGINX_VERSION.to_string_lossy().into_owned();
         if main.settings.monitors.is_empty() && !main.has_status && main.zone.size == 0 {
@@ -126,11 +127,10 @@ fn parse_size(text: &str) -> Option<usize> {
 /// Adds the sink of an `alert_notify` or `notify` and returns its number.
 fn add_sink(main: &mut MainConf, words: &[String]) -> Result<usize, String> {
     let arguments: Vec<&str> = words[1..].iter().map(String::as_str).collect();
-    let directive = &words[0];
-    let mut sink = SinkSettings::parse(&arguments, &settings::System)
-        .map_err(|error| format!("{error} in \"{directive}\" directive"))?;
-    settings::give_name(&mut sink, &main.sinks).map_err(|error| format!("{error} in \"{directive}\" directive"))?;
-    main.sinks.push(sink);
+    let in_directive = |error: SettingsError| format!("{error} in \"{}\" directive", words[0]);
+    main.sinks.push(SinkSettings::parse(&arguments, &SystemSource).map_err(in_directive)?);
+    // The names are given when all sinks are known; a name that stands twice is told here, where the line is known.
+    name_sinks(&mut main.sinks.clone()).map_err(in_directive)?;
     Ok(main.sinks.len() - 1)
 }
 
