@@ -1,0 +1,152 @@
+//! Prometheus Alertmanager, API v2: it groups, silences and routes; this only tells it what is true on this host.
+//!
+//! Labels are the identity of an alert there. They are the same when it fires and when it resolves (so no pools, which
+//! swap places at a failback, and no figures), and the same on all hosts but for `instance`. One label more than the
+//! bare minimum is needed because two hosts recover at different times: with the same labels the first to recover would
+//! resolve the alert for all. A route with `group_by: [alertname, monitor]` makes one notification of it, that lists
+//! the hosts and resolves with the last of them.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::endpoint::Endpoint;
+use super::{Message, Service, severity};
+use crate::alert::{Alert, Kind, Status, rfc3339};
+
+const PATH: &str = "/api/v2/alerts";
+const RESEND_EVERY: Duration = Duration::from_secs(60);
+/// Alertmanager resolves what it has not heard of for this long: some lost repetitions do not matter, a dead host does.
+const EXPIRES_AFTER_MS: u64 = 5 * 60_000;
+
+pub(super) struct Alertmanager;
+
+impl Service for Alertmanager {
+    fn endpoint(&self, target: &Endpoint) -> Endpoint {
+        target.below(PATH)
+    }
+
+    fn message(&self, alerts: &[Alert], now_ms: u64) -> Message {
+        // Only the last word on each incident counts: an older one in the same request would contradict it.
+        let identity = |alert: &Alert| (alert.monitor.clone(), alert.kind.incident());
+        let latest = alerts
+            .iter()
+            .enumerate()
+            .filter(|(at, alert)| !alerts[at + 1..].iter().any(|later| identity(later) == identity(alert)));
+        Message::json(&latest.map(|(_, alert)| entry(alert, now_ms)).collect())
+    }
+
+    fn takes_digest(&self) -> bool {
+        true
+    }
+
+    fn resend_every(&self) -> Option<Duration> {
+        Some(RESEND_EVERY)
+    }
+}
+
+fn entry(alert: &Alert, now_ms: u64) -> Value {
+    let starts_ms = if alert.since_ms > 0 { alert.since_ms.min(alert.time_ms) } else { alert.time_ms };
+    let ends_ms = match alert.status {
+        Status::Resolved => alert.time_ms,
+        // An information has no end: it goes away by itself.
+        Status::Firing | Status::Info => now_ms.max(alert.time_ms).saturating_add(EXPIRES_AFTER_MS),
+    };
+    json!({
+        "labels": {
+            "alertname": alert_name(alert.kind),
+            "severity": severity(alert.kind),
+            "monitor": alert.monitor,
+            "kind": alert.kind.incident().name(),
+            "instance": alert.host,
+        },
+        "annotations": {
+            "summary": alert.headline(),
+            "description": alert.plain_text(),
+            "from_pool": alert.from.name,
+            "to_pool": alert.to.name,
+        },
+        "startsAt": rfc3339(starts_ms),
+        "endsAt": rfc3339(ends_ms),
+    })
+}
+
+const fn alert_name(kind: Kind) -> &'static str {
+    match kind.incident() {
+        Kind::ErrorRate => "NginxUpstreamErrorRate",
+        Kind::RetryRate => "NginxUpstreamRetryRate",
+        Kind::Latency => "NginxUpstreamLatency",
+        Kind::Failover | Kind::Failback => "NginxFailover",
+        Kind::Flapping => "NginxFlapping",
+        Kind::Switched => "NginxPoolSwitched",
+        Kind::Test => "NginxAlertTest",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::tests::failover;
+    use crate::sink::tests::{NOW_MS, body, named_alerts};
+
+    fn failback() -> Alert {
+        let alert = failover();
+        Alert {
+            kind: Kind::Failback,
+            status: Status::Resolved,
+            time_ms: alert.time_ms + 60_000,
+            from: alert.to,
+            to: alert.from,
+            ..failover()
+        }
+    }
+
+    #[test]
+    fn a_failback_resolves_its_failover() {
+        let fired = &body(&Alertmanager, &[failover()])[0];
+        let resolved = &body(&Alertmanager, &[failback()])[0];
+        assert_eq!(fired["labels"], resolved["labels"]);
+        assert_eq!(fired["startsAt"], resolved["startsAt"]);
+        assert_eq!(resolved["endsAt"], rfc3339(failback().time_ms));
+        assert!(resolved["endsAt"].as_str() >= resolved["startsAt"].as_str());
+    }
+
+    #[test]
+    fn the_same_incident_on_two_hosts_differs_by_instance_only() {
+        let labels = |host: &str| {
+            let alert = Alert { host: host.into(), ..failover() };
+            let mut labels = body(&Alertmanager, &[alert])[0]["labels"].clone();
+            let instance = labels.as_object_mut().and_then(|labels| labels.remove("instance"));
+            assert_eq!(instance, Some(json!(host)));
+            labels
+        };
+        assert_eq!(labels("edge-1"), labels("edge-2"));
+    }
+
+    #[test]
+    fn what_fires_expires_unless_it_is_told_again() {
+        let fired = &body(&Alertmanager, &[failover()])[0];
+        assert_eq!(fired["endsAt"], rfc3339(NOW_MS + EXPIRES_AFTER_MS));
+        assert!(RESEND_EVERY.as_millis() as u64 * 3 < EXPIRES_AFTER_MS);
+    }
+
+    #[test]
+    fn only_the_last_word_on_an_incident_is_sent() {
+        let other = Alert { kind: Kind::ErrorRate, ..failover() };
+        let sent = body(&Alertmanager, &[failover(), other, failback()]);
+        let kinds: Vec<_> = sent.as_array().expect("an array").iter().map(|entry| &entry["labels"]["kind"]).collect();
+        assert_eq!(kinds, ["error_rate", "failover"]);
+        assert_eq!(sent[1]["endsAt"], rfc3339(failback().time_ms));
+    }
+
+    proptest::proptest! {
+        #![proptest_config(crate::sink::tests::cases())]
+
+        #[test]
+        fn any_name_gives_an_alert_with_all_labels(alerts in named_alerts()) {
+            for entry in body(&Alertmanager, &alerts).as_array().expect("an array") {
+                assert_eq!(entry["labels"].as_object().map(serde_json::Map::len), Some(5));
+            }
+        }
+    }
+}

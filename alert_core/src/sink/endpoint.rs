@@ -1,0 +1,224 @@
+//! Where a sink is posted to: a URL, checked and taken apart so that its public part can be shown.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use ureq::http::Uri;
+
+use super::secret::Secret;
+
+/// A URL that can be posted to.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Endpoint {
+    /// `http` or `https`.
+    scheme: &'static str,
+    /// Host and port, as written.
+    authority: String,
+    /// Host alone; an IPv6 address without its brackets.
+    host: String,
+    /// Path without query, beginning with a slash.
+    path: Secret,
+    /// Query with its question mark; empty where there is none.
+    query: Secret,
+    /// User and password with a colon between, where the URL has them.
+    user: Option<Secret>,
+}
+
+/// What is wrong with a URL. Says nothing of its text, which may be secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UrlProblem {
+    /// It does not begin with `http://` or `https://`.
+    Scheme,
+    /// There is no host in it.
+    Host,
+    /// The port is not a number from 1 to 65535.
+    Port,
+    /// It holds a character that URLs cannot hold.
+    Character,
+    /// It cannot be read as a URL for another reason.
+    Malformed,
+}
+
+impl fmt::Display for UrlProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            UrlProblem::Scheme => "must begin with \"http://\" or \"https://\"",
+            UrlProblem::Host => "names no host",
+            UrlProblem::Port => "has a port that is not a number from 1 to 65535",
+            UrlProblem::Character => "holds a space or another character that must be percent-encoded",
+            UrlProblem::Malformed => "is not a valid URL",
+        })
+    }
+}
+
+impl Endpoint {
+    /// Takes a URL apart. Names are not resolved.
+    pub(super) fn parse(url: &str) -> Result<Endpoint, UrlProblem> {
+        let (scheme, rest) = url.split_once("://").ok_or(UrlProblem::Scheme)?;
+        let scheme =
+            ["http", "https"].into_iter().find(|known| known.eq_ignore_ascii_case(scheme)).ok_or(UrlProblem::Scheme)?;
+        if !url.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(UrlProblem::Character);
+        }
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (user, authority) = rest[..end].rsplit_once('@').map_or((None, &rest[..end]), |(u, a)| (Some(u), a));
+        if authority.is_empty() || authority.starts_with(':') {
+            return Err(UrlProblem::Host);
+        }
+        let port = authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map(|(_, port)| port);
+        if port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port > 0)) {
+            return Err(UrlProblem::Port);
+        }
+        let uri: Uri = format!("{scheme}://{authority}{}", &rest[end..]).parse().map_err(|_| UrlProblem::Malformed)?;
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        if host.is_empty() {
+            return Err(UrlProblem::Host);
+        }
+        Ok(Endpoint {
+            scheme,
+            authority: authority.to_owned(),
+            host,
+            path: Secret::new(uri.path()),
+            query: Secret::new(uri.query().map(|query| format!("?{query}")).unwrap_or_default()),
+            user: user.map(decoded_user),
+        })
+    }
+
+    /// The same place with this path behind its own.
+    pub(super) fn below(&self, path: &str) -> Endpoint {
+        let own = self.path.reveal().trim_end_matches('/');
+        // Somebody who wrote the whole URL means the same.
+        let path = if own.ends_with(path) { own.to_owned() } else { format!("{own}{path}") };
+        Endpoint { path: Secret::new(path), ..self.clone() }
+    }
+
+    /// The URL to post to. Not to be shown.
+    pub(super) fn url(&self) -> String {
+        format!("{}://{}{}{}", self.scheme, self.authority, self.path.reveal(), self.query.reveal())
+    }
+
+    /// The value of the `Authorization` header. Not to be shown.
+    pub(super) fn authorization(&self) -> Option<String> {
+        self.user.as_ref().map(|user| format!("Basic {}", BASE64_STANDARD.encode(user.reveal())))
+    }
+
+    /// Host and port, for messages.
+    pub(super) fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// The host alone.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, also where it is not written.
+    pub(super) fn port(&self) -> u16 {
+        let written = self.authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        written.unwrap_or(if self.is_https() { 443 } else { 80 })
+    }
+
+    pub(super) fn is_https(&self) -> bool {
+        self.scheme == "https"
+    }
+
+    /// Whether a text holds any piece of what must not be shown.
+    pub(super) fn leaks_into(&self, text: &str) -> bool {
+        // Shorter pieces are words such as `api`.
+        const PIECE_MIN: usize = 4;
+        let text = text.to_lowercase();
+        let password = self.user.as_ref().and_then(|user| user.reveal().split_once(':'));
+        [self.path.reveal(), self.query.reveal()]
+            .iter()
+            .flat_map(|part| part.split(['/', '?', '&', '=', ';']))
+            .chain(password.map(|(_, password)| password))
+            .any(|piece| piece.len() >= PIECE_MIN && text.contains(&piece.to_lowercase()))
+    }
+}
+
+/// Shows scheme and host, and that there is more.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}/…", self.scheme, self.authority)
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// `user:password` as it stands in a URL, where both are percent-encoded.
+fn decoded_user(user: &str) -> Secret {
+    let (name, password) = user.split_once(':').unwrap_or((user, ""));
+    let decode = |text| percent_encoding::percent_decode_str(text).decode_utf8_lossy();
+    Secret::new(format!("{}:{}", decode(name), decode(password)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_shown_by_scheme_and_host_only() {
+        let endpoint = Endpoint::parse("https://hooks.slack.com/services/T0/B0/abcdef?x=y").expect("valid");
+        assert_eq!(endpoint.to_string(), "https://hooks.slack.com/…");
+        assert_eq!(format!("{endpoint:?}"), "https://hooks.slack.com/…");
+        assert_eq!(endpoint.url(), "https://hooks.slack.com/services/T0/B0/abcdef?x=y");
+        assert_eq!((endpoint.host(), endpoint.port()), ("hooks.slack.com", 443));
+    }
+
+    #[test]
+    fn a_user_in_the_url_becomes_a_header() {
+        let endpoint = Endpoint::parse("http://me:p%40ss@am.example:9093").expect("valid");
+        assert_eq!(endpoint.url(), "http://am.example:9093/");
+        assert_eq!(endpoint.authorization().as_deref(), Some("Basic bWU6cEBzcw=="));
+        assert_eq!(endpoint.to_string(), "http://am.example:9093/…");
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (url, problem) in [
+            ("hooks.slack.com/x", UrlProblem::Scheme),
+            ("ftp://example.com/", UrlProblem::Scheme),
+            ("https://", UrlProblem::Host),
+            ("https:///path", UrlProblem::Host),
+            ("https://user@/path", UrlProblem::Host),
+            ("https://example.com:x/", UrlProblem::Port),
+            ("https://example.com:0/", UrlProblem::Port),
+            ("https://example.com:/", UrlProblem::Port),
+            ("https://example.com/a b", UrlProblem::Character),
+            ("https://exämple.com/", UrlProblem::Character),
+            ("https://exa[mple.com/", UrlProblem::Malformed),
+        ] {
+            assert_eq!(Endpoint::parse(url).err(), Some(problem), "{url}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_both_families_are_hosts() {
+        let v6 = Endpoint::parse("http://[::1]:8090/x").expect("valid");
+        assert_eq!((v6.host(), v6.port(), v6.authority()), ("::1", 8090, "[::1]:8090"));
+        let v6 = Endpoint::parse("http://[::1]").expect("valid");
+        assert_eq!((v6.host(), v6.port(), v6.url().as_str()), ("::1", 80, "http://[::1]/"));
+    }
+
+    #[test]
+    fn a_path_is_added_once() {
+        for base in ["http://am:9093", "http://am:9093/", "http://am:9093/api/v2/alerts"] {
+            let endpoint = Endpoint::parse(base).expect("valid").below("/api/v2/alerts");
+            assert_eq!(endpoint.url(), "http://am:9093/api/v2/alerts");
+        }
+        let endpoint = Endpoint::parse("http://am/prefix/?x=1").expect("valid").below("/api/v2/alerts");
+        assert_eq!(endpoint.url(), "http://am/prefix/api/v2/alerts?x=1");
+    }
+
+    #[test]
+    fn a_piece_of_the_path_is_recognised() {
+        let endpoint = Endpoint::parse("https://hooks.example/services/s3cr3t-t0k3n?key=geheim").expect("valid");
+        assert!(endpoint.leaks_into("no hook s3cr3t-t0k3n here") && endpoint.leaks_into("geheim"));
+        assert!(!endpoint.leaks_into("invalid_payload"));
+    }
+}

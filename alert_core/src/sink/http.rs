@@ -1,0 +1,280 @@
+//! One HTTP client a sink: posts a message, and says in a sentence why it could not.
+
+use std::fmt;
+use std::io::{self, Read as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustls::CertificateError;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
+use ureq::{Agent, Timeout};
+
+use super::endpoint::Endpoint;
+use super::proxy::Proxy;
+use super::resolver::InterruptibleResolver;
+use super::secret::Secret;
+use super::settings::SinkSettings;
+use super::{Message, text};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// No service says anything worth reading beyond this.
+const REPLY_BODY_MAX: u64 = 16 * 1024;
+const REPLY_HEADER_MAX: usize = 16 * 1024;
+const USER_AGENT: &str = concat!("nginx-alert/", env!("CARGO_PKG_VERSION"));
+
+/// What a service answered.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: u16,
+    /// The header of that name.
+    pub(super) retry_after: Option<String>,
+    /// The beginning of the body.
+    pub(super) body: String,
+}
+
+/// The client of one sink. Keeps its connection between messages.
+pub(super) struct Client {
+    endpoint: Endpoint,
+    proxy: Option<Proxy>,
+    /// The service could repeat it in what it answers.
+    key: Option<Secret>,
+    extra_roots: Vec<Vec<u8>>,
+    timeout: Duration,
+    resolver: InterruptibleResolver,
+    stage: Mutex<Stage>,
+}
+
+/// The life of a client: nothing is made before the first message.
+enum Stage {
+    Unused,
+    Ready(Agent),
+    Interrupted,
+}
+
+impl Client {
+    pub(super) fn new(endpoint: Endpoint, settings: &SinkSettings) -> Client {
+        Client {
+            endpoint,
+            proxy: settings.proxy.clone(),
+            key: settings.key.clone(),
+            extra_roots: settings.extra_roots.clone(),
+            timeout: settings.timeout,
+            resolver: InterruptibleResolver::default(),
+            stage: Mutex::new(Stage::Unused),
+        }
+    }
+
+    /// Posts a message and reads the answer. An error is a sentence that names host and cause.
+    pub(super) fn post(&self, message: &Message) -> Result<Reply, String> {
+        let agent = self.agent()?;
+        let mut request = agent.post(self.endpoint.url()).content_type("application/json");
+        if let Some(authorization) = self.endpoint.authorization() {
+            request = request.header("Authorization", authorization);
+        }
+        for (name, value) in &message.headers {
+            request = request.header(*name, value);
+        }
+        let response = request.send(message.body.as_bytes()).map_err(|error| self.cause(&error))?;
+        let (head, body) = response.into_parts();
+        let mut bytes = Vec::new();
+        // With the status the service has decided; a body that breaks off or goes on for ever changes nothing.
+        let _ = body.into_reader().take(REPLY_BODY_MAX).read_to_end(&mut bytes);
+        Ok(Reply {
+            status: head.status.as_u16(),
+            retry_after: head.headers.get("retry-after").map(|value| String::from_utf8_lossy(value.as_bytes()).into()),
+            body: String::from_utf8_lossy(&bytes).into(),
+        })
+    }
+
+    /// Ends the request under way and lets no other begin.
+    pub(super) fn interrupt(&self) {
+        let stage = std::mem::replace(&mut *self.stage(), Stage::Interrupted);
+        self.resolver.interrupt();
+        if let Stage::Ready(agent) = stage {
+            agent.shutdown();
+        }
+    }
+
+    /// What is wrong with an answer that is no success, in words.
+    pub(super) fn complaint(&self, reply: &Reply) -> String {
+        let host = self.endpoint.authority();
+        let status = reply.status;
+        match status {
+            200..300 => format!("{host} answered {status}, but the body says that it failed{}", self.excerpt(reply)),
+            300..400 => format!("{host} answered {status}: redirects are not followed, the URL must be the final one"),
+            _ => format!("{host} answered {status}{}", self.excerpt(reply)),
+        }
+    }
+
+    /// What the service says about it, in parentheses, where it is a short phrase. Anything else could echo the URL.
+    fn excerpt(&self, reply: &Reply) -> String {
+        let parsed: Option<serde_json::Value> = serde_json::from_str(&reply.body).ok();
+        let said = match &parsed {
+            Some(json) => ["message", "error", "detail"].iter().find_map(|key| json[key].as_str()).unwrap_or_default(),
+            None => reply.body.trim(),
+        };
+        let harmless = |c: char| c.is_ascii_alphanumeric() || " _-.,:'".contains(c);
+        let secret = self.endpoint.leaks_into(said) || self.key.as_ref().is_some_and(|key| said.contains(key.reveal()));
+        if said.is_empty() || secret || !said.chars().all(harmless) {
+            return String::new();
+        }
+        format!(" ({})", text::cut(said, 80))
+    }
+
+    fn agent(&self) -> Result<Agent, String> {
+        let mut stage = self.stage();
+        match &*stage {
+            Stage::Ready(agent) => Ok(agent.clone()),
+            Stage::Interrupted => Err(interrupted(self.endpoint.authority())),
+            Stage::Unused => {
+                let agent = self.make_agent()?;
+                *stage = Stage::Ready(agent.clone());
+                Ok(agent)
+            }
+        }
+    }
+
+    fn make_agent(&self) -> Result<Agent, String> {
+        let mut config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(self.proxy.as_ref().map(Proxy::for_client))
+            .user_agent(USER_AGENT)
+            .max_response_header_size(REPLY_HEADER_MAX)
+            .max_idle_connections_per_host(1)
+            .timeout_global(Some(self.timeout))
+            // A little less than all of the time, so that it is known which step used it up.
+            .timeout_resolve(Some(self.timeout.mul_f64(0.9)))
+            .timeout_connect(Some(CONNECT_TIMEOUT.min(self.timeout.mul_f64(0.9))));
+        if self.endpoint.is_https() || self.proxy.as_ref().is_some_and(Proxy::is_https) {
+            config = config.tls_config(TlsConfig::builder().root_certs(self.root_certs()?).build());
+        }
+        Ok(Agent::with_parts(config.build(), DefaultConnector::default(), self.resolver.clone()))
+    }
+
+    /// The system's certificates, with those of `ca=`.
+    fn root_certs(&self) -> Result<RootCerts, String> {
+        let system = system_roots();
+        if system.is_empty() && self.extra_roots.is_empty() {
+            return Err(format!(
+                "the certificate of {} cannot be verified: this system has no root certificates \
+                 (package ca-certificates), and no ca= is given",
+                self.endpoint.authority()
+            ));
+        }
+        if self.extra_roots.is_empty() {
+            return Ok(RootCerts::Specific(system));
+        }
+        let extra = self.extra_roots.iter().map(|der| Certificate::from_der(der).to_owned());
+        Ok(RootCerts::from(system.iter().cloned().chain(extra)))
+    }
+
+    /// Why a request failed, without the URL.
+    fn cause(&self, error: &ureq::Error) -> String {
+        if matches!(*self.stage(), Stage::Interrupted) {
+            return interrupted(self.endpoint.authority());
+        }
+        let host = self.endpoint.authority();
+        // With a proxy the first steps concern it and not the service.
+        let peer = self.proxy.as_ref().map_or_else(|| host.to_owned(), |proxy| format!("the proxy {proxy}"));
+        match error {
+            ureq::Error::Timeout(Timeout::Resolve) => format!("looking up {peer} took longer than {}", self.seconds()),
+            ureq::Error::Timeout(Timeout::Connect) => {
+                let limit = CONNECT_TIMEOUT.min(self.timeout).as_secs_f64();
+                format!("connecting to {host} took longer than {limit}s")
+            }
+            ureq::Error::Timeout(_) => format!("{host} did not answer within {}", self.seconds()),
+            ureq::Error::HostNotFound => format!("{peer} cannot be resolved"),
+            ureq::Error::ConnectProxyFailed(reason) => format!("{peer} does not connect to {host}: {reason}"),
+            ureq::Error::Rustls(error) => tls_cause(host, error),
+            ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                Some(error) => tls_cause(host, error),
+                None => io_cause(host, &peer, error),
+            },
+            ureq::Error::Protocol(_) | ureq::Error::LargeResponseHeader(..) => {
+                format!("{host} did not answer with proper HTTP")
+            }
+            _ => format!("{peer} cannot be reached"),
+        }
+    }
+
+    fn seconds(&self) -> String {
+        format!("{}s", self.timeout.as_secs_f64())
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("endpoint", &self.endpoint)
+            .field("proxy", &self.proxy)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+fn interrupted(host: &str) -> String {
+    format!("the message to {host} was interrupted, because this worker is stopping")
+}
+
+fn io_cause(host: &str, peer: &str, error: &io::Error) -> String {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, UnexpectedEof};
+    match error.kind() {
+        ConnectionRefused => format!("{peer} refused the connection"),
+        ConnectionReset | ConnectionAborted | BrokenPipe => format!("{host} reset the connection"),
+        UnexpectedEof => format!("{host} closed the connection without an answer"),
+        // The system's own words for a number hold nothing of ours.
+        kind => match error.raw_os_error() {
+            Some(number) => format!("{peer} cannot be reached: {}", io::Error::from_raw_os_error(number)),
+            None => format!("{peer} cannot be reached: {kind}"),
+        },
+    }
+}
+
+fn tls_cause(host: &str, error: &rustls::Error) -> String {
+    let rustls::Error::InvalidCertificate(problem) = error else {
+        return format!("TLS with {host} failed: {error}");
+    };
+    match problem {
+        // The latter where an issuer of that name is known, with another key.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => format!(
+            "the certificate of {host} is not trusted: its issuer is unknown; where that is a private CA, \
+             ca=PATH adds its certificate"
+        ),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            format!("the certificate of {host} has expired")
+        }
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            format!("the certificate of {host} is not valid yet; is the clock right?")
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            format!("the certificate of {host} is not for this name")
+        }
+        CertificateError::Other(other) if other.0.to_string().contains("CaUsedAsEndEntity") => format!(
+            "the certificate of {host} is that of a CA; it has to be a server's, issued by the CA that ca=PATH names"
+        ),
+        other => format!("the certificate of {host} is not valid: {other}"),
+    }
+}
+
+/// The system's root certificates: read at the first use, once for all sinks of this process.
+fn system_roots() -> Arc<Vec<Certificate<'static>>> {
+    static ROOTS: Mutex<Option<Arc<Vec<Certificate<'static>>>>> = Mutex::new(None);
+    let mut roots = ROOTS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(roots) = &*roots {
+        return Arc::clone(roots);
+    }
+    // Files that cannot be read are nothing to stop for, as long as there are others.
+    let found = rustls_native_certs::load_native_certs().certs;
+    let found = Arc::new(found.iter().map(|der| Certificate::from_der(der).to_owned()).collect::<Vec<_>>());
+    if !found.is_empty() {
+        *roots = Some(Arc::clone(&found));
+    }
+    found
+}

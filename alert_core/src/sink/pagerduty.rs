@@ -1,0 +1,136 @@
+//! PagerDuty, Events API v2: an incident is opened when an alert fires and closed when it resolves.
+//!
+//! The key that ties both together holds the host, since hosts recover at different times. Where one page for a fleet
+//! is wanted, Alertmanager in between groups them. A planned switch is nobody's reason to be paged and is not sent. A
+//! test opens an incident of severity `info`, as that is what has to be seen to work; it is closed by hand.
+
+use ring::digest;
+use serde_json::json;
+
+use super::secret::Secret;
+use super::text::cut;
+use super::{Message, Service, severity};
+use crate::alert::{Alert, Kind, Status, rfc3339};
+
+/// Where events go unless `url=` says otherwise.
+pub(super) const ENDPOINT: &str = "https://events.pagerduty.com/v2/enqueue";
+/// Characters in a routing key.
+pub(super) const ROUTING_KEY_LENGTH: usize = 32;
+
+const SUMMARY_MAX: usize = 1024;
+const DEDUP_KEY_MAX: usize = 255;
+
+pub(super) struct PagerDuty {
+    routing_key: Option<Secret>,
+}
+
+impl PagerDuty {
+    pub(super) fn new(routing_key: Option<Secret>) -> PagerDuty {
+        PagerDuty { routing_key }
+    }
+
+    fn event(&self, alert: &Alert) -> serde_json::Value {
+        json!({
+            "routing_key": self.routing_key.as_ref().map(Secret::reveal),
+            "event_action": if alert.status == Status::Resolved { "resolve" } else { "trigger" },
+            "dedup_key": dedup_key(alert),
+            "client": "nginx-alert",
+            "payload": {
+                "summary": cut(&format!("{} ({} on {})", alert.headline(), alert.monitor, alert.host), SUMMARY_MAX),
+                // PagerDuty refuses an event without a source.
+                "source": if alert.host.trim().is_empty() { "nginx" } else { &alert.host },
+                "severity": severity(alert.kind),
+                "timestamp": rfc3339(alert.time_ms),
+                "group": alert.monitor,
+                "class": alert.kind.incident().name(),
+                "custom_details": alert.to_json(),
+            },
+        })
+    }
+}
+
+impl Service for PagerDuty {
+    fn applies(&self, alert: &Alert) -> bool {
+        alert.kind != Kind::Switched
+    }
+
+    fn message(&self, alerts: &[Alert], _now_ms: u64) -> Message {
+        Message { body: alerts.iter().map(|alert| self.event(alert).to_string()).collect(), headers: Vec::new() }
+    }
+}
+
+/// The same for all messages about one incident of one monitor on one host.
+fn dedup_key(alert: &Alert) -> String {
+    let key = format!("nginx-alert:{}:{}:{}", alert.host, alert.monitor, alert.kind.incident());
+    if key.chars().count() <= DEDUP_KEY_MAX {
+        return key;
+    }
+    // Cutting could make two incidents one.
+    let hash = digest::digest(&digest::SHA256, key.as_bytes());
+    let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("nginx-alert:{hash}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::tests::failover;
+    use crate::sink::tests::{body, hostile, named_alerts};
+
+    fn service() -> PagerDuty {
+        PagerDuty::new(Some(Secret::new("0123456789abcdef0123456789abcdef")))
+    }
+
+    #[test]
+    fn a_resolve_carries_the_key_of_its_trigger() {
+        let fired = body(&service(), &[failover()]);
+        let resolved = body(&service(), &[Alert { kind: Kind::Failback, status: Status::Resolved, ..failover() }]);
+        assert_eq!((&fired["event_action"], &resolved["event_action"]), (&json!("trigger"), &json!("resolve")));
+        assert_eq!(fired["dedup_key"], "nginx-alert:edge-1:app:failover");
+        assert_eq!(fired["dedup_key"], resolved["dedup_key"]);
+        assert_eq!(fired["routing_key"], "0123456789abcdef0123456789abcdef");
+        assert_eq!(fired["payload"]["severity"], "critical");
+    }
+
+    #[test]
+    fn another_host_another_monitor_or_another_kind_is_another_incident() {
+        let keys = [
+            failover(),
+            Alert { host: "edge-2".into(), ..failover() },
+            Alert { monitor: "api".into(), ..failover() },
+            Alert { kind: Kind::ErrorRate, ..failover() },
+        ]
+        .map(|alert| dedup_key(&alert));
+        for (at, key) in keys.iter().enumerate() {
+            assert!(!keys[at + 1..].contains(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_test_is_seen_and_a_switch_wakes_nobody() {
+        let test = Alert { kind: Kind::Test, status: Status::Info, ..failover() };
+        assert!(service().applies(&test));
+        assert_eq!(body(&service(), &[test])["payload"]["severity"], "info");
+        assert!(!service().applies(&Alert { kind: Kind::Switched, status: Status::Info, ..failover() }));
+    }
+
+    #[test]
+    fn long_names_keep_incidents_apart() {
+        let long = |end: &str| dedup_key(&hostile(&format!("{}{end}", "x".repeat(200))));
+        assert_ne!(long("a"), long("b"));
+        assert!(long("a").len() <= DEDUP_KEY_MAX);
+    }
+
+    proptest::proptest! {
+        #![proptest_config(crate::sink::tests::cases())]
+
+        #[test]
+        fn limits_hold_for_any_names(alerts in named_alerts()) {
+            let event = body(&service(), &alerts[..1]);
+            let text = |value: &serde_json::Value| value.as_str().expect("a text").chars().count();
+            assert!((1..=SUMMARY_MAX).contains(&text(&event["payload"]["summary"])));
+            assert!((1..=DEDUP_KEY_MAX).contains(&text(&event["dedup_key"])));
+            assert!(text(&event["payload"]["source"]) > 0);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Slack: an incoming webhook, with text for notifications and blocks for the channel.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::http::Reply;
+use super::text::{cut, cut_escaped};
+use super::{Message, Service, Verdict, digest};
+use crate::alert::{Alert, rfc3339};
+
+const HEADER_MAX: usize = 150;
+const SECTION_MAX: usize = 3000;
+const FIELDS_MAX: usize = 10;
+/// Limits of our own, so that a message stays readable: for the headline, for one value, and for a line of a digest.
+const HEADLINE_MAX: usize = 1000;
+const VALUE_MAX: usize = 400;
+const LINE_MAX: usize = 250;
+/// A digest is at most four sections.
+const DIGEST_MAX: usize = 4 * (SECTION_MAX - LINE_MAX);
+
+pub(super) struct Slack;
+
+impl Service for Slack {
+    fn message(&self, alerts: &[Alert], _now_ms: u64) -> Message {
+        Message::json(&match alerts {
+            [alert] => single(alert),
+            alerts => several(alerts),
+        })
+    }
+
+    fn verdict(&self, reply: &Reply) -> Verdict {
+        match Verdict::of_status(reply.status) {
+            // Slack's own success is the word alone; whatever else says 200 (a login page, a proxy) is not Slack.
+            Verdict::Sent if reply.body.trim() != "ok" => Verdict::Retry,
+            verdict => verdict,
+        }
+    }
+
+    /// Slack answers 429 to more than about a message a second.
+    fn min_interval(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn takes_digest(&self) -> bool {
+        true
+    }
+}
+
+fn single(alert: &Alert) -> Value {
+    let headline = headline(alert, HEADLINE_MAX);
+    let details = alert.details();
+    let lines: Vec<String> =
+        details.iter().map(|(label, value)| format!("{label}: {}", escape(value, VALUE_MAX))).collect();
+    let mut blocks = vec![header(&symbol_and(alert, &alert.headline()))];
+    if headline.encode_utf16().count() > HEADER_MAX {
+        blocks.push(json!({ "type": "section", "text": markdown(&headline) }));
+    }
+    // Where and when are the small print, the rest is what happened.
+    let (context, fields): (Vec<_>, Vec<_>) =
+        details.iter().partition(|(label, _)| ["Monitor", "Host", "Time"].contains(label));
+    for fields in fields.chunks(FIELDS_MAX) {
+        let fields: Vec<Value> =
+            fields.iter().map(|(label, value)| markdown(&format!("*{label}*\n{}", escape(value, VALUE_MAX)))).collect();
+        blocks.push(json!({ "type": "section", "fields": fields }));
+    }
+    let context: Vec<Value> =
+        context.iter().map(|(label, value)| markdown(&format!("{label}: {}", escape(value, VALUE_MAX)))).collect();
+    blocks.push(json!({ "type": "context", "elements": context }));
+    json!({ "text": format!("{headline}\n{}", lines.join("\n")), "blocks": blocks })
+}
+
+fn several(alerts: &[Alert]) -> Value {
+    let headline = digest::headline(alerts);
+    let lines = digest::lines(alerts, DIGEST_MAX, |alert| {
+        format!("{} {}", self::headline(alert, LINE_MAX), escape(&digest::origin(alert), LINE_MAX))
+    });
+    let mut blocks = vec![header(&headline)];
+    let mut section = String::new();
+    for line in &lines {
+        if section.encode_utf16().count() + line.encode_utf16().count() + 1 > SECTION_MAX {
+            blocks.push(json!({ "type": "section", "text": markdown(&section) }));
+            section.clear();
+        }
+        if !section.is_empty() {
+            section.push('\n');
+        }
+        section.push_str(line);
+    }
+    blocks.push(json!({ "type": "section", "text": markdown(&section) }));
+    let latest = alerts.last().map_or(0, |alert| alert.time_ms);
+    let host = alerts.last().map_or("", |alert| alert.host.as_str());
+    let context = format!("Host: {} · {}", escape(host, VALUE_MAX), rfc3339(latest));
+    blocks.push(json!({ "type": "context", "elements": [markdown(&context)] }));
+    json!({ "text": format!("{headline}\n{}", lines.join("\n")), "blocks": blocks })
+}
+
+/// The first line of a text: symbol and headline.
+fn headline(alert: &Alert, limit: usize) -> String {
+    symbol_and(alert, &escape(&alert.headline(), limit))
+}
+
+fn symbol_and(alert: &Alert, headline: &str) -> String {
+    format!(":{}: {headline}", alert.shortcode())
+}
+
+fn header(text: &str) -> Value {
+    json!({ "type": "header", "text": { "type": "plain_text", "text": escape(text, HEADER_MAX), "emoji": true } })
+}
+
+/// `verbatim` keeps Slack from looking for channels, people and links in what upstreams wrote.
+fn markdown(text: &str) -> Value {
+    json!({ "type": "mrkdwn", "text": cut(text, SECTION_MAX), "verbatim": true })
+}
+
+/// The three characters that mean something to Slack: without them there is no mention, no link and no date.
+fn escape(text: &str, limit: usize) -> String {
+    cut_escaped(text, limit, |c| match c {
+        '&' => Some("&amp;"),
+        '<' => Some("&lt;"),
+        '>' => Some("&gt;"),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::tests::failover;
+    use crate::sink::tests::{body, hostile, named_alerts};
+    use crate::sink::text::length;
+
+    #[test]
+    fn the_first_line_is_symbol_and_headline() {
+        let body = body(&Slack, &[failover()]);
+        let text = body["text"].as_str().expect("text");
+        let mut lines = text.lines();
+        assert_eq!(lines.next(), Some(":rotating_light: Failover detected — pool changed from blue → green"));
+        assert!(lines.any(|line| line == "Users saw: 16 retries absorbed, 0 errors reached users"), "{text}");
+        assert_eq!(body["blocks"][0]["text"]["text"], text.lines().next().expect("a line"));
+    }
+
+    #[test]
+    fn no_name_can_mention_anybody() {
+        let body = body(&Slack, &[hostile("<!channel> & \"<@U123>\"\n:fire: all is well")]);
+        let all = body.to_string();
+        assert!(!all.contains('<') && !all.contains('>'), "{all}");
+        assert!(all.contains("&lt;!channel&gt; &amp; \\\"&lt;@U123&gt;\\\" :fire:"), "{all}");
+        // A line feed in a name does not start a line of its own.
+        assert!(!body["text"].as_str().expect("text").lines().any(|line| line.starts_with(":fire:")));
+    }
+
+    #[test]
+    fn a_burst_is_one_message_with_a_line_each() {
+        let alerts: Vec<Alert> = (0..4).map(|n| Alert { monitor: format!("app{n}"), ..failover() }).collect();
+        let body = body(&Slack, &alerts);
+        let text = body["text"].as_str().expect("text");
+        assert_eq!(text.lines().next(), Some("4 alerts"));
+        for monitor in ["app0", "app1", "app2", "app3"] {
+            let line = text.lines().find(|line| line.contains(monitor)).expect("a line for each");
+            assert!(line.starts_with(":rotating_light: Failover detected — pool changed from blue → green ("));
+        }
+    }
+
+    #[test]
+    fn only_the_word_ok_is_success() {
+        let reply = |status, body: &str| Reply { status, retry_after: None, body: body.into() };
+        assert_eq!(Slack.verdict(&reply(200, "ok")), Verdict::Sent);
+        assert_eq!(Slack.verdict(&reply(200, "no_service")), Verdict::Retry);
+        assert_eq!(Slack.verdict(&reply(200, "")), Verdict::Retry);
+        assert_eq!(Slack.verdict(&reply(403, "invalid_token")), Verdict::Permanent);
+        assert_eq!(Slack.verdict(&reply(503, "ok")), Verdict::Retry);
+    }
+
+    proptest::proptest! {
+        #![proptest_config(crate::sink::tests::cases())]
+
+        #[test]
+        fn limits_hold_for_any_names(alerts in named_alerts()) {
+            let body = body(&Slack, &alerts);
+            let text = body["text"].as_str().expect("text");
+            assert!(!body.to_string().contains('<'));
+            assert!(length(text) <= 40_000);
+            let blocks = body["blocks"].as_array().expect("blocks");
+            assert!((1..=50).contains(&blocks.len()));
+            for block in blocks {
+                let limit = if block["type"] == "header" { HEADER_MAX } else { SECTION_MAX };
+                let fields = block["fields"].as_array().or(block["elements"].as_array());
+                let own = block.get("text");
+                assert!(fields.is_none_or(|fields| (1..=FIELDS_MAX).contains(&fields.len())));
+                for text in fields.into_iter().flatten().chain(own) {
+                    let text = text["text"].as_str().expect("a text");
+                    let limit = if own.is_some() { limit } else { 2000 };
+                    assert!((1..=limit).contains(&length(text)), "{text}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Microsoft Teams: an adaptive card, for a workflow that posts what its webhook receives.
+//!
+//! Text stands in rich text blocks, whose runs know no markdown, so that names are shown as they are.
+
+use serde_json::{Value, json};
+
+use super::http::Reply;
+use super::text::cut;
+use super::{Message, Service, Verdict, digest};
+use crate::alert::{Alert, Status};
+
+const HEADLINE_MAX: usize = 1000;
+const VALUE_MAX: usize = 400;
+const LINE_MAX: usize = 250;
+/// Together with the card around it this stays below the 28 KB that Teams takes, also where every character needs
+/// three bytes.
+const DIGEST_MAX: usize = 5000;
+
+/// What Teams' older webhooks say in the body of a 200, in front of the true status.
+const HIDDEN_STATUS: &str = "HTTP error ";
+
+pub(super) struct Teams;
+
+impl Service for Teams {
+    fn message(&self, alerts: &[Alert], _now_ms: u64) -> Message {
+        let body = match alerts {
+            [alert] => single(alert),
+            alerts => several(alerts),
+        };
+        Message::json(&json!({
+            "type": "message",
+            "attachments": [{
+                "contentType": "application/vnd.microsoft.card.adaptive",
+                "content": {
+                    "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+                    "type": "AdaptiveCard",
+                    "version": "1.4",
+                    "msteams": { "width": "Full" },
+                    "body": body,
+                },
+            }],
+        }))
+    }
+
+    fn verdict(&self, reply: &Reply) -> Verdict {
+        let verdict = Verdict::of_status(reply.status);
+        let hidden = reply.body.split_once(HIDDEN_STATUS).and_then(|(_, rest)| rest.get(..3)?.parse().ok());
+        match (verdict, hidden) {
+            (Verdict::Sent, Some(status)) => Verdict::of_status(status),
+            _ => verdict,
+        }
+    }
+
+    fn takes_digest(&self) -> bool {
+        true
+    }
+}
+
+fn single(alert: &Alert) -> Vec<Value> {
+    let mut blocks = vec![headline(&symbol_and_headline(alert, HEADLINE_MAX), color(alert))];
+    blocks.extend(alert.details().iter().map(|(label, value)| {
+        paragraph(&json!([
+            { "type": "TextRun", "text": format!("{label}: "), "weight": "Bolder" },
+            { "type": "TextRun", "text": cut(value, VALUE_MAX) },
+        ]))
+    }));
+    blocks
+}
+
+fn several(alerts: &[Alert]) -> Vec<Value> {
+    let lines = digest::lines(alerts, DIGEST_MAX, |alert| {
+        format!("{} {}", symbol_and_headline(alert, LINE_MAX), cut(&digest::origin(alert), LINE_MAX))
+    });
+    let mut blocks = vec![headline(&digest::headline(alerts), "Default")];
+    blocks.extend(lines.iter().map(|line| paragraph(&json!([{ "type": "TextRun", "text": line }]))));
+    let host = alerts.last().map_or("", |alert| alert.host.as_str());
+    blocks.push(paragraph(&json!([{ "type": "TextRun", "text": format!("Host: {host}"), "isSubtle": true }])));
+    blocks
+}
+
+fn symbol_and_headline(alert: &Alert, limit: usize) -> String {
+    format!("{} {}", alert.symbol(), cut(&alert.headline(), limit))
+}
+
+fn headline(text: &str, color: &str) -> Value {
+    paragraph(&json!([{ "type": "TextRun", "text": text, "size": "Large", "weight": "Bolder", "color": color }]))
+}
+
+fn paragraph(runs: &Value) -> Value {
+    json!({ "type": "RichTextBlock", "inlines": runs })
+}
+
+fn color(alert: &Alert) -> &'static str {
+    match alert.status {
+        Status::Firing => "Attention",
+        Status::Resolved => "Good",
+        Status::Info => "Accent",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::tests::failover;
+    use crate::sink::tests::{body, named_alerts};
+
+    const SIZE_MAX: usize = 28_000;
+
+    fn texts(card: &Value) -> Vec<String> {
+        let blocks = card["attachments"][0]["content"]["body"].as_array().expect("a card").iter();
+        let inlines = |block: &Value| block["inlines"].as_array().expect("runs").clone();
+        let text = |runs: Vec<Value>| runs.iter().map(|run| run["text"].as_str().expect("text").to_owned()).collect();
+        blocks.map(|block| text(inlines(block))).collect()
+    }
+
+    #[test]
+    fn the_card_begins_with_the_headline() {
+        let card = body(&Teams, &[failover()]);
+        let texts = texts(&card);
+        assert_eq!(texts[0], "🚨 Failover detected — pool changed from blue → green");
+        assert!(texts.contains(&"From: blue (release v1, 127.0.0.1:8081)".to_owned()), "{texts:?}");
+    }
+
+    #[test]
+    fn a_burst_is_one_card() {
+        let texts = texts(&body(&Teams, &[failover(), failover()]));
+        assert_eq!(texts[0], "2 alerts");
+        assert_eq!(texts.len(), 4);
+    }
+
+    #[test]
+    fn the_status_in_the_body_counts() {
+        let reply = |status, body: &str| Reply { status, retry_after: None, body: body.into() };
+        let throttled =
+            "Webhook message delivery failed with error: Microsoft Teams endpoint returned HTTP error 429 with";
+        assert_eq!(Teams.verdict(&reply(200, "1")), Verdict::Sent);
+        assert_eq!(Teams.verdict(&reply(202, "")), Verdict::Sent);
+        assert_eq!(Teams.verdict(&reply(200, throttled)), Verdict::Retry);
+        assert_eq!(Teams.verdict(&reply(200, "returned HTTP error 413 with")), Verdict::Permanent);
+        assert_eq!(Teams.verdict(&reply(200, "HTTP error ?")), Verdict::Sent);
+    }
+
+    #[test]
+    fn the_largest_digest_fits() {
+        let long = Alert { monitor: "\u{ffdc}".repeat(255), host: "\"".repeat(255), ..failover() };
+        assert!(body(&Teams, &vec![long; 500]).to_string().len() <= SIZE_MAX);
+        let short = Alert { monitor: "m".into(), ..failover() };
+        assert!(body(&Teams, &vec![short; 500]).to_string().len() <= SIZE_MAX);
+    }
+
+    proptest::proptest! {
+        #![proptest_config(crate::sink::tests::cases())]
+
+        #[test]
+        fn a_card_fits_whatever_the_names_are(alerts in named_alerts()) {
+            assert!(body(&Teams, &alerts).to_string().len() <= SIZE_MAX);
+        }
+    }
+}

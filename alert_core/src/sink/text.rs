@@ -1,0 +1,111 @@
+//! Making text fit: what comes from upstreams is cut, and loses what could break a line or a layout.
+
+use crate::alert::{Alert, PoolLabel};
+
+/// Characters kept of any one string of an alert: enough for a host name, little enough for every service.
+const STRING_MAX: usize = 255;
+const ELLIPSIS: char = '…';
+
+/// The alert with every string bounded, on one line and readable from left to right.
+pub(super) fn bounded_alert(alert: &Alert) -> Alert {
+    let pool = |label: &PoolLabel| PoolLabel {
+        name: one_line(&label.name),
+        release: one_line(&label.release),
+        address: one_line(&label.address),
+    };
+    Alert {
+        monitor: one_line(&alert.monitor),
+        host: one_line(&alert.host),
+        limit: one_line(&alert.limit),
+        from: pool(&alert.from),
+        to: pool(&alert.to),
+        ..alert.clone()
+    }
+}
+
+fn one_line(text: &str) -> String {
+    let kept: String = text
+        .chars()
+        // Direction marks would let a name rearrange the text around it.
+        .filter(|c| !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+        .map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c })
+        .take(STRING_MAX + 1)
+        .collect();
+    cut(&kept, STRING_MAX)
+}
+
+/// The text within a limit, with an ellipsis where something is missing.
+///
+/// Limits count UTF-16 units, as the services (JavaScript, Java, .NET) do: never fewer than characters.
+pub(super) fn cut(text: &str, limit: usize) -> String {
+    cut_escaped(text, limit, |_| None)
+}
+
+/// The text with some characters replaced, within a limit that holds for the result. No replacement is cut in two.
+pub(super) fn cut_escaped(text: &str, limit: usize, escape: impl Fn(char) -> Option<&'static str>) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    let mut units = 0;
+    // Where the ellipsis goes, should there be more text than room.
+    let mut fits = 0;
+    for c in text.chars() {
+        let replacement = escape(c);
+        units += replacement.map_or(c.len_utf16(), length);
+        if units > limit {
+            escaped.truncate(fits);
+            escaped.push(ELLIPSIS);
+            break;
+        }
+        match replacement {
+            Some(replacement) => escaped.push_str(replacement),
+            None => escaped.push(c),
+        }
+        if units < limit {
+            fits = escaped.len();
+        }
+    }
+    escaped
+}
+
+/// The length of a text, as limits count it.
+pub(super) fn length(text: &str) -> usize {
+    text.encode_utf16().count()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_text_that_fits_stays_as_it_is() {
+        assert_eq!(cut("blue", 4), "blue");
+        assert_eq!(cut("", 4), "");
+    }
+
+    #[test]
+    fn a_text_that_does_not_fit_ends_in_an_ellipsis() {
+        assert_eq!(cut("green", 4), "gre…");
+        assert_eq!(cut("🟢🟢🟢", 5), "🟢🟢…");
+    }
+
+    #[test]
+    fn a_replacement_is_whole_or_not_there() {
+        let escape = |c| (c == '<').then_some("&lt;");
+        assert_eq!(cut_escaped("a<b", 6, escape), "a&lt;b");
+        assert_eq!(cut_escaped("a<b", 5, escape), "a…");
+    }
+
+    #[test]
+    fn a_name_can_neither_start_a_line_nor_turn_the_text_around() {
+        assert_eq!(one_line("blue\r\n:fire: all\u{202e} down\u{2028}"), "blue  :fire: all down ");
+    }
+
+    proptest! {
+        #[test]
+        fn the_limit_holds_for_any_text(text in "\\PC*", limit in 1usize..40) {
+            let short = cut_escaped(&text, limit, |c| (c == 'a').then_some("&amp;"));
+            prop_assert!(length(&short) <= limit);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The generic webhook: the alert as JSON, one a request, signed where a secret is given.
+
+use std::fmt::Write as _;
+
+use ring::hmac;
+
+use super::secret::Secret;
+use super::{Message, Service};
+use crate::alert::Alert;
+
+/// `sha256=` and the HMAC-SHA256 of the body in hexadecimal, as GitHub and many others sign theirs.
+const SIGNATURE_HEADER: &str = "X-Alert-Signature";
+
+pub(super) struct Webhook {
+    secret: Option<Secret>,
+}
+
+impl Webhook {
+    pub(super) fn new(secret: Option<Secret>) -> Webhook {
+        Webhook { secret }
+    }
+}
+
+impl Service for Webhook {
+    fn message(&self, alerts: &[Alert], _now_ms: u64) -> Message {
+        let body: String = alerts.iter().map(|alert| alert.to_json().to_string()).collect();
+        let signature = self.secret.as_ref().map(|secret| (SIGNATURE_HEADER, signature(secret, &body)));
+        Message { body, headers: signature.into_iter().collect() }
+    }
+}
+
+fn signature(secret: &Secret, body: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.reveal().as_bytes());
+    let mut text = String::from("sha256=");
+    for byte in hmac::sign(&key, body.as_bytes()).as_ref() {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::tests::failover;
+    use crate::sink::tests::{body, hostile, named_alerts};
+
+    #[test]
+    fn the_body_is_the_alert() {
+        assert_eq!(body(&Webhook::new(None), &[failover()]), failover().to_json());
+        assert!(Webhook::new(None).message(&[failover()], 0).headers.is_empty());
+    }
+
+    #[test]
+    fn the_signature_is_that_of_the_standard() {
+        // Test case 2 of RFC 4231.
+        assert_eq!(
+            signature(&Secret::new("Jefe"), "what do ya want for nothing?"),
+            "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        );
+    }
+
+    #[test]
+    fn a_name_of_any_length_is_cut() {
+        let body = body(&Webhook::new(None), &[hostile(&"x".repeat(10_000))]);
+        assert!(body.to_string().len() < 5000);
+    }
+
+    proptest::proptest! {
+        #![proptest_config(crate::sink::tests::cases())]
+
+        #[test]
+        fn any_name_gives_valid_json(alerts in named_alerts()) {
+            body(&Webhook::new(None), &alerts[..1]);
+        }
+    }
+}
