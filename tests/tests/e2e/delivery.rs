@@ -151,6 +151,27 @@ fn a_sink_that_hangs_delays_no_other_sink() {
 }
 
 #[test]
+fn a_burst_becomes_one_digest() {
+    let scene = outage(&Setup {
+        http: "alert_monitor one { } alert_monitor two { }",
+        server: "location /one { alert one; proxy_pass http://app; } location /two { alert two; proxy_pass http://app; }",
+        ..Setup::default()
+    });
+    for path in ["/", "/one", "/two"] {
+        scene.client.get_many(5, path);
+    }
+    let posts = scene.sink.wait_for(2, LIMIT);
+    scene.sink.assert_quiet_for(Duration::from_millis(1300));
+    assert!(gap(&posts) >= Duration::from_millis(950), "{:?}", gap(&posts));
+    let lines: Vec<_> = posts[1].text().lines().collect();
+    assert_eq!(lines[0], "2 alerts");
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    for (line, monitor) in lines[1..].iter().zip(["one", "two"]) {
+        assert!(line.contains("High upstream 5xx rate") && line.contains(monitor), "{line}");
+    }
+}
+
+#[test]
 fn a_target_is_read_from_a_file() {
     let sink = Sink::start();
     let directory = tempfile::tempdir().unwrap();
