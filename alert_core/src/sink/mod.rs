@@ -208,8 +208,8 @@ impl Sink {
         Sink { service, client }
     }
 
-    /// Sends these alerts, oldest first, and waits for the answer: at most the sink's `timeout`, a little more while
-    /// names are looked up. Alerts that the service has no use for count as sent.
+    /// Sends these alerts, oldest first, and waits for the answer, at most the sink's `timeout` for each message. Alerts
+    /// that the service has no use for count as sent.
     ///
     /// Pass several only where [`Sink::takes_digest`]. Elsewhere they go one by one until the first that is not sent,
     /// so that a retry repeats those before it.

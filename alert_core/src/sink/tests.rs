@@ -324,6 +324,16 @@ fn an_untrusted_certificate_is_named_as_the_cause_and_ca_mends_it() {
 }
 
 #[test]
+fn the_roots_of_the_system_do_not_vouch_for_anybody() {
+    let server = Server::start_tls([Answer::body(200, "ok")]);
+    let outcome = sink(&format!("slack https://{}{PATH}", server.address())).deliver(&[failover()]);
+    assert!(is_retry(&outcome));
+    // A system without any roots says so instead, and names the same remedy.
+    let error = error_of(outcome);
+    assert!(error.contains("the certificate of") && error.contains("ca="), "{error}");
+}
+
+#[test]
 fn tls_to_a_server_without_it_fails_with_a_reason() {
     let server = Server::start([Answer::Raw("HTTP/1.1 400 Bad Request\r\n\r\n")]);
     let pem = Server::start_tls([Answer::status(200)]).certificate_pem;
