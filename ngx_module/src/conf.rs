@@ -41,6 +41,8 @@ pub struct ZoneConf {
     pub name: String,
     /// Its size in bytes; zero where there is no `alert_zone`.
     pub size: usize,
+    /// Where `alert_zone` stands.
+    pub place: Option<Place>,
 }
 
 /// A monitor that was mentioned: used, defined, or both, in any order.

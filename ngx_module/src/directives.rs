@@ -1,15 +1,16 @@
 //! The directives: what their words mean, and what is wrong with them.
 
+use alert_core::board;
 use alert_core::settings::MonitorReader;
 use alert_core::sink::settings::{SettingsError, SinkSettings, SystemSource, name_sinks};
 
-use crate::conf::{HeaderName, MainConf, Source, Sources, Watch};
+use crate::conf::{HeaderName, MainConf, Source, Sources, Watch, ZoneConf};
 use crate::ffi::conf::Conf;
 
 /// The zone where there is no `alert_zone`.
 const DEFAULT_ZONE: (&str, usize) = ("alert", 1 << 20);
-/// Below this nginx has no room for its own tables.
-const ZONE_MIN: usize = 64 << 10;
+/// nginx has no room for its own tables in less.
+const ZONE_MIN: usize = 8 << 12;
 
 /// Reads a directive of the http level.
 ///
@@ -18,7 +19,7 @@ const ZONE_MIN: usize = 64 << 10;
 pub fn http_level(cf: &mut Conf) -> Result<(), String> {
     let words = cf.words()?;
     cf.main_conf(|cf, main| match words[0].as_str() {
-        "alert_zone" => zone(main, &words),
+        "alert_zone" => zone(cf, main, &words),
         "alert_notify" => add_sink(main, &words).map(drop),
         _ => monitor(cf, main, &words[1]),
     })
@@ -70,6 +71,7 @@ pub fn finish(cf: &mut Conf) -> Result<(), String> {
         if main.zone.size == 0 {
             (main.zone.name, main.zone.size) = (DEFAULT_ZONE.0.into(), DEFAULT_ZONE.1);
         }
+        check_zone(cf, main)?;
         let (name, size) = (main.zone.name.clone(), main.zone.size);
         cf.add_zone(&name, size, main)
     })
@@ -95,7 +97,35 @@ fn check_mentioned(cf: &mut Conf, main: &mut MainConf) -> Result<(), String> {
     Ok(())
 }
 
-fn zone(main: &mut MainConf, words: &[String]) -> Result<(), String> {
+fn check_zone(cf: &mut Conf, main: &MainConf) -> Result<(), String> {
+    let needed = zone_bytes(board::needed_bytes(&main.settings));
+    if main.zone.size >= needed {
+        return Ok(());
+    }
+    let ZoneConf { name, size, place } = &main.zone;
+    let text = format!(
+        "alert_zone \"{name}\" of {}k is too small for these monitors and their windows, write \"zone={name}:{}k\"",
+        size >> 10,
+        needed >> 10
+    );
+    match place {
+        Some(place) => {
+            cf.error_at(place, &text);
+            Err(String::new())
+        }
+        None => Err(text),
+    }
+}
+
+/// The size of a zone that has room for this many bytes: nginx keeps a table of the pages in the zone itself.
+fn zone_bytes(needed: usize) -> usize {
+    const PAGE: usize = 4096;
+    const PAGE_ENTRY: usize = 32;
+    let pages = needed.div_ceil(PAGE);
+    (pages * (PAGE + PAGE_ENTRY)).next_multiple_of(PAGE) + 2 * PAGE
+}
+
+fn zone(cf: &Conf, main: &mut MainConf, words: &[String]) -> Result<(), String> {
     const USAGE: &str = "write \"alert_zone zone=NAME:SIZE;\", such as \"zone=alert:1m\"";
     if main.zone.size != 0 {
         return Err("\"alert_zone\" directive is duplicate".into());
@@ -109,7 +139,7 @@ fn zone(main: &mut MainConf, words: &[String]) -> Result<(), String> {
     if size < ZONE_MIN {
         return Err(format!("alert_zone \"{name}\" is too small, it needs at least {}k", ZONE_MIN >> 10));
     }
-    (main.zone.name, main.zone.size) = (name.into(), size);
+    main.zone = ZoneConf { name: name.into(), size, place: Some(cf.place()) };
     Ok(())
 }
 
@@ -143,8 +173,12 @@ fn monitor(cf: &mut Conf, main: &mut MainConf, name: &str) -> Result<(), String>
         return Err(format!("duplicate monitor \"{name}\", put all its rules into one \"alert_monitor\""));
     }
     let mut reader = MonitorReader::new(name).map_err(|error| error.to_string())?;
+    let mut active = None;
     cf.block(&mut |cf| {
         let words = cf.words()?;
+        if words[0] == "active" {
+            active = Some(cf.place());
+        }
         if words[0] == "notify" {
             reader.notify(add_sink(main, &words)?);
             return Ok(());
@@ -153,7 +187,14 @@ fn monitor(cf: &mut Conf, main: &mut MainConf, name: &str) -> Result<(), String>
         reader.directive(&words, &mut |address| cf.resolve(address)).map_err(|error| error.to_string())
     })
     .map_err(|_| String::new())?;
-    main.mentioned[number].settings = Some(reader.finish().map_err(|error| error.to_string())?);
+    match reader.finish() {
+        Ok(settings) => main.mentioned[number].settings = Some(settings),
+        // Only `active` can contradict the other directives, and only once all of them are read.
+        Err(error) => {
+            cf.error_at(&active.unwrap_or_else(|| cf.place()), &error.to_string());
+            return Err(String::new());
+        }
+    }
     Ok(())
 }
 
