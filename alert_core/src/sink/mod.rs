@@ -1,10 +1,10 @@
 //! Sinks: the services that alerts are sent to.
 //!
-//! One file a service, each behind the small [`Service`] trait: what to send, and what the answer means. Everything else
+//! One file a service, each behind the small `Service` trait: what to send, and what the answer means. Everything else
 //! is shared: [`settings`] reads what the operator wrote, `http` sends, [`retry`] says when to try again.
 //!
 //! [`Sink::deliver`] blocks until the service has answered or the time is over, so it is called from a thread of its own.
-//! A new sink is a file with a [`Service`], a [`SinkKind`] and one line in [`Sink::new`].
+//! A new sink is a file with a `Service`, a [`SinkKind`] and one line in [`Sink::new`].
 #![forbid(unsafe_code)]
 
 mod alertmanager;
