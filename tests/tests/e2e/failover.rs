@@ -108,6 +108,19 @@ fn a_single_hiccup_is_no_failover() {
 }
 
 #[test]
+fn hiccups_between_answers_of_the_primary_are_no_failover_whichever_worker_sees_them() {
+    let scene = Scene::start(&Setup { workers: 4, rules: "retry_rate off;", ..Setup::default() });
+    scene.client.get_many(20, "/");
+    for _ in 0..80 {
+        scene.blue.queue_status(500, 1);
+        assert_eq!(scene.client.get("/").get("X-App-Pool"), Some("green"));
+        assert_eq!(scene.client.get("/").get("X-App-Pool"), Some("blue"));
+    }
+    scene.wait_filled(180);
+    scene.assert_told(&[]);
+}
+
+#[test]
 fn workers_that_disagree_are_one_failover() {
     // Without a zone each worker finds out for itself that blue is dead, and tries it again once a second.
     let scene = Scene::start(&Setup {
