@@ -144,9 +144,10 @@ packages:
 test-packages:
 	@[ -z "$(strip $(TEST_PACKAGES))" ] || docker/packages.sh $(TEST_PACKAGES)
 
+# The first build takes a while and shows it; after that nobody wants to read about it.
 .PHONY: sandbox
 sandbox: packages
-	@$(CARGO) build --quiet --package sandbox
+	@$(CARGO) build $(if $(wildcard target/debug/sandbox),--quiet) --package sandbox
 
 # A module loads only into the version it was built for, so headers of another one are an error and not a surprise later.
 .PHONY: headers
