@@ -217,9 +217,7 @@ impl Alert {
             }
             Kind::Failover => format!("Failover detected — pool changed from {from} → {to}"),
             Kind::Failback => format!("Recovered — pool is back from {from} → {to}"),
-            Kind::Flapping if resolved => {
-                "Flapping is over — traffic has not moved between pools for 5 minutes".into()
-            }
+            Kind::Flapping if resolved => "Flapping is over — traffic has not moved between pools for 5 minutes".into(),
             Kind::Flapping => format!(
                 "Flapping — traffic keeps moving between pools {from} and {to}. Quiet until 5 minutes were stable"
             ),

@@ -79,7 +79,8 @@ impl Courier {
             return Duration::from_millis(early_ms).min(retry::LONGEST);
         }
         let batch = if self.sink.takes_digest() { waiting } else { &waiting[..1] };
-        let alerts: Vec<Alert> = batch.iter().filter_map(|id| outbox.get(*id)).map(|alert| self.signed(alert)).collect();
+        let alerts: Vec<Alert> =
+            batch.iter().filter_map(|id| outbox.get(*id)).map(|alert| self.signed(alert)).collect();
         if alerts.is_empty() {
             return Duration::ZERO;
         }
@@ -95,7 +96,9 @@ impl Courier {
             Outcome::Retry { after, error } => {
                 shared.retried.fetch_add(alerts.len() as u64, Relaxed);
                 let failures = shared.failures.fetch_add(1, Relaxed);
-                let pause = after.unwrap_or_else(|| retry::backoff(u32::try_from(failures).unwrap_or(u32::MAX))).min(retry::LONGEST);
+                let pause = after
+                    .unwrap_or_else(|| retry::backoff(u32::try_from(failures).unwrap_or(u32::MAX)))
+                    .min(retry::LONGEST);
                 if failures == 0 {
                     let text = format!("cannot deliver to {}: {error}; retrying", self.name());
                     self.log.write(Level::Warn, text);

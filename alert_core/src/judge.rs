@@ -17,7 +17,7 @@ use crate::notice::{Action, Message, Notice, Policy, Signal};
 use crate::outbox::Delivery;
 use crate::pool::{PoolId, PoolSet};
 use crate::rule::Standing;
-use crate::settings::{Maintenance, MonitorSettings, Settings};
+use crate::settings::{MonitorSettings, Settings};
 use crate::window::Counts;
 
 /// Judges by one configuration.
@@ -32,7 +32,6 @@ struct Monitor {
     settings: MonitorSettings,
     shared: &'static MonitorBoard,
     sinks: Vec<SinkId>,
-    muted: bool,
 }
 
 impl Judge {
@@ -45,7 +44,6 @@ impl Judge {
                 settings: monitor.clone(),
                 shared: board.monitor(plan, at)?,
                 sinks: sinks.iter().filter_map(|sink| plan.sinks().get(*sink).copied()).collect(),
-                muted: false,
             })
         });
         let mut judge = Judge { board, generation: plan.generation, monitors: monitors.collect(), log };

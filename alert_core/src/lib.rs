@@ -15,6 +15,7 @@ mod detector;
 pub mod event;
 pub mod failover;
 pub mod flapping;
+pub mod history;
 pub mod intake;
 pub mod judge;
 pub mod log;

@@ -60,7 +60,7 @@ pub struct MonitorSettings {
 }
 
 /// When a monitor counts and sends nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Maintenance {
     /// Never.
     Off,
@@ -134,7 +134,9 @@ impl fmt::Display for Error {
             Error::Value { directive, value, expected } => {
                 write!(f, "invalid value \"{value}\" in \"{directive}\" directive, expected {expected}")
             }
-            Error::DuplicatePool(name) => write!(f, "duplicate pool \"{name}\", list all its addresses in one \"pool\""),
+            Error::DuplicatePool(name) => {
+                write!(f, "duplicate pool \"{name}\", list all its addresses in one \"pool\"")
+            }
             Error::DuplicateAddress { address, pool } => {
                 write!(f, "address \"{address}\" is already in pool \"{pool}\", an address belongs to one pool")
             }
@@ -375,15 +377,8 @@ fn checked_maintenance(text: &str) -> Result<Maintenance, Error> {
 ///
 /// Source: <https://nginx.org/en/docs/syntax.html>.
 pub fn parse_time_ms(text: &str) -> Option<u64> {
-    const UNITS: [(&str, u64); 7] = [
-        ("w", 7 * 86_400_000),
-        ("d", 86_400_000),
-        ("h", 3_600_000),
-        ("ms", 1),
-        ("m", 60_000),
-        ("s", 1000),
-        ("", 1000),
-    ];
+    const UNITS: [(&str, u64); 7] =
+        [("w", 7 * 86_400_000), ("d", 86_400_000), ("h", 3_600_000), ("ms", 1), ("m", 60_000), ("s", 1000), ("", 1000)];
     let mut rest = text;
     let mut total: u64 = 0;
     let mut last_unit = u64::MAX;
@@ -443,7 +438,10 @@ mod tests {
     #[test]
     fn every_mistake_says_what_would_be_right() {
         for (lines, expected) in [
-            (&["error_rate 200%"][..], "invalid value \"200%\" in \"error_rate\" directive, expected a percentage from 0% to 100%, such as \"2%\", or \"off\""),
+            (
+                &["error_rate 200%"][..],
+                "invalid value \"200%\" in \"error_rate\" directive, expected a percentage from 0% to 100%, such as \"2%\", or \"off\"",
+            ),
             (&["window 0"], "invalid value \"0\" in \"window\" directive, expected a whole number from 1 to 1000000"),
             (&["window 10 age=5"], "\"max_age=TIME\""),
             (&["window"], "write \"window N [max_age=TIME];\""),
@@ -452,7 +450,10 @@ mod tests {
             (&["pool blue a:1", "pool blue b:1"], "duplicate pool \"blue\""),
             (&["pool blue a:1", "pool green a:1"], "address \"a:1\" is already in pool \"blue\""),
             (&["pool blue"], "write \"pool NAME ADDRESS ...;\""),
-            (&["pool blue a:1", "active green"], "unknown pool \"green\" in \"active\" directive, the pools of this monitor are: blue"),
+            (
+                &["pool blue a:1", "active green"],
+                "unknown pool \"green\" in \"active\" directive, the pools of this monitor are: blue",
+            ),
             (&["pool_from blue"], "expected one variable"),
             (&["cooldown soon"], "expected a time, such as \"300s\" or \"5m\""),
             (&["latency 95 1s"], "expected a percentile from p1 to p99.9"),
@@ -468,7 +469,8 @@ mod tests {
 
     #[test]
     fn times_are_those_of_nginx() {
-        for (text, ms) in [("300s", 300_000), ("5m", 300_000), ("1h30m", 5_400_000), ("500ms", 500), ("30", 30_000), ("0", 0)]
+        for (text, ms) in
+            [("300s", 300_000), ("5m", 300_000), ("1h30m", 5_400_000), ("500ms", 500), ("30", 30_000), ("0", 0)]
         {
             assert_eq!(parse_time_ms(text), Some(ms), "{text}");
         }

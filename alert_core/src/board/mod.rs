@@ -7,6 +7,7 @@
 //! and changes nothing that anybody sees, [`Board::activate`] puts the configuration into force and cannot fail.
 
 pub mod extent;
+pub mod maintenance;
 pub mod monitor;
 pub mod region;
 pub mod sink;
@@ -258,12 +259,15 @@ impl MonitorBoard {
         let setting = settings.active.as_deref().map_or(NameKey::EMPTY, |name| NameKey::of(name.as_bytes()));
         if self.active_setting.swap(setting.0, Relaxed) != setting.0 {
             // A planned switch: the pool that should serve is expected to, without an alert.
-            let active = settings.active.as_ref().map_or(PoolId::NONE, |name| {
-                self.configure_pool(name.as_bytes(), &place.pools)
-            });
+            let active = settings
+                .active
+                .as_ref()
+                .map_or(PoolId::NONE, |name| self.configure_pool(name.as_bytes(), &place.pools));
             self.active.store(u64::from(active.get()), Relaxed);
             self.failover.store(failover::State::serving(active).to_word(), Relaxed);
+            self.serving_since_ms.store(0, Relaxed);
         }
+        self.maintenance.configure(&settings.maintenance);
     }
 }
 

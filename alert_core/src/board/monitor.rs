@@ -1,9 +1,12 @@
 //! The state of one monitor that all workers share.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Relaxed};
 
 use crate::alert::Kind;
+use crate::board::maintenance::MaintenanceBoard;
 use crate::event::PeerId;
+use crate::failover::State;
+use crate::history::History;
 use crate::name::{NameCell, NameKey};
 use crate::pool::{POOLS_MAX, PoolId};
 
@@ -30,6 +33,12 @@ pub struct MonitorBoard {
     pub active_setting: AtomicU64,
     /// The pool that served instead of the active one last.
     pub stand_in: AtomicU64,
+    /// Since when the serving pool serves, in milliseconds since the Unix epoch; zero while unknown.
+    pub serving_since_ms: AtomicU64,
+    /// When the active pool was last changed at run time, in milliseconds since the Unix epoch.
+    pub switched_ms: AtomicU64,
+    /// Whether it sends.
+    pub maintenance: MaintenanceBoard,
     /// What each kind of incident was told and is owed.
     pub notices: [IncidentBoard; Kind::ALL.len()],
     /// Requests whose client got an upstream failure.
@@ -40,6 +49,8 @@ pub struct MonitorBoard {
     pub pools: [PoolBoard; POOLS_MAX + 1],
     /// The addresses.
     pub peers: [PeerBoard; PEERS_MAX],
+    /// The last hour.
+    pub history: History,
 }
 
 /// One kind of alert within a monitor.
@@ -58,6 +69,8 @@ pub struct IncidentBoard {
     pub failed_before: AtomicU64,
     /// Messages sent, ever.
     pub fired: AtomicU64,
+    /// Those of them that told an end.
+    pub resolved: AtomicU64,
     /// Messages held back, ever.
     pub held_back: AtomicU64,
 }
@@ -153,11 +166,9 @@ impl MonitorBoard {
         let key = NameKey::of(address);
         let at = match self.find_peer(key) {
             Some(known) => known.index().unwrap_or(0),
-            None => self
-                .peers
-                .iter()
-                .position(|peer| peer.address.is_empty())
-                .unwrap_or(key.0 as usize % self.peers.len()),
+            None => {
+                self.peers.iter().position(|peer| peer.address.is_empty()).unwrap_or(key.0 as usize % self.peers.len())
+            }
         };
         self.peers[at].pool.store(u64::from(pool.get()), Relaxed);
         if self.peers[at].address.key() != key {
@@ -175,7 +186,22 @@ impl MonitorBoard {
     /// The pool that serves.
     #[inline]
     pub fn serving(&self) -> PoolId {
-        crate::failover::State::from_word(self.failover.load(Relaxed)).serving
+        State::from_word(self.failover.load(Relaxed)).serving
+    }
+
+    /// Makes this pool the one that should serve, and expects it to from now on. Returns the one before; `None` where
+    /// nothing changes.
+    pub fn switch(&self, pool: PoolId, now_ms: u64) -> Option<PoolId> {
+        // Detectors that see the new state must not take requests of the time before for its answers.
+        let before_ms = self.switched_ms.swap(now_ms, AcqRel);
+        let before = PoolId::new(self.active.swap(u64::from(pool.get()), AcqRel) as u8);
+        if before == pool {
+            self.switched_ms.store(before_ms, Relaxed);
+            return None;
+        }
+        self.failover.store(State::serving(pool).to_word(), Relaxed);
+        self.serving_since_ms.store(now_ms, Relaxed);
+        Some(before)
     }
 
     /// The pool that served instead of the active one last.

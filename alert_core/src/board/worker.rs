@@ -5,7 +5,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Relaxed};
 
-
 /// Workers that can share a board, those of earlier reloads that still drain included.
 pub const WORKERS_MAX: usize = 256;
 /// How often a worker renews its time, in milliseconds.
