@@ -2,8 +2,8 @@
 //!
 //! The way of an alert through this crate, one module a stage:
 //!
-//! [`intake`] (event loop) → bounded channel → [`detector`] thread → [`judge`] → [`board`] (shared by all workers:
-//! [`window`], [`failover`], [`rule`], [`notice`]) → [`outbox`] → [`courier`] threads → [`sink`].
+//! [`intake`] (event loop) → bounded channel → `detector` thread → [`judge`] → [`board`] (shared by all workers:
+//! [`window`], [`failover`], [`rule`], [`notice`]) → [`outbox`] → `courier` threads → [`sink`].
 
 #![deny(unsafe_code)]
 

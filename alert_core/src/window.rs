@@ -24,7 +24,7 @@ pub enum Outcome {
 
 /// One request in the window, packed into a word: when, how long, what became of it, who answered.
 ///
-/// Zero is the empty place. Time is kept in tenths of a second since [`EPOCH_MS`], which lasts for 54 years; latency
+/// Zero is the empty place. Time is kept in tenths of a second since the beginning of 2026, which lasts for 54 years; latency
 /// saturates at 17 minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample(u64);
