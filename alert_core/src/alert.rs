@@ -216,6 +216,9 @@ impl Alert {
                 format!("Still failed over — pool {to} serves instead of {from}")
             }
             Kind::Failover => format!("Failover detected — pool changed from {from} → {to}"),
+            Kind::Failback if self.from.name == self.to.name => {
+                format!("Failover is over — pool {to} is the active one now")
+            }
             Kind::Failback => format!("Recovered — pool is back from {from} → {to}"),
             Kind::Flapping if resolved => "Flapping is over — traffic has not moved between pools for 5 minutes".into(),
             Kind::Flapping => format!(

@@ -37,18 +37,14 @@ struct Monitor {
 impl Judge {
     /// A judge for the configuration of this plan.
     pub fn new(board: Board, plan: &Plan, settings: &Settings, log: Log) -> Judge {
-        let http_level: Vec<usize> = http_level_sinks(settings);
         let monitors = settings.monitors.iter().enumerate().filter_map(|(at, monitor)| {
-            let sinks = monitor.sinks.as_ref().unwrap_or(&http_level);
             Some(Monitor {
                 settings: monitor.clone(),
                 shared: board.monitor(plan, at)?,
-                sinks: sinks.iter().filter_map(|sink| plan.sinks().get(*sink).copied()).collect(),
+                sinks: sinks_of(plan, settings, at),
             })
         });
-        let mut judge = Judge { board, generation: plan.generation, monitors: monitors.collect(), log };
-        judge.monitors.iter_mut().for_each(Monitor::look_for_maintenance);
-        judge
+        Judge { board, generation: plan.generation, monitors: monitors.collect(), log }
     }
 
     /// Counts a request and decides. Returns whether an alert was put into the outbox for delivery.
@@ -71,7 +67,10 @@ impl Judge {
         }
         let judged = Judged { judge: self, monitor, now_ms };
         let mut told = false;
-        if let Some(confirm) = monitor.settings.failover {
+        // A request that began before the active pool was changed on purpose went where it had to go then.
+        let began_ms = event.time_ms.saturating_sub(event.latency_ms.into());
+        let is_late = began_ms < shared.switched_ms.load(Relaxed);
+        if let Some(confirm) = monitor.settings.failover.filter(|_| !is_late) {
             let seen = Observation { last: last.pool, answered: !last.failed, failed, time_ms: event.time_ms };
             told |= judged.who_serves(&seen, confirm, before);
         }
@@ -81,13 +80,19 @@ impl Judge {
     /// What time alone changes: reminders, requests that grow too old, the end of maintenance and of flapping. Called
     /// about once a second. Returns whether an alert was put into the outbox for delivery.
     pub fn tick(&mut self, now_ms: u64) -> bool {
-        self.monitors.iter_mut().for_each(Monitor::look_for_maintenance);
         if self.board.generation() != self.generation {
             return false;
         }
         let mut told = false;
         for monitor in &self.monitors {
-            let Some(window) = self.board.window(monitor.shared) else { continue };
+            let shared = monitor.shared;
+            let Some(window) = self.board.window(shared) else { continue };
+            shared.history.sample(shared, now_ms);
+            self.look_after_maintenance(monitor, now_ms);
+            if shared.serving().is_known() {
+                // Where nobody saw it begin, it serves at least since now.
+                let _ = shared.serving_since_ms.compare_exchange(0, now_ms, Relaxed, Relaxed);
+            }
             if let Some(max_age_ms) = monitor.settings.max_age_ms {
                 window.expire(now_ms.saturating_sub(max_age_ms));
             }
@@ -95,29 +100,34 @@ impl Judge {
             told |= judged.limits(&window.counts(), window.size());
             if monitor.settings.failover.is_some() {
                 told |= judged.flapping(|state| state.tick(now_ms));
-                told |= judged.signal(Kind::Failover, Signal::Unchanged, None);
+                told |= judged.signal(Kind::Failover, judged.failover_goes_on(), None);
                 told |= judged.signal(Kind::Flapping, Signal::Unchanged, None);
             }
         }
         told
     }
+
+    fn look_after_maintenance(&self, monitor: &Monitor, now_ms: u64) {
+        let maintenance = &monitor.shared.maintenance;
+        maintenance.look_up(&monitor.settings.maintenance);
+        if maintenance.expire(now_ms) {
+            let text = format!("the time of the maintenance of monitor \"{}\" is over", monitor.settings.name);
+            self.log.write(Level::Notice, text);
+        }
+    }
 }
 
-/// The sinks of the http level: those that no monitor has for itself.
-fn http_level_sinks(settings: &Settings) -> Vec<usize> {
+/// The sinks of a monitor: its own, or those of the http level, which are the ones that no monitor has for itself.
+pub(crate) fn sinks_of(plan: &Plan, settings: &Settings, monitor: usize) -> Vec<SinkId> {
     let own = |sink: &usize| settings.monitors.iter().flat_map(|monitor| &monitor.sinks).flatten().any(|at| at == sink);
-    (0..settings.sinks.len()).filter(|sink| !own(sink)).collect()
+    let sinks = match &settings.monitors[monitor].sinks {
+        Some(sinks) => sinks.clone(),
+        None => (0..settings.sinks.len()).filter(|sink| !own(sink)).collect(),
+    };
+    sinks.iter().filter_map(|sink| plan.sinks().get(*sink).copied()).collect()
 }
 
 impl Monitor {
-    fn look_for_maintenance(&mut self) {
-        self.muted = match &self.settings.maintenance {
-            Maintenance::Off => false,
-            Maintenance::On => true,
-            Maintenance::File(path) => path.exists(),
-        };
-    }
-
     /// The limit of a kind as configured.
     fn limit(&self, kind: Kind) -> String {
         match kind {
@@ -241,6 +251,7 @@ impl Judged<'_> {
         if !back {
             shared.stand_in.store(u64::from(moved.to.get()), Relaxed);
         }
+        shared.serving_since_ms.store(self.now_ms, Relaxed);
         let told = self.flapping(|state| state.moved(!back, self.now_ms));
         let signal = if back { Signal::Mended } else { Signal::Broke };
         self.signal(Kind::Failover, signal, Some(moved)) | told
@@ -300,6 +311,13 @@ impl Judged<'_> {
         self.signal(kind, signal, None)
     }
 
+    /// What time alone says about the failover: it is over when another pool became the active one meanwhile.
+    fn failover_goes_on(&self) -> Signal {
+        let shared = self.monitor.shared;
+        let broken = Notice::from_word(shared.incident(Kind::Failover).notice.load(Relaxed)).broken;
+        if broken && shared.active().is_known() && !self.failed_over() { Signal::Mended } else { Signal::Unchanged }
+    }
+
     fn failed_over(&self) -> bool {
         let shared = self.monitor.shared;
         shared.active().is_known() && shared.serving().is_known() && shared.serving() != shared.active()
@@ -309,7 +327,10 @@ impl Judged<'_> {
     fn signal(&self, kind: Kind, signal: Signal, moved: Option<&failover::Move>) -> bool {
         let shared = self.monitor.shared;
         let flaps = kind == Kind::Failover && flapping::State::from_word(shared.flapping.load(Relaxed)).flapping;
-        let policy = Policy { cooldown_ms: self.monitor.settings.cooldown_ms, muted: self.monitor.muted || flaps };
+        let policy = Policy {
+            cooldown_ms: self.monitor.settings.cooldown_ms,
+            muted: shared.maintenance.is_on(self.now_ms) || flaps,
+        };
         let incident = shared.incident(kind);
         let Some(action) = step(&incident.notice, signal, kind, self.now_ms, &policy) else { return false };
         if signal == Signal::Broke && kind != Kind::Failover {
@@ -325,6 +346,9 @@ impl Judged<'_> {
             }
             Action::Tell(message) => {
                 incident.fired.fetch_add(1, Relaxed);
+                if message.resolved {
+                    incident.resolved.fetch_add(1, Relaxed);
+                }
                 self.publish(self.alert(kind, &message, moved), Delivery::Pending);
                 true
             }
@@ -431,7 +455,7 @@ impl crate::board::monitor::IncidentBoard {
     }
 }
 
-fn label(shared: &MonitorBoard, pool: PoolId) -> PoolLabel {
+pub(crate) fn label(shared: &MonitorBoard, pool: PoolId) -> PoolLabel {
     if !pool.is_known() {
         return PoolLabel::default();
     }
