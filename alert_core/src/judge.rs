@@ -124,7 +124,7 @@ pub(crate) fn sinks_of(plan: &Plan, settings: &Settings, monitor: usize) -> Vec<
         Some(sinks) => sinks.clone(),
         None => (0..settings.sinks.len()).filter(|sink| !own(sink)).collect(),
     };
-    sinks.iter().filter_map(|sink| plan.sinks().get(*sink).copied()).collect()
+    sinks.iter().filter_map(|sink| plan.sinks().get(*sink).copied()).chain(plan.poll()).collect()
 }
 
 impl Monitor {
@@ -734,5 +734,56 @@ mod tests {
         rig.pass(1);
         assert_eq!(rig.shared().incident(Kind::Failover).fired.load(Relaxed), 1);
         assert_eq!((rig.last().kind, rig.last().held_back), (Kind::Failover, 0));
+    }
+
+    #[test]
+    fn answers_in_flight_when_the_active_pool_is_changed_are_no_failover() {
+        let mut rig = Rig::new(2, &[]);
+        rig.requests(10, BLUE);
+        let green = rig.shared().find_pool(crate::name::NameKey::of(b"green")).expect("a pool");
+        let switched_ms = rig.now_ms;
+        assert!(rig.shared().switch(green, switched_ms).is_some_and(|before| before != green));
+        assert_eq!(rig.shared().switch(green, switched_ms + 1), None, "it is already");
+        for _ in 0..100 {
+            rig.now_ms += 50;
+            let mut event = rig.event(BLUE, 200);
+            event.latency_ms = u32::try_from(rig.now_ms - switched_ms).expect("seconds") + 1;
+            rig.judges[0].observe(&event, rig.now_ms);
+        }
+        rig.requests(30, GREEN);
+        rig.pass(5);
+        assert_eq!(rig.told(), []);
+        rig.requests(2, &[("green", 500), ("blue", 200)]);
+        assert_eq!(rig.told(), [(Kind::Failover, FIRING)], "from now on green is the one that should serve");
+    }
+
+    #[test]
+    fn a_change_of_the_active_pool_ends_a_failover_that_was_told() {
+        let mut rig = Rig::new(2, &[]);
+        rig.requests(10, BLUE);
+        rig.requests(5, RETRIED);
+        let green = rig.shared().find_pool(crate::name::NameKey::of(b"green")).expect("a pool");
+        rig.shared().switch(green, rig.now_ms);
+        rig.requests(5, GREEN);
+        rig.pass(2);
+        assert_eq!(rig.told(), [(Kind::Failover, FIRING), (Kind::Failback, RESOLVED)]);
+        assert_eq!(rig.last().headline(), "Failover is over — pool green is the active one now");
+        rig.pass(1000);
+        assert_eq!(rig.told().len(), 2, "no reminders");
+    }
+
+    #[test]
+    fn maintenance_ordered_at_run_time_holds_for_every_worker_until_its_time_is_over() {
+        use crate::board::maintenance::Order;
+        let mut rig = Rig::new(2, &[]);
+        rig.requests(10, BLUE);
+        rig.shared().maintenance.order(Order::Until(rig.now_ms + 5000));
+        rig.requests(5, RETRIED);
+        assert_eq!(rig.told(), []);
+        rig.reload(2);
+        rig.pass(4);
+        assert_eq!(rig.told(), [], "a reload ends nothing");
+        rig.pass(2);
+        assert_eq!(rig.told(), [(Kind::Failover, FIRING)], "what is still wrong is told then");
     }
 }
