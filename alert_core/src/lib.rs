@@ -7,9 +7,12 @@
 
 #![deny(unsafe_code)]
 
+pub mod address;
 pub mod alert;
 pub mod board;
 pub mod clock;
+pub mod config_text;
+pub mod control;
 mod courier;
 mod detector;
 pub mod event;
@@ -19,11 +22,13 @@ pub mod history;
 pub mod intake;
 pub mod judge;
 pub mod log;
+pub mod metrics;
 pub mod name;
 pub mod notice;
 pub mod outbox;
 pub mod pool;
 pub mod rule;
+pub mod servers;
 pub mod settings;
 pub mod sink;
 pub mod status;

@@ -182,6 +182,16 @@ impl Outbox {
         let _ = self.cell(id).deliveries.fetch_update(Relaxed, Relaxed, change);
     }
 
+    /// Takes an alert for a sink: `true` for the one caller who changes it from waiting to sent.
+    pub fn take(&self, id: u64, sink: SinkId) -> bool {
+        let change = |word| {
+            let deliveries = Deliveries(word);
+            let waits = deliveries.belongs_to(id) && deliveries.get(sink) == Delivery::Pending;
+            waits.then(|| deliveries.with(sink, Delivery::Sent).0)
+        };
+        self.cell(id).deliveries.fetch_update(Relaxed, Relaxed, change).is_ok()
+    }
+
     /// Alerts that made room before they were delivered.
     pub fn lost(&self) -> u64 {
         self.lost.load(Relaxed)
@@ -293,6 +303,15 @@ mod tests {
         assert_eq!(outbox.pending(sinks[1]), ids);
         assert_eq!(outbox.delivery(ids[0], sinks[0]), Delivery::Sent);
         assert_eq!(outbox.delivery(ids[0], sinks[1]), Delivery::Pending);
+    }
+
+    #[test]
+    fn an_alert_is_taken_once() {
+        let (outbox, sinks) = outbox();
+        let id = outbox.publish(&crate::alert::tests::failover(), &sinks[..1], Delivery::Pending);
+        assert!(outbox.take(id, sinks[0]));
+        assert!(!outbox.take(id, sinks[0]) && !outbox.take(id, sinks[1]) && !outbox.take(id + 1, sinks[0]));
+        assert_eq!(outbox.delivery(id, sinks[0]), Delivery::Sent);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::detector::Detector;
 use crate::intake::{Doorbell, Intake};
 use crate::judge::Judge;
 use crate::log::{self, Level, Lines};
+use crate::servers::Servers;
 use crate::settings::Settings;
 use crate::sink::Sink;
 
@@ -80,7 +81,8 @@ impl Worker {
         if place.is_none() {
             log.write(Level::Warn, "too many workers share the zone, this one is not in the status".into());
         }
-        let intake = Intake::new(board, plan, settings, events, (doorbell, thread), place);
+        let servers = Servers::new(board, plan, settings);
+        let intake = Intake::new(servers, events, (doorbell, thread), place);
         Ok(Worker { intake, lines, stop, threads: std::mem::take(&mut threads.handles), sinks, ended, place })
     }
 

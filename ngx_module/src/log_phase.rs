@@ -1,7 +1,7 @@
 //! From a finished request to an event: which attempts there were, whose they are, and what the client got.
 
 use alert_core::event::Event;
-use alert_core::intake::{Intake, Server};
+use alert_core::servers::{Server, Servers};
 
 use crate::conf::{Source, Sources, Watch};
 use crate::ffi::process;
@@ -16,7 +16,7 @@ pub fn observe(request: &Finished<'_>) {
     let Watch::By(monitor) = request.location().monitor else { return };
     process::with_engine(|engine| {
         if let Some(sources) = engine.sources(request.configuration(), monitor) {
-            if let Some(event) = event(request, monitor, engine.intake(), sources) {
+            if let Some(event) = event(request, monitor, engine.intake().servers(), sources) {
                 engine.intake().push(event);
             }
         }
@@ -24,14 +24,14 @@ pub fn observe(request: &Finished<'_>) {
 }
 
 #[inline]
-fn event(request: &Finished<'_>, monitor: u16, intake: &Intake, sources: &Sources) -> Option<Event> {
+fn event(request: &Finished<'_>, monitor: u16, servers: &Servers, sources: &Sources) -> Option<Event> {
     let status = request.status();
     let mut attempts = request.attempts();
     let last = attempts.len().checked_sub(1)?;
     let mut event = Event::begin(monitor, request.time_ms());
     for _ in 0..last {
         let attempt = attempts.next()?;
-        let server = intake.server(monitor, attempt.peer());
+        let server = servers.server(monitor, attempt.peer());
         event.attempt(server.pool, server.peer, attempt.status(), attempt.time_ms());
     }
     let attempt = attempts.next()?;
@@ -39,7 +39,7 @@ fn event(request: &Finished<'_>, monitor: u16, intake: &Intake, sources: &Source
         // The client went away: that says nothing about the upstream.
         return None;
     }
-    let server = answering_server(request, monitor, intake, sources, attempt);
+    let server = answering_server(request, monitor, servers, sources, attempt);
     event.attempt(server.pool, server.peer, attempt.status(), attempt.time_ms());
     Some(event.finish(status))
 }
@@ -49,18 +49,18 @@ fn event(request: &Finished<'_>, monitor: u16, intake: &Intake, sources: &Source
 fn answering_server(
     request: &Finished<'_>,
     monitor: u16,
-    intake: &Intake,
+    servers: &Servers,
     sources: &Sources,
     attempt: Attempt<'_>,
 ) -> Server {
-    let mut server = intake.server(monitor, attempt.peer());
+    let mut server = servers.server(monitor, attempt.peer());
     if !server.listed {
         if let Some(pool) = value(request, &sources.pool) {
-            server = intake.learn(monitor, attempt.peer(), server, pool);
+            server = servers.learn(monitor, attempt.peer(), server, pool);
         }
     }
     if let Some(release) = value(request, &sources.release) {
-        intake.release(monitor, server.pool, release);
+        servers.release(monitor, server.pool, release);
     }
     server
 }

@@ -14,6 +14,7 @@ pub mod sink;
 pub mod worker;
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering, Ordering::Relaxed};
 
 use extent::{Extent, ExtentTable, Use};
@@ -34,6 +35,9 @@ const MAGIC: u64 = u64::from_be_bytes(*b"alertbrd");
 /// Changes whenever the meaning of the board does; its size is part of it, to catch a forgotten change.
 const LAYOUT: u64 = (1 << 32) | (size_of::<Header>() + size_of::<MonitorBoard>()) as u64;
 
+/// The place of a caller who fetches alerts, under a name that no sink can have.
+const POLL: &str = "(poll)";
+
 /// The fixed part of the board.
 #[repr(C)]
 #[derive(Debug)]
@@ -43,6 +47,8 @@ pub struct Header {
     /// Number of the configuration in force; workers of older ones count and do not judge.
     generation: AtomicU64,
     created_ms: AtomicU64,
+    /// Key of the configuration in force where processes may join it, else zero.
+    joined_by: AtomicU64,
     extents: ExtentTable,
     workers: WorkerTable,
     sinks: SinkTable,
@@ -92,6 +98,8 @@ pub struct Plan {
     pub generation: u64,
     monitors: Vec<MonitorPlan>,
     sinks: Vec<SinkId>,
+    polled: bool,
+    poll: Option<SinkId>,
 }
 
 #[derive(Clone, Debug)]
@@ -105,6 +113,16 @@ impl Plan {
     /// The places of the sinks, in the order of [`Settings::sinks`].
     pub fn sinks(&self) -> &[SinkId] {
         &self.sinks
+    }
+
+    /// Lets alerts also wait for a caller who fetches them, see [`Plan::poll`].
+    pub fn let_poll(&mut self) {
+        self.polled = true;
+    }
+
+    /// Where alerts wait for a caller who fetches them: a place like that of a sink.
+    pub fn poll(&self) -> Option<SinkId> {
+        self.poll
     }
 
     /// The pools that the configuration lists for a monitor, in its order.
@@ -210,11 +228,33 @@ impl Board {
         if needed_bytes(settings) > self.region.words() * 8 {
             return Err(Error::TooSmall { needed: needed_bytes(settings) });
         }
-        Ok(Plan { generation: 0, monitors, sinks: Vec::new() })
+        Ok(Plan { monitors, ..Plan::default() })
     }
 
     /// Puts a reserved configuration into force.
     pub fn activate(&self, plan: &mut Plan, settings: &Settings) {
+        self.lay_out(plan, settings);
+        let wanted: Vec<Extent> = plan.monitors.iter().flat_map(|place| [place.state, place.window]).collect();
+        self.header.extents.commit(&wanted, self.generation());
+        self.header.joined_by.store(0, Relaxed);
+        plan.generation = self.header.generation.fetch_add(1, Ordering::AcqRel) + 1;
+    }
+
+    /// Puts a reserved configuration into force, or joins it where the one in force has the same key.
+    ///
+    /// For processes that have no master to do this once for all of them: the key says whose configurations are equal.
+    pub fn activate_or_join(&self, plan: &mut Plan, settings: &Settings, key: NonZeroU64) {
+        if self.header.joined_by.load(Ordering::Acquire) == key.get() {
+            self.lay_out(plan, settings);
+            plan.generation = self.generation();
+        } else {
+            self.activate(plan, settings);
+            self.header.joined_by.store(key.get(), Ordering::Release);
+        }
+    }
+
+    /// Brings everything shared in line with a configuration.
+    fn lay_out(&self, plan: &mut Plan, settings: &Settings) {
         for (place, monitor) in plan.monitors.iter_mut().zip(&settings.monitors) {
             let Some(board) = self.monitor_at(place.state) else { continue };
             board.configure(place, monitor);
@@ -222,11 +262,9 @@ impl Board {
                 window.set_slow_ms(monitor.latency.map_or(u32::MAX, |latency| latency.limit_ms));
             }
         }
-        let names: Vec<&str> = settings.sinks.iter().map(|sink| sink.name.as_str()).collect();
-        plan.sinks = self.sinks().assign(&names).unwrap_or_default();
-        let wanted: Vec<Extent> = plan.monitors.iter().flat_map(|place| [place.state, place.window]).collect();
-        self.header.extents.commit(&wanted, self.generation());
-        plan.generation = self.header.generation.fetch_add(1, Ordering::AcqRel) + 1;
+        let names = settings.sinks.iter().map(|sink| sink.name.as_str()).chain(plan.polled.then_some(POLL));
+        plan.sinks = self.sinks().assign(&names.collect::<Vec<_>>()).unwrap_or_default();
+        plan.poll = if plan.polled { plan.sinks.pop() } else { None };
     }
 
     fn monitor_at(&self, extent: Extent) -> Option<&'static MonitorBoard> {
@@ -333,6 +371,22 @@ pub(crate) mod tests {
             board.reserve(&settings(&["window 5000"]), 0).expect("room");
         }
         assert_eq!((board.generation(), board.window(monitor).expect("a window").size()), (1, 10));
+    }
+
+    #[test]
+    fn processes_with_equal_settings_join_and_with_others_take_over() {
+        let board = Board::open(Region::private(1 << 20), 0).expect("a board");
+        let enter = |lines: &[&str], key| {
+            let settings = settings(lines);
+            let mut plan = board.reserve(&settings, 0).expect("room");
+            plan.let_poll();
+            board.activate_or_join(&mut plan, &settings, NonZeroU64::new(key).expect("a key"));
+            plan
+        };
+        let (first, second) = (enter(&["window 10"], 1), enter(&["window 10"], 1));
+        assert_eq!((first.generation, second.generation, first.poll()), (1, 1, second.poll()));
+        assert_eq!(first.monitors[0].window, second.monitors[0].window);
+        assert_eq!((enter(&["window 20"], 2).generation, enter(&["window 10"], 1).generation), (2, 3));
     }
 
     #[test]
