@@ -56,11 +56,11 @@ impl Client {
         })
     }
 
-    /// Sends a `GET` and goes away after `patience` without an answer.
-    pub fn abandon(&self, target: &str, patience: Duration) {
+    /// Sends a `GET` and goes away without an answer once `enough` returns.
+    pub fn abandon(&self, target: &str, enough: impl FnOnce()) {
         let mut connection = self.connect().expect("nginx accepts connections");
         connection.0.write_request(&Request::new("GET", target)).expect("nginx reads the request");
-        thread::sleep(patience);
+        enough();
     }
 
     /// One `GET` and how long the answer took.
