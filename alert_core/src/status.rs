@@ -10,10 +10,10 @@ use crate::board::{Board, Plan};
 use crate::flapping;
 use crate::notice::Notice;
 use crate::pool::PoolId;
-use crate::settings::{Maintenance, MonitorSettings, Settings};
+use crate::settings::{MonitorSettings, Settings};
 
 /// The kinds that a monitor has a rule for.
-const RULES: [Kind; 5] = [Kind::ErrorRate, Kind::RetryRate, Kind::Latency, Kind::Failover, Kind::Flapping];
+pub(crate) const RULES: [Kind; 5] = [Kind::ErrorRate, Kind::RetryRate, Kind::Latency, Kind::Failover, Kind::Flapping];
 
 /// What the status is made of.
 #[derive(Clone, Copy)]
@@ -74,11 +74,7 @@ impl Status<'_> {
 
     fn monitor(&self, settings: &MonitorSettings, shared: &MonitorBoard) -> Value {
         let name = |pool: PoolId| known(shared.pool(pool).name.load()).filter(|_| pool.is_known());
-        let muted = match &settings.maintenance {
-            Maintenance::Off => false,
-            Maintenance::On => true,
-            Maintenance::File(path) => path.exists(),
-        };
+        let muted = shared.maintenance.is_on(self.now_ms);
         let pools = (1..shared.pools.len()).map(|at| &shared.pools[at]).filter(|pool| !pool.name.is_empty());
         let rules = RULES.iter().map(|kind| (kind.name().to_string(), self.rule(*kind, settings, shared)));
         json!({
