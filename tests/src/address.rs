@@ -7,10 +7,21 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::process;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use rustix::io;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with, sockopt};
+
 /// An address with a free port.
 pub fn free() -> SocketAddr {
-    let listener = TcpListener::bind((unused_ip(), 0)).expect("a loopback address has a free port");
-    listener.local_addr().expect("a bound listener has an address")
+    find_free().expect("a loopback address has a free port")
+}
+
+/// Binds and never listens: a listener can outlive its descriptor here, in a process that another test is just forking,
+/// and would then be in nginx's way.
+fn find_free() -> io::Result<SocketAddr> {
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    bind(&socket, &SocketAddr::new(unused_ip(), 0))?;
+    getsockname(&socket)?.try_into()
 }
 
 /// A listener on an address of its own.
