@@ -131,6 +131,24 @@ pub struct WindowFigures {
     pub retried: u32,
 }
 
+/// What a message makes up for, because its sink could not be told when it was news.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Missed {
+    /// The beginning of an incident that is over by now: one message says both.
+    pub fired: Option<Fired>,
+    /// Other messages about the same that are obsolete by now.
+    pub left_out: u32,
+}
+
+/// The firing message of an incident.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fired {
+    /// When it was decided, in milliseconds since the Unix epoch.
+    pub time_ms: u64,
+    /// Its headline.
+    pub headline: String,
+}
+
 /// One decided alert. Every string is bounded and valid UTF-8, but not escaped: that is the sink's business.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
@@ -170,11 +188,21 @@ pub struct Alert {
     pub errors_reached_users: u64,
     /// Messages of this kind that a cooldown or maintenance swallowed since the last one.
     pub held_back: u32,
+    /// Messages that this one stands for; nothing until it is sent.
+    pub missed: Missed,
 }
 
 impl Alert {
     /// The sentence after the symbol, without markup.
     pub fn headline(&self) -> String {
+        let sentence = self.sentence();
+        match &self.missed.fired {
+            Some(fired) => format!("{sentence} (was: {})", fired.headline),
+            None => sentence,
+        }
+    }
+
+    fn sentence(&self) -> String {
         let WindowFigures { filled, failed, retried, .. } = self.window;
         let (from, to) = (named(&self.from.name), named(&self.to.name));
         let resolved = self.status == Status::Resolved;
@@ -291,6 +319,16 @@ impl Alert {
                 format!("{} more {} held back", self.held_back, plural(self.held_back, "was", "were")),
             ));
         }
+        if let Some(fired) = &self.missed.fired {
+            rows.push(("Fired", format!("{}, over before it could be delivered", rfc3339(fired.time_ms))));
+        }
+        if self.missed.left_out > 0 {
+            let count = self.missed.left_out;
+            rows.push((
+                "Left out",
+                format!("{count} earlier {} obsolete", plural(count, "message, now", "messages, now")),
+            ));
+        }
         rows.push(("Time", rfc3339(self.time_ms)));
         rows
     }
@@ -340,6 +378,10 @@ impl Alert {
             "retries_absorbed": self.retries_absorbed,
             "errors_reached_users": self.errors_reached_users,
             "held_back": self.held_back,
+            "fired": self.missed.fired.as_ref().map(|fired| {
+                json!({ "time": rfc3339(fired.time_ms), "text": fired.headline })
+            }),
+            "left_out": self.missed.left_out,
         })
     }
 
@@ -424,6 +466,7 @@ pub(crate) mod tests {
             retries_absorbed: 16,
             errors_reached_users: 0,
             held_back: 3,
+            missed: Missed::default(),
         }
     }
 

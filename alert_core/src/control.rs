@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
-use crate::alert::{Alert, Kind, Status as AlertStatus, WindowFigures, rfc3339};
+use crate::alert::{Alert, Kind, Missed, Status as AlertStatus, WindowFigures, rfc3339};
 use crate::board::maintenance::Order;
 use crate::board::monitor::MonitorBoard;
 use crate::judge::{label, sinks_of};
@@ -325,6 +325,7 @@ impl<'a> Target<'a> {
             retries_absorbed: 0,
             errors_reached_users: 0,
             held_back: 0,
+            missed: Missed::default(),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
 
-use crate::alert::{Alert, Kind, PoolLabel, Status, WindowFigures};
+use crate::alert::{Alert, Kind, Missed, PoolLabel, Status, WindowFigures};
 use crate::board::monitor::MonitorBoard;
 use crate::board::sink::SinkId;
 use crate::board::{Board, Plan};
@@ -84,6 +84,10 @@ impl Judge {
             return false;
         }
         let mut told = false;
+        if let Some(lost) = self.board.outbox().newly_lost(now_ms) {
+            let text = format!("{lost} alerts were lost: they made room for newer ones before all sinks had them");
+            self.log.write(Level::Error, text);
+        }
         for monitor in &self.monitors {
             let shared = monitor.shared;
             let Some(window) = self.board.window(shared) else { continue };
@@ -98,11 +102,10 @@ impl Judge {
             }
             let judged = Judged { judge: self, monitor, now_ms };
             told |= judged.limits(&window.counts(), window.size());
-            if monitor.settings.failover.is_some() {
-                told |= judged.flapping(|state| state.tick(now_ms));
-                told |= judged.signal(Kind::Failover, judged.failover_goes_on(), None);
-                told |= judged.signal(Kind::Flapping, Signal::Unchanged, None);
-            }
+            told |= judged.rules_switched_off();
+            told |= judged.flapping(|state| state.tick(now_ms));
+            told |= judged.signal(Kind::Failover, judged.failover_goes_on(), None);
+            told |= judged.signal(Kind::Flapping, Signal::Unchanged, None);
         }
         told
     }
@@ -296,6 +299,17 @@ impl Judged<'_> {
         told
     }
 
+    /// Ends what a rule told that a new configuration has switched off since: nothing else would.
+    fn rules_switched_off(&self) -> bool {
+        let settings = &self.monitor.settings;
+        let off = [
+            (Kind::ErrorRate, settings.error_rate.is_none()),
+            (Kind::RetryRate, settings.retry_rate.is_none()),
+            (Kind::Latency, settings.latency.is_none()),
+        ];
+        off.into_iter().filter(|(_, off)| *off).fold(false, |told, (kind, _)| self.limit(kind, Standing::Fine) | told)
+    }
+
     #[inline]
     fn limit(&self, kind: Kind, standing: Standing) -> bool {
         let word = self.monitor.shared.incident(kind).notice.load(Relaxed);
@@ -311,11 +325,13 @@ impl Judged<'_> {
         self.signal(kind, signal, None)
     }
 
-    /// What time alone says about the failover: it is over when another pool became the active one meanwhile.
+    /// What time alone says about the failover: it is over when another pool became the active one meanwhile, or when
+    /// nobody wants to know.
     fn failover_goes_on(&self) -> Signal {
         let shared = self.monitor.shared;
         let broken = Notice::from_word(shared.incident(Kind::Failover).notice.load(Relaxed)).broken;
-        if broken && shared.active().is_known() && !self.failed_over() { Signal::Mended } else { Signal::Unchanged }
+        let over = self.monitor.settings.failover.is_none() || (shared.active().is_known() && !self.failed_over());
+        if broken && over { Signal::Mended } else { Signal::Unchanged }
     }
 
     fn failed_over(&self) -> bool {
@@ -416,6 +432,7 @@ impl Judged<'_> {
             retries_absorbed,
             errors_reached_users,
             held_back: message.held_back,
+            missed: Missed::default(),
         }
     }
 }
@@ -785,5 +802,43 @@ mod tests {
         assert_eq!(rig.told(), [], "a reload ends nothing");
         rig.pass(2);
         assert_eq!(rig.told(), [(Kind::Failover, FIRING)], "what is still wrong is told then");
+    }
+
+    #[test]
+    fn what_was_told_before_flapping_is_ended_after_it() {
+        for cooldown in ["cooldown 0s", "cooldown 10s", "cooldown 300s"] {
+            let mut rig = Rig::new(4, &[cooldown]);
+            for _ in 0..7 {
+                rig.requests(10, BLUE);
+                rig.pass(3);
+                rig.requests(1, BLUE);
+                rig.requests(3, RETRIED);
+                rig.pass(5);
+            }
+            rig.requests(10, BLUE);
+            rig.pass(3);
+            rig.requests(10, BLUE);
+            rig.pass(700);
+            for incident in [Kind::Failover, Kind::Flapping] {
+                let told = rig.told();
+                let last = told.iter().rev().find(|(kind, _)| kind.incident() == incident);
+                assert!(last.is_none_or(|(_, status)| *status == RESOLVED), "{cooldown}: {told:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_rule_that_is_switched_off_ends_what_it_told() {
+        let mut rig = Rig::new(2, &["cooldown 10s"]);
+        rig.requests(10, BLUE);
+        rig.requests(5, RETRIED);
+        rig.requests(30, DOWN);
+        let told = rig.told();
+        assert_eq!(told, [(Kind::Failover, FIRING), (Kind::ErrorRate, FIRING)]);
+        let off = ["pool blue b:1", "pool green g:1", "active blue", "failover off", "error_rate off", "cooldown 10s"];
+        rig.settings = settings(&off);
+        rig.reload(2);
+        rig.pass(1000);
+        assert_eq!(rig.told()[2..], [(Kind::ErrorRate, RESOLVED), (Kind::Failback, RESOLVED)]);
     }
 }

@@ -21,6 +21,7 @@ pub mod flapping;
 pub mod history;
 pub mod intake;
 pub mod judge;
+pub mod letter;
 pub mod log;
 pub mod metrics;
 pub mod name;

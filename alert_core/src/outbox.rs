@@ -1,12 +1,12 @@
 //! Alerts between decision and delivery: a fixed ring in the board, with a state for each sink.
 //!
 //! A place in the ring is written by the worker that decided, then published by its number. When the ring is full the
-//! oldest alert makes room, delivered or not, and what was not is counted: after an hour without a sink people want to
-//! know how things stand, not how they stood.
+//! oldest alert makes room, but the last word on an incident that a sink still waits for, or that still fires, does not:
+//! after an hour without a sink people want to know how things stand. What makes room undelivered is counted.
 
 use std::sync::atomic::{AtomicU64, Ordering, Ordering::Relaxed};
 
-use crate::alert::{Alert, Kind, PoolLabel, Status, WindowFigures};
+use crate::alert::{Alert, Kind, Missed, PoolLabel, Status, WindowFigures};
 use crate::board::sink::{SINKS_MAX, SinkId};
 use crate::name::NameCell;
 
@@ -24,7 +24,7 @@ pub enum Delivery {
     Sent,
     /// The sink refused it for good.
     Failed,
-    /// A cooldown or maintenance swallowed it.
+    /// A cooldown or maintenance swallowed it, or a later alert made it obsolete.
     HeldBack,
 }
 
@@ -71,8 +71,14 @@ impl Deliveries {
         Deliveries((self.0 & !(0x7 << shift)) | ((state as u64) << shift))
     }
 
-    fn pending(self) -> bool {
-        (0..SINKS_MAX as u32).any(|sink| (self.0 >> (sink * STATE_BITS)) & 0x7 == Delivery::Pending as u64)
+    fn any(self, wanted: Delivery) -> bool {
+        SinkId::all().any(|sink| self.get(sink) == wanted)
+    }
+
+    /// Whether a sink was told this alert, or is going to be, that this other one is for too.
+    fn counts_for(self, other: Deliveries) -> bool {
+        let counts = |state| matches!(state, Delivery::Pending | Delivery::Sent | Delivery::Failed);
+        SinkId::all().any(|sink| counts(self.get(sink)) && counts(other.get(sink)))
     }
 }
 
@@ -113,6 +119,9 @@ struct AlertCell {
 pub struct Outbox {
     last_id: AtomicU64,
     lost: AtomicU64,
+    /// How many of the lost ones are in the error log, and since when.
+    lost_told: AtomicU64,
+    lost_told_ms: AtomicU64,
     cells: [AlertCell; ALERTS_MAX],
 }
 
@@ -120,9 +129,9 @@ impl Outbox {
     /// Puts an alert into the ring, in this state for these sinks, and returns its number. The alert's own number and
     /// host do not matter.
     pub fn publish(&self, alert: &Alert, sinks: &[SinkId], state: Delivery) -> u64 {
-        let id = self.last_id.fetch_add(1, Relaxed) + 1;
+        let id = self.next_place();
         let cell = self.cell(id);
-        if Deliveries(cell.deliveries.load(Relaxed)).pending() {
+        if Deliveries(cell.deliveries.load(Relaxed)).any(Delivery::Pending) {
             self.lost.fetch_add(1, Relaxed);
         }
         cell.id.store(0, Relaxed);
@@ -134,11 +143,36 @@ impl Outbox {
         id
     }
 
+    /// A number whose place can be given away; where all are worth keeping, that of the oldest.
+    fn next_place(&self) -> u64 {
+        let next = || self.last_id.fetch_add(1, Relaxed) + 1;
+        (0..ALERTS_MAX).map(|_| next()).find(|id| !self.is_worth_keeping(self.cell(*id))).unwrap_or_else(next)
+    }
+
+    /// Whether an alert is the last word on an incident that a sink waits for, or that a sink knows to be firing.
+    fn is_worth_keeping(&self, cell: &AlertCell) -> bool {
+        let deliveries = Deliveries(cell.deliveries.load(Relaxed));
+        let fires = cell.status() == Some(Status::Firing) && deliveries.any(Delivery::Sent);
+        (fires || deliveries.any(Delivery::Pending)) && self.is_last_word(cell)
+    }
+
+    /// Whether none of the sinks of this alert has a later one on the same incident.
+    fn is_last_word(&self, cell: &AlertCell) -> bool {
+        let (id, deliveries) = (cell.id.load(Relaxed), Deliveries(cell.deliveries.load(Relaxed)));
+        let is_later = |other: &AlertCell| {
+            other.id.load(Relaxed) > id
+                && other.incident() == cell.incident()
+                && other.monitor.key() == cell.monitor.key()
+                && Deliveries(other.deliveries.load(Relaxed)).counts_for(deliveries)
+        };
+        id != 0 && !self.cells.iter().any(is_later)
+    }
+
     /// The alerts in the ring, newest first, without the host.
     pub fn alerts(&self) -> impl Iterator<Item = Alert> + '_ {
-        let last = self.last_id.load(Ordering::Acquire);
-        let first = last.saturating_sub(ALERTS_MAX as u64);
-        (first + 1..=last).rev().filter_map(|id| self.get(id))
+        let mut ids: Vec<u64> = self.cells.iter().map(|cell| cell.id.load(Ordering::Acquire)).collect();
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        ids.into_iter().filter_map(|id| self.get(id))
     }
 
     /// The alert of this number, if it is still there and whole.
@@ -164,6 +198,25 @@ impl Outbox {
             .collect();
         waiting.sort_unstable();
         waiting
+    }
+
+    /// The numbers of the alerts that fire as far as a sink knows, oldest first.
+    pub fn firing(&self, sink: SinkId) -> Vec<u64> {
+        let knows = |cell: &&AlertCell| Deliveries(cell.deliveries.load(Relaxed)).get(sink) == Delivery::Sent;
+        let fires = |cell: &&AlertCell| cell.status() == Some(Status::Firing) && self.is_last_word(cell);
+        let mut firing: Vec<u64> =
+            self.cells.iter().filter(knows).filter(fires).map(|cell| cell.id.load(Ordering::Acquire)).collect();
+        firing.sort_unstable();
+        firing
+    }
+
+    /// Forgets whatever was for a sink, since its place is given to another one.
+    pub fn forget(&self, sink: SinkId) {
+        for cell in &self.cells {
+            let forget = |word| Some(Deliveries(word).with(sink, Delivery::None).0);
+            // The change is never refused.
+            let _ = cell.deliveries.fetch_update(Relaxed, Relaxed, forget);
+        }
     }
 
     /// How far an alert is with a sink.
@@ -195,6 +248,20 @@ impl Outbox {
     /// Alerts that made room before they were delivered.
     pub fn lost(&self) -> u64 {
         self.lost.load(Relaxed)
+    }
+
+    /// How many alerts were lost since somebody last said so; `Some` for one caller, and at most once a minute.
+    pub fn newly_lost(&self, now_ms: u64) -> Option<u64> {
+        const QUIET_MS: u64 = 60_000;
+        let (lost, told, told_ms) = (self.lost(), self.lost_told.load(Relaxed), self.lost_told_ms.load(Relaxed));
+        if lost == told || now_ms.abs_diff(told_ms) < QUIET_MS {
+            return None;
+        }
+        let mine = self.lost_told.compare_exchange(told, lost, Ordering::AcqRel, Relaxed).is_ok();
+        mine.then(|| {
+            self.lost_told_ms.store(now_ms, Relaxed);
+            lost.saturating_sub(told)
+        })
     }
 
     fn cell(&self, id: u64) -> &AlertCell {
@@ -234,6 +301,14 @@ impl AlertCell {
         self.to.write(&alert.to);
     }
 
+    fn incident(&self) -> Option<Kind> {
+        Kind::from_u8(self.what.load(Relaxed) as u8).map(Kind::incident)
+    }
+
+    fn status(&self) -> Option<Status> {
+        Status::from_u8((self.what.load(Relaxed) >> 8) as u8)
+    }
+
     fn read(&self, id: u64) -> Option<Alert> {
         let what = self.what.load(Relaxed);
         let [size, filled, failed, retried] = [0, 1, 2, 3].map(|at| self.window[at].load(Relaxed) as u32);
@@ -256,6 +331,7 @@ impl AlertCell {
             retries_absorbed: self.retries_absorbed.load(Relaxed),
             errors_reached_users: self.errors_reached_users.load(Relaxed),
             held_back: self.held_back.load(Relaxed) as u32,
+            missed: Missed::default(),
         })
     }
 }
@@ -281,7 +357,7 @@ mod tests {
     fn outbox() -> (&'static Outbox, Vec<SinkId>) {
         let sinks: &SinkTable = Region::private(size_of::<SinkTable>()).get(0).expect("room");
         let outbox = Region::private(size_of::<Outbox>()).get(0).expect("room");
-        (outbox, sinks.assign(&["slack", "webhook"]).expect("places"))
+        (outbox, sinks.assign(&["slack", "webhook"], |_| ()).expect("places"))
     }
 
     #[test]
@@ -314,8 +390,13 @@ mod tests {
         assert_eq!(outbox.delivery(id, sinks[0]), Delivery::Sent);
     }
 
+    /// An alert of another monitor for each number.
+    fn of_monitor(number: usize) -> Alert {
+        Alert { monitor: format!("app{number}"), ..crate::alert::tests::failover() }
+    }
+
     #[test]
-    fn a_full_ring_loses_the_oldest_and_says_so() {
+    fn a_full_ring_loses_what_is_obsolete_and_says_so() {
         let (outbox, sinks) = outbox();
         let alert = crate::alert::tests::failover();
         let first = outbox.publish(&alert, &sinks, Delivery::Pending);
@@ -325,5 +406,49 @@ mod tests {
         assert_eq!((outbox.lost(), outbox.get(first)), (1, None));
         outbox.mark(first, sinks[0], Delivery::Sent);
         assert_eq!(outbox.pending(sinks[0]).len(), ALERTS_MAX, "a late change must not hit the next alert");
+        assert_eq!(outbox.newly_lost(1_790_000_000_000), Some(1));
+        assert_eq!(outbox.newly_lost(1_790_000_060_000), None);
+        outbox.publish(&alert, &sinks, Delivery::Pending);
+        assert_eq!(outbox.newly_lost(1_790_000_059_000), None, "at most once a minute");
+        assert_eq!(outbox.newly_lost(1_790_000_060_000), Some(1));
+    }
+
+    #[test]
+    fn the_last_word_on_an_incident_outlives_a_storm() {
+        let (outbox, sinks) = outbox();
+        let waiting = outbox.publish(&of_monitor(1), &sinks[..1], Delivery::Pending);
+        let firing = outbox.publish(&of_monitor(2), &sinks[..1], Delivery::Sent);
+        let told_both = of_monitor(3);
+        let over = outbox.publish(&told_both, &sinks[..1], Delivery::Sent);
+        outbox.publish(&Alert { status: Status::Resolved, ..told_both }, &sinks[..1], Delivery::Sent);
+        let held_back = outbox.publish(&of_monitor(2), &sinks[..1], Delivery::HeldBack);
+        (0..10 * ALERTS_MAX).for_each(|_| {
+            outbox.publish(&of_monitor(0), &sinks[..1], Delivery::Pending);
+        });
+        assert!(outbox.get(waiting).is_some() && outbox.get(firing).is_some());
+        assert!(outbox.get(over).is_none() && outbox.get(held_back).is_none());
+        assert_eq!(outbox.firing(sinks[0]), [firing], "what was held back says nothing");
+        assert_eq!(outbox.alerts().count(), ALERTS_MAX);
+        assert!(outbox.alerts().is_sorted_by(|newer, older| newer.id > older.id));
+    }
+
+    #[test]
+    fn where_every_alert_is_a_last_word_the_oldest_make_room() {
+        let (outbox, sinks) = outbox();
+        for number in 0..3 * ALERTS_MAX {
+            let id = outbox.publish(&of_monitor(number), &sinks, Delivery::Pending);
+            assert_eq!(outbox.get(id).map(|alert| alert.monitor), Some(format!("app{number}")));
+        }
+        assert_eq!(outbox.lost(), 2 * ALERTS_MAX as u64);
+        let oldest = outbox.alerts().last().expect("alerts");
+        assert!(oldest.monitor.trim_start_matches("app").parse::<usize>().expect("a number") >= ALERTS_MAX);
+    }
+
+    #[test]
+    fn a_place_given_to_another_sink_leaves_it_nothing() {
+        let (outbox, sinks) = outbox();
+        let id = outbox.publish(&crate::alert::tests::failover(), &sinks, Delivery::Pending);
+        outbox.forget(sinks[0]);
+        assert_eq!((outbox.delivery(id, sinks[0]), outbox.pending(sinks[1])), (Delivery::None, vec![id]));
     }
 }

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::board::sink::SinkId;
 use crate::board::worker::WorkerBoard;
 use crate::board::{Board, Plan};
 use crate::clock::now_ms;
 use crate::courier::Courier;
 use crate::detector::Detector;
 use crate::intake::{Doorbell, Intake};
-use crate::judge::Judge;
+use crate::judge::{Judge, sinks_of};
 use crate::log::{self, Level, Lines};
 use crate::servers::Servers;
 use crate::settings::Settings;
@@ -57,6 +58,8 @@ impl Worker {
                 board,
                 sink,
                 id: *id,
+                monitors: monitors_of(*id, plan, settings),
+                generation: plan.generation,
                 pid,
                 host: settings.host.clone(),
                 stop: stop_couriers.clone(),
@@ -120,6 +123,15 @@ impl Worker {
         }
         ended
     }
+}
+
+/// The monitors whose alerts go to a sink.
+fn monitors_of(sink: SinkId, plan: &Plan, settings: &Settings) -> Vec<String> {
+    let monitors = settings.monitors.iter().enumerate();
+    monitors
+        .filter(|(at, _)| sinks_of(plan, settings, *at).contains(&sink))
+        .map(|(_, monitor)| monitor.name.clone())
+        .collect()
 }
 
 /// The threads started so far; they end if one more cannot be started.

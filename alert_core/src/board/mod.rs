@@ -7,6 +7,7 @@
 //! and changes nothing that anybody sees, [`Board::activate`] puts the configuration into force and cannot fail.
 
 pub mod extent;
+pub mod lease;
 pub mod maintenance;
 pub mod monitor;
 pub mod region;
@@ -263,7 +264,8 @@ impl Board {
             }
         }
         let names = settings.sinks.iter().map(|sink| sink.name.as_str()).chain(plan.polled.then_some(POLL));
-        plan.sinks = self.sinks().assign(&names.collect::<Vec<_>>()).unwrap_or_default();
+        let forget = |sink| self.outbox().forget(sink);
+        plan.sinks = self.sinks().assign(&names.collect::<Vec<_>>(), forget).unwrap_or_default();
         plan.poll = if plan.polled { plan.sinks.pop() } else { None };
     }
 

@@ -19,7 +19,7 @@ pub(super) fn origin(alert: &Alert) -> String {
 }
 
 /// The lines of the newest alerts, oldest first, that fit into a limit together with a line feed each.
-/// Where some do not, the first line says how many.
+/// Where some do not, or are obsolete, the first line says how many.
 pub(super) fn lines(alerts: &[Alert], limit: usize, line: impl Fn(&Alert) -> String) -> Vec<String> {
     const NOTE_ROOM: usize = 40;
     let mut room = limit.saturating_sub(NOTE_ROOM);
@@ -35,8 +35,10 @@ pub(super) fn lines(alerts: &[Alert], limit: usize, line: impl Fn(&Alert) -> Str
             fits
         })
         .collect();
-    if lines.len() < alerts.len() {
-        lines.push(format!("{} earlier ones are left out", alerts.len() - lines.len()));
+    let obsolete: usize = alerts.iter().map(|alert| alert.missed.left_out as usize).sum();
+    let left_out = alerts.len() - lines.len() + obsolete;
+    if left_out > 0 {
+        lines.push(format!("{left_out} earlier ones are left out"));
     }
     lines.reverse();
     lines
@@ -45,6 +47,7 @@ pub(super) fn lines(alerts: &[Alert], limit: usize, line: impl Fn(&Alert) -> Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alert::Missed;
     use crate::alert::tests::failover;
 
     #[test]
@@ -54,6 +57,13 @@ mod tests {
         assert_eq!(lines.last().map(String::as_str), Some("number 100"));
         assert_eq!(lines[0], "95 earlier ones are left out");
         assert!(lines.iter().map(|line| length(line) + 1).sum::<usize>() <= 100);
+    }
+
+    #[test]
+    fn what_is_obsolete_is_counted() {
+        let missed = Missed { left_out: 3, ..Missed::default() };
+        let alerts = [failover(), Alert { missed, ..failover() }];
+        assert_eq!(lines(&alerts, 1000, |_| "line".into()), ["3 earlier ones are left out", "line", "line"]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::settings::SinkSettings;
 use super::settings::tests::{FakeSource, settings};
 use super::*;
 use crate::alert::tests::failover;
-use crate::alert::{PoolLabel, Status};
+use crate::alert::{Fired, Missed, PoolLabel, Status};
 
 pub(super) const NOW_MS: u64 = 1_790_000_200_000;
 const PATH: &str = "/services/s3cr3t-t0k3n";
@@ -26,7 +26,9 @@ pub(super) fn body(service: &dyn Service, alerts: &[Alert]) -> Value {
 /// An alert in which every name is this text.
 pub(super) fn hostile(name: &str) -> Alert {
     let pool = PoolLabel { name: name.into(), release: name.into(), address: name.into() };
-    Alert { monitor: name.into(), host: name.into(), limit: name.into(), from: pool.clone(), to: pool, ..failover() }
+    let missed = Missed { fired: Some(Fired { time_ms: NOW_MS, headline: name.into() }), left_out: 1 };
+    let (monitor, host, limit) = (name.into(), name.into(), name.into());
+    Alert { monitor, host, limit, from: pool.clone(), to: pool, missed, ..failover() }
 }
 
 /// Rendering many long names is slow in a debug build; the special characters come up in far fewer cases.

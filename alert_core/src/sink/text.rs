@@ -1,6 +1,6 @@
 //! Making text fit: what comes from upstreams is cut, and loses what could break a line or a layout.
 
-use crate::alert::{Alert, PoolLabel};
+use crate::alert::{Alert, Fired, Missed, PoolLabel};
 
 /// Characters kept of any one string of an alert: enough for a host name, little enough for every service.
 const STRING_MAX: usize = 255;
@@ -13,12 +13,14 @@ pub(super) fn bounded_alert(alert: &Alert) -> Alert {
         release: one_line(&label.release),
         address: one_line(&label.address),
     };
+    let fired = |fired: &Fired| Fired { headline: one_line(&fired.headline), ..*fired };
     Alert {
         monitor: one_line(&alert.monitor),
         host: one_line(&alert.host),
         limit: one_line(&alert.limit),
         from: pool(&alert.from),
         to: pool(&alert.to),
+        missed: Missed { fired: alert.missed.fired.as_ref().map(fired), ..alert.missed },
         ..alert.clone()
     }
 }
