@@ -27,6 +27,7 @@ pub mod metrics;
 pub mod name;
 pub mod notice;
 pub mod outbox;
+pub mod page;
 pub mod pool;
 pub mod rule;
 pub mod servers;

@@ -38,6 +38,11 @@ impl Share {
         (hundredths <= 10_000).then_some(Share(hundredths))
     }
 
+    /// The share in percent.
+    pub fn percent(self) -> f64 {
+        f64::from(self.0) / 100.0
+    }
+
     /// Where `count` of a window of `size` stands. It resolves at or below half of the limit.
     #[inline]
     pub fn judge(self, count: u32, size: u32) -> Standing {

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use serde_json::{Map, Value, json};
 
 use crate::alert::{Kind, rfc3339};
+use crate::board::maintenance::Order;
 use crate::board::monitor::{MonitorBoard, PoolBoard};
 use crate::board::{Board, Plan};
 use crate::flapping;
@@ -72,16 +73,22 @@ impl Status<'_> {
         workers.map(worker).collect()
     }
 
-    fn monitor(&self, settings: &MonitorSettings, shared: &MonitorBoard) -> Value {
+    pub(crate) fn monitor(&self, settings: &MonitorSettings, shared: &MonitorBoard) -> Value {
         let name = |pool: PoolId| known(shared.pool(pool).name.load()).filter(|_| pool.is_known());
         let muted = shared.maintenance.is_on(self.now_ms);
+        let serving_since_ms = shared.serving_since_ms.load(Relaxed);
         let pools = (1..shared.pools.len()).map(|at| &shared.pools[at]).filter(|pool| !pool.name.is_empty());
         let rules = RULES.iter().map(|kind| (kind.name().to_string(), self.rule(*kind, settings, shared)));
         json!({
             "state": state(shared, muted),
             "active_pool": name(shared.active()),
             "serving_pool": name(shared.serving()),
+            "serving_since": (serving_since_ms > 0).then(|| rfc3339(serving_since_ms)),
             "maintenance": muted,
+            "maintenance_until": match shared.maintenance.ordered(self.now_ms) {
+                Order::Until(until_ms) => Some(rfc3339(until_ms)),
+                _ => None,
+            },
             "window": self.window(shared),
             "pools": pools.map(|pool| (pool.name.load(), self.pool(pool))).collect::<Map<_, _>>(),
             "rules": rules.collect::<Map<_, _>>(),

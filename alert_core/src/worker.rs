@@ -95,6 +95,11 @@ impl Worker {
         &self.intake
     }
 
+    /// Lets the couriers look for alerts that somebody else than the detector decided.
+    pub fn wake_couriers(&self) {
+        self.threads.iter().for_each(|handle| handle.thread().unpark());
+    }
+
     /// What the threads have to say to the error log.
     pub fn lines(&self) -> &Lines {
         &self.lines

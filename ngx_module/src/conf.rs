@@ -22,8 +22,8 @@ pub struct MainConf {
     pub mentioned: Vec<Mentioned>,
     /// The sinks, of all levels.
     pub sinks: Vec<SinkSettings>,
-    /// Whether some location serves the status.
-    pub has_status: bool,
+    /// Whether some location serves the status or takes commands.
+    pub has_handler: bool,
     /// All of it for the engine, once it is complete.
     pub settings: Settings,
     /// Where the variables of each monitor come from.

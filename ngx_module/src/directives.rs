@@ -5,7 +5,7 @@ use alert_core::settings::MonitorReader;
 use alert_core::sink::settings::{SettingsError, SinkSettings, SystemSource, name_sinks};
 
 use crate::conf::{HeaderName, MainConf, Source, Sources, Watch, ZoneConf};
-use crate::ffi::conf::Conf;
+use crate::ffi::conf::{Conf, Handler};
 
 /// The zone where there is no `alert_zone`.
 const DEFAULT_ZONE: (&str, usize) = ("alert", 1 << 20);
@@ -31,9 +31,14 @@ pub fn http_level(cf: &mut Conf) -> Result<(), String> {
 /// As above.
 pub fn location_level(cf: &mut Conf, location: &mut crate::conf::LocationConf) -> Result<(), String> {
     let words = cf.words()?;
-    if words[0] == "alert_status" {
-        cf.main_conf(|_, main| main.has_status = true);
-        return cf.set_status_handler();
+    let handler = match words[0].as_str() {
+        "alert_status" => Some(Handler::Status),
+        "alert_control" => Some(Handler::Control),
+        _ => None,
+    };
+    if let Some(handler) = handler {
+        cf.main_conf(|_, main| main.has_handler = true);
+        return cf.set_handler(handler);
     }
     if location.monitor != Watch::Inherited {
         return Err("\"alert\" directive is duplicate".into());
@@ -65,7 +70,7 @@ pub fn finish(cf: &mut Conf) -> Result<(), String> {
         name_sinks(&mut main.settings.sinks).map_err(|error| error.to_string())?;
         main.settings.host = cf.hostname();
         main.settings.nginx = ngx::ffi::NGINX_VERSION.to_string_lossy().into_owned();
-        if main.settings.monitors.is_empty() && !main.has_status && main.zone.size == 0 {
+        if main.settings.monitors.is_empty() && !main.has_handler && main.zone.size == 0 {
             return Ok(());
         }
         if main.zone.size == 0 {

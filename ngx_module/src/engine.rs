@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use alert_core::board::monitor::MonitorBoard;
 use alert_core::board::region::Region;
 use alert_core::board::{Board, Plan};
 use alert_core::clock::now_ms;
@@ -44,6 +45,19 @@ impl Engine {
     #[inline]
     pub fn sources(&self, configuration: *const (), monitor: u16) -> Option<&Sources> {
         if configuration == self.configuration { self.sources.get(monitor as usize) } else { None }
+    }
+
+    /// The shared state of a monitor; `None` for a request of another configuration.
+    pub fn monitor(&self, configuration: *const (), monitor: u16) -> Option<&'static MonitorBoard> {
+        if configuration != self.configuration {
+            return None;
+        }
+        self.board.monitor(&self.plan, monitor as usize)
+    }
+
+    /// Lets the couriers look for alerts at once.
+    pub fn wake_couriers(&self) {
+        self.worker.wake_couriers();
     }
 
     /// What the status is made of.

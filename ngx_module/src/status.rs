@@ -1,5 +1,9 @@
 //! What a location with `alert_status` answers.
 
+use alert_core::metrics;
+use alert_core::page;
+use alert_core::status::Status;
+
 use crate::ffi::process;
 
 /// What was asked for.
@@ -8,33 +12,75 @@ pub struct Query<'a> {
     pub location: &'a [u8],
     /// The path of the request.
     pub path: &'a [u8],
+    /// The query string.
+    pub arguments: &'a [u8],
+    /// The header `Accept`; empty where there is none.
+    pub accept: &'a [u8],
 }
 
 /// What is answered.
 pub struct Document {
+    /// The status of the answer.
+    pub status: u16,
     /// Its media type.
     pub content_type: &'static str,
+    /// Headers besides those that every document gets.
+    pub headers: Vec<(&'static str, &'static str)>,
     /// Its bytes.
     pub body: Vec<u8>,
 }
 
+impl Document {
+    /// A JSON document.
+    pub fn json(status: u16, body: &impl ToString) -> Document {
+        let body = body.to_string().into_bytes();
+        Document { status, content_type: "application/json", headers: Vec::new(), body }
+    }
+}
+
+impl<'a> Query<'a> {
+    /// The part of the path below the location, without the slash between.
+    pub fn below(&self) -> &'a [u8] {
+        // The name of a regular expression's location is no part of the path.
+        let rest = self.path.strip_prefix(self.location).unwrap_or(self.path);
+        rest.strip_prefix(b"/").unwrap_or(rest)
+    }
+
+    /// Whether the client reads JSON rather than HTML.
+    fn wants_json(&self) -> bool {
+        let accepts = |wanted: &[u8]| self.accept.windows(wanted.len()).any(|part| part.eq_ignore_ascii_case(wanted));
+        accepts(b"application/json") && !accepts(b"text/html")
+    }
+}
+
 /// The document for a query; `None` where there is none of this name.
 pub fn document(query: &Query<'_>) -> Option<Document> {
-    match below(query) {
-        b"" | b"status.json" => Some(json()),
+    match query.below() {
+        b"" if query.wants_json() => Some(json()),
+        b"" => Some(html(query)),
+        b"status.json" => Some(json()),
+        b"metrics" => Some(text()),
         _ => None,
     }
 }
 
-/// The part of the path below the location, without the slash between.
-fn below<'a>(query: &Query<'a>) -> &'a [u8] {
-    // The name of a regular expression's location is no part of the path.
-    let rest = query.path.strip_prefix(query.location).unwrap_or(query.path);
-    rest.strip_prefix(b"/").unwrap_or(rest)
+fn json() -> Document {
+    let body = with_status(|status| status.to_json().to_string());
+    Document::json(200, &body.unwrap_or_else(|| "{}".into()))
 }
 
-fn json() -> Document {
-    let status = process::with_engine(|engine| engine.status().to_json());
-    let body = status.map(|status| status.to_string()).unwrap_or_else(|| "{}".into());
-    Document { content_type: "application/json", body: body.into_bytes() }
+fn text() -> Document {
+    let body = with_status(metrics::render).unwrap_or_default().into_bytes();
+    Document { status: 200, content_type: metrics::CONTENT_TYPE, headers: Vec::new(), body }
+}
+
+fn html(query: &Query<'_>) -> Document {
+    let arguments = String::from_utf8_lossy(query.arguments);
+    let path = String::from_utf8_lossy(query.path);
+    let body = with_status(|status| page::render(status, &path, &arguments)).unwrap_or_default().into_bytes();
+    Document { status: 200, content_type: page::CONTENT_TYPE, headers: page::headers().to_vec(), body }
+}
+
+fn with_status<T>(body: impl FnOnce(&Status<'_>) -> T) -> Option<T> {
+    process::with_engine(|engine| body(&engine.status()))
 }

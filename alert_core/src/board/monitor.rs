@@ -8,6 +8,7 @@ use crate::event::PeerId;
 use crate::failover::State;
 use crate::history::History;
 use crate::name::{NameCell, NameKey};
+use crate::notice::Notice;
 use crate::pool::{POOLS_MAX, PoolId};
 
 /// Addresses that a monitor remembers.
@@ -213,6 +214,11 @@ impl MonitorBoard {
     #[inline]
     pub fn incident(&self, kind: Kind) -> &IncidentBoard {
         &self.notices[kind as usize - 1]
+    }
+
+    /// Whether the rule of this kind is broken.
+    pub fn is_broken(&self, kind: Kind) -> bool {
+        Notice::from_word(self.incident(kind).notice.load(Relaxed)).broken
     }
 
     /// Failed attempts of all pools, ever.

@@ -6,12 +6,21 @@ use std::ptr;
 use ngx::core::NGX_CONF_ERROR;
 use ngx::ffi::{
     NGX_LOG_EMERG, NGX_OK, ngx_command_t, ngx_conf_include, ngx_conf_parse, ngx_conf_t, ngx_http_get_variable_index,
-    ngx_int_t, ngx_parse_url, ngx_str_t, ngx_uint_t, ngx_url_t,
+    ngx_http_request_t, ngx_int_t, ngx_parse_url, ngx_str_t, ngx_uint_t, ngx_url_t,
 };
 use ngx::http::{HttpModuleLocationConf, HttpModuleMainConf, NgxHttpCoreModule};
 
 use super::module::Module;
 use crate::conf::{LocationConf, MainConf, Place};
+
+/// What answers the requests of a location.
+#[derive(Clone, Copy)]
+pub enum Handler {
+    /// `alert_status`.
+    Status,
+    /// `alert_control`.
+    Control,
+}
 
 /// A directive being read.
 pub struct Conf {
@@ -144,19 +153,23 @@ impl Conf {
         body(self, conf)
     }
 
-    /// Makes this location answer by the handler of the status.
+    /// Makes this location answer by the handler of the directive that is read.
     ///
     /// # Errors
     /// The location has a handler already.
-    pub fn set_status_handler(&mut self) -> Result<(), String> {
+    pub fn set_handler(&mut self, handler: Handler) -> Result<(), String> {
+        let (directive, function): (_, extern "C" fn(*mut ngx_http_request_t) -> ngx_int_t) = match handler {
+            Handler::Status => ("alert_status", super::response::status_handler),
+            Handler::Control => ("alert_control", super::control::control_handler),
+        };
         // SAFETY: the core module's configuration of the location is live while its directives are read.
         let core = unsafe { NgxHttpCoreModule::location_conf_mut(&*self.raw) }.expect("nginx made the configuration");
         if core.handler.is_some() {
-            return Err(
-                "this location has another handler already (proxy_pass, say), give \"alert_status\" its own".into()
-            );
+            return Err(format!(
+                "this location has another handler already (proxy_pass, say), give \"{directive}\" its own"
+            ));
         }
-        core.handler = Some(super::response::status_handler);
+        core.handler = Some(function);
         Ok(())
     }
 

@@ -6,10 +6,12 @@
 #![allow(unsafe_code)]
 
 pub mod conf;
+mod control;
 pub mod module;
 pub mod process;
 pub mod request;
 pub mod response;
+mod variable;
 pub mod zone;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

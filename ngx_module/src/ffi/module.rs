@@ -26,6 +26,15 @@ impl HttpModule for Module {
         unsafe { &*addr_of!(ngx_http_alert_module) }
     }
 
+    unsafe extern "C" fn preconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
+        // SAFETY: nginx passes a live configuration.
+        let log = unsafe { (*cf).log };
+        super::guarded(log, Status::NGX_ERROR.0, || {
+            // SAFETY: as above.
+            if unsafe { super::variable::add_variables(cf) } { Status::NGX_OK.0 } else { Status::NGX_ERROR.0 }
+        })
+    }
+
     unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
         // SAFETY: nginx passes a live configuration.
         let (log, mut conf) = unsafe { ((*cf).log, Conf::new(cf)) };
@@ -140,17 +149,18 @@ enum Place {
 const ANY: u32 = ngx::ffi::NGX_CONF_ANY;
 const EVERYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_HTTP_LIF_CONF;
 
-static mut COMMANDS: [ngx_command_t; 6] = [
+static mut COMMANDS: [ngx_command_t; 7] = [
     command(ngx_string!("alert_zone"), NGX_HTTP_MAIN_CONF | ANY, Place::Http),
     command(ngx_string!("alert_notify"), NGX_HTTP_MAIN_CONF | ANY, Place::Http),
     command(ngx_string!("alert_monitor"), NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | NGX_CONF_TAKE1, Place::Http),
     command(ngx_string!("alert"), EVERYWHERE | NGX_CONF_TAKE1, Place::Location),
     command(ngx_string!("alert_status"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, Place::Location),
+    command(ngx_string!("alert_control"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, Place::Location),
     ngx_command_t::empty(),
 ];
 
 static CONTEXT: ngx_http_module_t = ngx_http_module_t {
-    preconfiguration: None,
+    preconfiguration: Some(Module::preconfiguration),
     postconfiguration: Some(Module::postconfiguration),
     create_main_conf: Some(Module::create_main_conf),
     init_main_conf: None,
