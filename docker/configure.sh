@@ -60,18 +60,22 @@ matches "$green" "$address" || wrong GREEN_ADDRESS "$green" 'HOST:PORT, like 127
 replace 'pool blue ' "$blue" '[^;]*'
 replace 'pool green ' "$green" '[^;]*'
 
-active=${ACTIVE_POOL:-$(current 'active ')}
-case $active in
-    blue) primary=$blue standby=$green ;;
-    green) primary=$green standby=$blue ;;
-    *) wrong ACTIVE_POOL "$active" 'blue or green' ;;
-esac
-replace 'active ' "$active" '[^;]*'
+# The servers of both upstreams. The new blue may be what green was, so at most one of the two is replaced in a line.
+server() {
+    printf '%s' "server $(current "pool $1 " | sed 's/[].[]/\\&/g') "
+}
 script="$script
 /^[[:space:]]*server [^;{]*;/{
-/ backup;/!s|server [^ ;]*|server $primary|
-/ backup;/s|server [^ ;]*|server $standby|
+s|$(server blue)|server $blue |
+t
+s|$(server green)|server $green |
 }"
+
+active=${ACTIVE_POOL:-$(current 'active ')}
+case $active in
+    blue | green) replace 'active ' "$active" '[^;]*' ;;
+    *) wrong ACTIVE_POOL "$active" 'blue or green' ;;
+esac
 
 if [ -n "${SLACK_WEBHOOK_URL-}" ]; then
     # The value stays in the environment, and out of this file and of every message.

@@ -38,9 +38,9 @@ fi
 echo "Installing$missing"
 # shellcheck disable=SC2086 # $root and $missing are lists of words
 case " $missing " in
-    *' nginx '*)
-        # Debian starts what it installs, and nginx would take port 80 now and at every boot. A policy says no for the
-        # time of the installation, and the service is left disabled.
+    *' nginx '* | *' prometheus '*)
+        # Debian starts what it installs, and nginx would take port 80 (Prometheus 9090) now and at every boot. A policy
+        # says no for the time of the installation, and the service is left disabled.
         $root sh -eu -c '
             policy=/usr/sbin/policy-rc.d
             if [ ! -e "$policy" ]; then
@@ -52,10 +52,14 @@ case " $missing " in
             apt-get update
             DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" </dev/null
             if command -v systemctl >/dev/null; then
-                systemctl disable nginx >/dev/null 2>&1 || :
+                for package; do
+                    case $package in
+                        nginx | prometheus) systemctl disable "$package" >/dev/null 2>&1 || : ;;
+                    esac
+                done
             fi
         ' packages $missing
-        echo 'nginx was installed, but not started, and its service is disabled ("systemctl enable --now nginx" uses it).'
+        echo 'What was installed is not started, and its service is disabled ("systemctl enable --now nginx" uses it).'
         ;;
     *)
         $root sh -eu -c '

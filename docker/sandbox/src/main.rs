@@ -78,6 +78,11 @@ enum Task {
     },
     /// Mend both pools.
     Recover,
+    /// Let a pool serve from now on, as a planned change.
+    Switch {
+        /// blue or green.
+        pool: Pool,
+    },
     /// Stop the stack and remove what it wrote.
     Clean,
     /// Tell the whole story once, unattended.
@@ -126,6 +131,10 @@ fn manage(stack: &Stack, task: &Task) -> Result<()> {
         Task::Logs => logs(stack),
         Task::Chaos { pool, mode } => stack.chaos(*pool, *mode),
         Task::Recover => stack.recover(),
+        Task::Switch { pool } => {
+            println!("{}", stack.switch(*pool)?);
+            Ok(())
+        }
         Task::Clean => stack.clean(),
         _ => up(stack),
     }

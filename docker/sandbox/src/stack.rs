@@ -9,6 +9,7 @@ use std::process::Command;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use crate::app::Chaos;
 use crate::client;
@@ -271,6 +272,25 @@ impl Stack {
             }
         }
         Ok(())
+    }
+
+    /// Makes this pool the active one, without a lost request and without a failover alert. Returns what changed.
+    pub fn switch(&self, pool: Pool) -> Result<String> {
+        if self.nginx.daemon().pid().is_none() {
+            bail!("the stack does not run; `make up` starts it");
+        }
+        let url = format!("{}alert/control/active?monitor=app&pool={}", self.url()?, pool.name());
+        let mut answer = client::post(&url).with_context(|| format!("nginx does not answer at {url}"))?;
+        let body = answer.body_mut().read_to_string()?;
+        if !answer.status().is_success() {
+            bail!("{url} answered {}: {}", answer.status(), body.trim());
+        }
+        let answer: Value = serde_json::from_str(&body).with_context(|| format!("{url} answered {body}"))?;
+        Ok(match (answer["changed"].as_bool(), answer["previous"].as_str()) {
+            (Some(true), Some(before)) => format!("{} is the active pool now, instead of {before}", pool.name()),
+            (Some(true), None) => format!("{} is the active pool now", pool.name()),
+            _ => format!("{} is the active pool already", pool.name()),
+        })
     }
 
     fn call_app(&self, pool: Pool, path: &str) -> Result<()> {

@@ -55,13 +55,19 @@ fn every_variable_replaces_its_directive() {
 }
 
 #[test]
-fn the_active_pool_is_the_primary_and_the_other_its_backup() {
-    let lines = directives(&[("ACTIVE_POOL", "green"), ("BLUE_ADDRESS", "b:1"), ("GREEN_ADDRESS", "g:2")]);
+fn each_pool_is_first_in_its_upstream_and_backup_in_the_other() {
+    // The addresses of nginx.conf, the other way round: neither may be replaced twice.
+    let (blue, green) = ("127.0.0.1:8082", "127.0.0.1:8081");
+    let lines = directives(&[("ACTIVE_POOL", "green"), ("BLUE_ADDRESS", blue), ("GREEN_ADDRESS", green)]);
     assert!(lines.contains(&"active green;".to_owned()));
     let servers: Vec<_> = lines.iter().filter(|line| line.starts_with("server ") && line.ends_with(';')).collect();
-    assert_eq!(servers.len(), 2, "{servers:?}");
-    assert!(servers[0].starts_with("server g:2 ") && !servers[0].contains("backup"), "{servers:?}");
-    assert!(servers[1].starts_with("server b:1 ") && servers[1].ends_with(" backup;"), "{servers:?}");
+    assert_eq!(servers.len(), 4, "{servers:?}");
+    for (at, (address, is_backup)) in
+        [(blue, false), (green, true), (green, false), (blue, true)].into_iter().enumerate()
+    {
+        assert!(servers[at].starts_with(&format!("server {address} ")), "{servers:?}");
+        assert_eq!(servers[at].ends_with(" backup;"), is_backup, "{servers:?}");
+    }
 }
 
 #[test]
