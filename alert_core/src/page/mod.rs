@@ -299,7 +299,7 @@ impl Page<'_> {
         }
         html.push_str("</h1>");
         let since_ms = shared.serving_since_ms.load(Relaxed);
-        if serving.is_known() && since_ms > 0 {
+        if serving.is_known() && since_ms > 0 && traffic != "flapping" {
             write!(html, "<p>since {}</p>", Ago { time_ms: since_ms, now_ms })?;
         }
         if muted {
@@ -444,7 +444,7 @@ impl Page<'_> {
     fn pools(&self, html: &mut String, shown: &Shown<'_>) -> fmt::Result {
         html.push_str(
             "<section class=half aria-labelledby=pools><h2 id=pools>Pools</h2><table class=stack><thead><tr>\
-             <th scope=col>Pool<th scope=col>Release<th scope=col class=n>Answered<th scope=col class=n>Failed attempts\
+             <th scope=col>Pool<th scope=col>Release<th scope=col class=n>Answered<th scope=col class=n>Failed\
              <th scope=col>Last answer</tr></thead><tbody>",
         );
         let named = shown.shared.pools.iter().enumerate().skip(1).filter(|(_, pool)| !pool.name.is_empty());
@@ -522,12 +522,18 @@ impl Page<'_> {
         let several = self.at.settings.monitors.len() > 1;
         for alert in &alerts {
             let time = &rfc3339(alert.time_ms)[..19].replace('T', " ");
-            write!(html, "<li><time class=soft datetime={}>{time}</time>", rfc3339(alert.time_ms))?;
+            let class = match alert.status {
+                AlertStatus::Firing => "bad",
+                AlertStatus::Resolved => "ok",
+                AlertStatus::Info => "info",
+            };
             let monitor = if several { format!("{}: ", alert.monitor) } else { String::new() };
             write!(
                 html,
-                "<span>{} {}{}</span><span class=row>",
-                alert.symbol(),
+                "<li><time class=soft datetime={}>{time}</time><span class=\"badge {class}\">{}</span>\
+                 <span>{}{}</span><span class=row>",
+                rfc3339(alert.time_ms),
+                alert.status.name(),
                 Text(&monitor),
                 Text(&alert.headline())
             )?;
