@@ -3,8 +3,9 @@
 #
 #     docker/configure.sh nginx.conf > run/nginx.conf
 #
-# A variable that is unset or empty leaves what the file says. .env.example describes the variables; RUN_DIR, MODULE and
-# WORKER_PROCESSES are for those who start nginx elsewhere or otherwise.
+# A variable that is unset or empty leaves what the file says. .env.example describes the variables; RUN_DIR, ERROR_LOG,
+# MODULE, WORKER_PROCESSES and ALERT_ALLOW (who may see the status, besides this machine) are for those who start nginx
+# elsewhere or otherwise.
 set -eu
 
 fail() {
@@ -116,6 +117,11 @@ case ${MAINTENANCE_MODE-} in
     *) wrong MAINTENANCE_MODE "$MAINTENANCE_MODE" 'on or off' ;;
 esac
 
+if [ -n "${ALERT_ALLOW-}" ]; then
+    matches "$ALERT_ALLOW" '[0-9A-Fa-f.:]+(/[0-9]{1,3})?' || wrong ALERT_ALLOW "$ALERT_ALLOW" 'an address, like 10.0.0.0/8'
+    replace 'allow 127\.0\.0\.1;' " allow $ALERT_ALLOW;" ''
+fi
+
 if [ -n "${WORKER_PROCESSES-}" ]; then
     [ "$WORKER_PROCESSES" = auto ] || integer WORKER_PROCESSES "$WORKER_PROCESSES" 1 1024 'auto or a number'
     replace 'worker_processes ' "$WORKER_PROCESSES" '[^;]*'
@@ -125,6 +131,10 @@ path='[A-Za-z0-9_./+@%,-]+'
 if [ -n "${MODULE-}" ]; then
     matches "$MODULE" "$path" || wrong MODULE "$MODULE" "a path without spaces"
     replace 'load_module ' "$MODULE" '[^;]*ngx_http_alert_module\.so'
+fi
+if [ -n "${ERROR_LOG-}" ]; then
+    matches "$ERROR_LOG" "$path" || wrong ERROR_LOG "$ERROR_LOG" "a path without spaces, or stderr"
+    replace 'error_log ' "$ERROR_LOG" '[^ ;]*'
 fi
 if [ -n "${RUN_DIR-}" ]; then
     matches "$RUN_DIR" "$path" || wrong RUN_DIR "$RUN_DIR" "a path without spaces"

@@ -11,9 +11,9 @@ use anyhow::{Context, Result, bail};
 use crate::app::{App, Chaos, Identity};
 use crate::interruption::Interruption;
 use crate::nginx::{Nginx, Program};
+use crate::runtime::Pool;
 use crate::settings::Settings;
 use crate::sink::{Echo, Message, Sink};
-use crate::stack::Pool;
 use crate::traffic::Traffic;
 
 /// Apart from the stack's files, so that a demo can run beside it.

@@ -1,5 +1,6 @@
 //! The world around nginx in which alerts can be seen and tested: a blue and a green [`app`], a Slack-like [`sink`],
-//! the native [`stack`] of `make up`, and the [`demo`].
+//! the [`runtime`] of `make up`, which is the native [`stack`] or one in containers ([`compose`]), and the
+//! [`demo`].
 //!
 //! Apps and the sink are processes of the stack, and run inside the demo, where they stop when they are dropped.
 
@@ -7,10 +8,12 @@
 
 pub mod app;
 pub mod clock;
+pub mod compose;
 pub mod demo;
 pub mod interruption;
 pub mod nginx;
 pub mod process;
+pub mod runtime;
 pub mod settings;
 pub mod sink;
 pub mod stack;

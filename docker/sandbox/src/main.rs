@@ -3,19 +3,21 @@
 #![forbid(unsafe_code)]
 
 use std::env;
-use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use sandbox::app::{App, Identity};
+use sandbox::compose::Compose;
 use sandbox::interruption::Interruption;
 use sandbox::nginx::Program;
+use sandbox::runtime::{Breakdown, Pool, Runtime};
+use sandbox::settings::Settings;
 use sandbox::sink::{Echo, Sink};
-use sandbox::stack::{Breakdown, Pool, Stack};
-use sandbox::{demo, status};
+use sandbox::stack::Stack;
+use sandbox::{compose, demo, status};
 
 /// The blue/green world in which nginx-alert can be tried.
 #[derive(Parser)]
@@ -24,6 +26,9 @@ struct Arguments {
     /// The repository.
     #[arg(long, global = true, default_value = ".")]
     root: PathBuf,
+    /// Whether the stack is processes of this machine or containers.
+    #[arg(long, global = true, env, value_enum, default_value_t = How::Native)]
+    runtime: How,
     /// The nginx to run.
     #[arg(long, global = true, env, hide_env_values = true)]
     nginx: Option<PathBuf>,
@@ -32,6 +37,12 @@ struct Arguments {
     module: Option<PathBuf>,
     #[command(subcommand)]
     task: Task,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum How {
+    Native,
+    Docker,
 }
 
 #[derive(Subcommand)]
@@ -48,7 +59,7 @@ enum Task {
         #[arg(long)]
         listen: Option<SocketAddr>,
         /// The port to listen on where no address is given.
-        #[arg(long, env = "PORT", default_value_t = 8080, conflicts_with = "listen")]
+        #[arg(long, env = "PORT", default_value_t = 8080)]
         port: u16,
     },
     /// Receive messages as Slack would, until SIGTERM.
@@ -56,6 +67,11 @@ enum Task {
         /// Where to listen.
         #[arg(long, default_value = "127.0.0.1:8090")]
         listen: SocketAddr,
+    },
+    /// Succeed where a URL answers 200, for the health checks of containers.
+    Check {
+        /// What to ask for.
+        url: String,
     },
     /// Start the stack.
     Up,
@@ -106,18 +122,16 @@ fn run(arguments: Arguments) -> Result<()> {
             serve_app(&Identity { pool: pool.clone(), release: release.clone() }, listen)
         }
         Task::Sink { listen } => serve_sink(*listen),
+        Task::Check { url } => check(url),
         Task::Demo => {
             let (root, program) = arguments.place()?;
             demo::run(&root, program)
         }
-        task => {
-            let (root, program) = arguments.place()?;
-            manage(&Stack::new(&root, program)?, task)
-        }
+        task => manage(&*arguments.stack()?, task),
     }
 }
 
-fn manage(stack: &Stack, task: &Task) -> Result<()> {
+fn manage(stack: &dyn Runtime, task: &Task) -> Result<()> {
     match task {
         Task::Down => stack.down(),
         Task::Restart => {
@@ -128,7 +142,7 @@ fn manage(stack: &Stack, task: &Task) -> Result<()> {
             print!("{}", status::summary(stack)?);
             Ok(())
         }
-        Task::Logs => logs(stack),
+        Task::Logs => stack.logs(),
         Task::Chaos { pool, mode } => stack.chaos(*pool, *mode),
         Task::Recover => stack.recover(),
         Task::Switch { pool } => {
@@ -140,7 +154,7 @@ fn manage(stack: &Stack, task: &Task) -> Result<()> {
     }
 }
 
-fn up(stack: &Stack) -> Result<()> {
+fn up(stack: &dyn Runtime) -> Result<()> {
     stack.up()?;
     println!("\nnginx answers at {}, its alert status is {}alert/", stack.url()?, stack.url()?);
     match stack.settings().get("SLACK_WEBHOOK_URL") {
@@ -152,18 +166,11 @@ fn up(stack: &Stack) -> Result<()> {
     Ok(())
 }
 
-fn logs(stack: &Stack) -> Result<()> {
-    let logs = stack.logs()?;
-    if logs.is_empty() {
-        bail!("there are no logs yet; `make up` starts the stack");
+fn check(url: &str) -> Result<()> {
+    match ureq::get(url).call()?.status().as_u16() {
+        200 => Ok(()),
+        status => bail!("{url} answers {status}"),
     }
-    let mut tail = Command::new("tail");
-    tail.args(["-n", "20"]);
-    if std::io::stdout().is_terminal() {
-        tail.arg("-F");
-    }
-    tail.args(logs).status().context("cannot run tail")?;
-    Ok(())
 }
 
 fn serve_app(identity: &Identity, listen: SocketAddr) -> Result<()> {
@@ -183,6 +190,14 @@ fn serve_sink(listen: SocketAddr) -> Result<()> {
 }
 
 impl Arguments {
+    fn stack(&self) -> Result<Box<dyn Runtime>> {
+        let (root, program) = self.place()?;
+        Ok(match self.runtime {
+            How::Native => Box::new(Stack::new(&root, program)?),
+            How::Docker => Box::new(Compose::new(&root, compose::PROJECT, Settings::load(&root)?)?),
+        })
+    }
+
     fn place(&self) -> Result<(PathBuf, Program)> {
         let root = self.root.canonicalize().with_context(|| format!("no repository at {}", self.root.display()))?;
         let binary = match &self.nginx {

@@ -107,6 +107,12 @@ impl Daemon {
         Ok(true)
     }
 
+    /// Sends it SIGHUP, which for nginx means to read its configuration again.
+    pub fn hang_up(&self) -> Result<()> {
+        let Some(instance) = self.instance() else { bail!("{} does not run", self.name) };
+        kill_process(instance.pid, Signal::HUP).with_context(|| format!("cannot signal {}", self.name))
+    }
+
     fn pid_file(&self) -> PathBuf {
         self.directory.join(format!("{}.instance", self.name))
     }

@@ -2,43 +2,52 @@
 
 use std::fmt::{self, Write as _};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::app::Report;
 use crate::client;
-use crate::stack::Stack;
+use crate::runtime::{Part, Runtime};
 
 /// A readable summary of the stack.
-pub fn summary(stack: &Stack) -> Result<String> {
+pub fn summary(stack: &dyn Runtime) -> Result<String> {
     let mut text = String::new();
     let mut nginx_runs = false;
-    for (daemon, url) in stack.processes()? {
-        match daemon.pid() {
-            Some(pid) => {
-                let chaos = chaos(&url).map(|mode| format!("  broken: {mode}")).unwrap_or_default();
-                writeln!(text, "{:<6} running  pid {pid:<8} {url}{chaos}", daemon.name())?;
+    for Part { name, running, url } in stack.parts()? {
+        match &running {
+            Some(how) => {
+                // Not through nginx, where the question would count as traffic.
+                let chaos = Some(&url)
+                    .filter(|_| name != "nginx")
+                    .and_then(|url| chaos(url))
+                    .map(|mode| format!("  broken: {mode}"))
+                    .unwrap_or_default();
+                writeln!(text, "{name:<6} running  {how:<12} {url}{chaos}")?;
             }
-            None => writeln!(text, "{:<6} stopped", daemon.name())?,
+            None => writeln!(text, "{name:<6} stopped")?,
         }
-        nginx_runs |= daemon.name() == "nginx" && daemon.pid().is_some();
+        nginx_runs |= name == "nginx" && running.is_some();
     }
     if nginx_runs {
-        let url = format!("{}alert/status.json", stack.url()?);
-        match status(&url) {
+        match document(stack) {
             Ok(status) => describe(&status, &mut text)?,
-            Err(error) => writeln!(text, "\nno status from {url}: {error:#}")?,
+            Err(error) => writeln!(text, "\n{error:#}")?,
         }
     }
     Ok(text)
 }
 
-fn status(url: &str) -> Result<Value> {
-    let mut answer = client::get(url)?;
-    if !answer.status().is_success() {
-        bail!("it answers {}", answer.status());
-    }
-    Ok(serde_json::from_str(&answer.body_mut().read_to_string()?)?)
+/// What nginx reports.
+pub(crate) fn document(stack: &dyn Runtime) -> Result<Value> {
+    let url = format!("{}alert/status.json", stack.url()?);
+    let ask = || {
+        let mut answer = client::get(&url)?;
+        if !answer.status().is_success() {
+            bail!("it answers {}", answer.status());
+        }
+        Ok(serde_json::from_str(&answer.body_mut().read_to_string()?)?)
+    };
+    ask().with_context(|| format!("no status from {url}"))
 }
 
 /// How the app at this URL is broken. What is no app, or does not answer, is not.

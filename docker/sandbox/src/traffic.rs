@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::client;
 
@@ -15,16 +15,23 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// What users got.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Answers below 400, by the pool that gave them.
+    /// Answers with status 200, by the pool that gave them.
     pub answered: BTreeMap<String, u64>,
-    /// Answers of 400 and more, and requests without an answer.
+    /// Other answers, and requests without one.
     pub failed: u64,
+    /// How long the slowest took.
+    pub slowest: Duration,
 }
 
 impl Totals {
     /// Good answers of a pool.
     pub fn of(&self, pool: &str) -> u64 {
         self.answered.get(pool).copied().unwrap_or_default()
+    }
+
+    /// Requests with an outcome.
+    pub fn requests(&self) -> u64 {
+        self.answered.values().sum::<u64>() + self.failed
     }
 }
 
@@ -82,15 +89,18 @@ impl Shared {
     fn request_until_stopped(&self, url: &str) {
         let agent = client::agent();
         while !self.stop.load(Ordering::Relaxed) {
+            let start = Instant::now();
             let answer = agent.get(url).call();
+            let took = start.elapsed();
             let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
             match answer {
-                Ok(answer) if answer.status().as_u16() < 400 => {
+                Ok(answer) if answer.status() == 200 => {
                     let pool = answer.headers().get("x-app-pool").and_then(|value| value.to_str().ok());
                     *totals.answered.entry(pool.unwrap_or("nobody").to_owned()).or_default() += 1;
                 }
                 _ => totals.failed += 1,
             }
+            totals.slowest = totals.slowest.max(took);
             drop(totals);
             thread::sleep(PAUSE);
         }

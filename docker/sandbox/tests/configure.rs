@@ -46,6 +46,8 @@ fn every_variable_replaces_its_directive() {
         ("SINK_ADDRESS", "127.0.0.1:9999", "alert_notify slack http://127.0.0.1:9999/;"),
         ("BLUE_ADDRESS", "blue:80", "pool blue blue:80;"),
         ("WORKER_PROCESSES", "4", "worker_processes 4;"),
+        ("ERROR_LOG", "stderr", "error_log stderr notice;"),
+        ("ALERT_ALLOW", "10.0.0.0/8", "allow 127.0.0.1; allow 10.0.0.0/8;"),
         ("RUN_DIR", "/tmp/x", "pid /tmp/x/nginx.pid;"),
         ("MODULE", "/x/ngx_http_alert_module.so", "load_module /x/ngx_http_alert_module.so;"),
     ] {
@@ -97,6 +99,8 @@ fn a_wrong_value_is_an_error_that_names_it() {
         ("BLUE_ADDRESS", "x;y:1"),
         ("GREEN_ADDRESS", "8082"),
         ("RUN_DIR", "a|b"),
+        ("ERROR_LOG", "a b"),
+        ("ALERT_ALLOW", "all"),
     ] {
         let output = configure(&[(variable, value)]);
         let error = String::from_utf8(output.stderr).unwrap();
