@@ -83,6 +83,11 @@ impl Client {
 pub struct Connection(Wire);
 
 impl Connection {
+    /// Sends a request without reading its answer.
+    pub fn write(&mut self, request: &Request) -> io::Result<()> {
+        self.0.write_request(request)
+    }
+
     /// One request.
     pub fn send(&mut self, request: &Request) -> io::Result<Reply> {
         self.0.write_request(request)?;

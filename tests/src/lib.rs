@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod browser;
 pub mod client;
 pub mod http;
 pub mod nginx;

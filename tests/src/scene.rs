@@ -123,6 +123,16 @@ impl Scene {
         self.nginx.reload_with(&http);
     }
 
+    /// Where nginx listens.
+    pub fn address(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// The URL of a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.listen)
+    }
+
     /// The status JSON.
     #[track_caller]
     pub fn status(&self) -> Value {

@@ -1,11 +1,14 @@
 //! End-to-end tests: what a user of the module relies on, seen from outside of nginx.
 #![forbid(unsafe_code)]
 
+mod control;
 mod delivery;
 mod error_rate;
 mod failover;
 mod harness;
 mod life_cycle;
+mod metrics;
 mod monitors;
 mod settings;
 mod status;
+mod status_page;

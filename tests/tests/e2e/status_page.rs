@@ -1,0 +1,129 @@
+//! The status page in a real browser: live, by its own policy, on a phone, and without JavaScript.
+
+use std::time::{Duration, Instant};
+
+use tests::browser::Browser;
+use tests::http::Request;
+use tests::process::Signal;
+use tests::scene::{Scene, Setup};
+use tests::wait;
+
+const SETUP: Setup = Setup {
+    workers: 2,
+    single_process: false,
+    http: "",
+    notify: "alert_notify slack {sink};",
+    pools: "pool blue {blue}; pool green {green};",
+    rules: "active blue;",
+    upstream: "server {blue} max_fails=0; server {green} backup max_fails=0;",
+    server: "",
+    location: "proxy_pass http://app;",
+};
+
+#[test]
+fn a_failover_shows_without_a_reload_of_the_page() {
+    let mut scene = Scene::start(&SETUP);
+    scene.client.get_many(60, "/");
+    scene.wait_filled(60);
+    let mut page = Browser::open(&scene.url("/alert/"), 1200, 900);
+    assert_eq!(page.text("h1"), "blue serves");
+    page.evaluate("window.mark = document.querySelector('h1')");
+    page.evaluate("document.querySelector('footer a').focus()");
+
+    scene.blue.set_status(500);
+    scene.client.get_many(20, "/");
+    page.wait("the failover", "document.querySelector('h1').innerText == 'green serves instead of blue'");
+    page.wait("the alert", "document.querySelector('.alerts').innerText.includes('pool changed from blue → green')");
+    page.wait("its delivery", "document.querySelector('.alerts').innerText.includes('slack: sent')");
+    assert_eq!(page.evaluate("window.mark === document.querySelector('h1')"), true, "the page was loaded anew");
+    assert_eq!(page.evaluate("document.activeElement.tagName"), "A", "the focus was lost");
+    assert!(page.evaluate("document.title").as_str().is_some_and(|title| title.starts_with("failed over")));
+    page.screenshot("status-page-desktop");
+    page.resize(390, 844);
+    assert_eq!(page.evaluate("document.documentElement.scrollWidth <= innerWidth"), true, "a phone must not scroll");
+    page.set_dark(true);
+    page.screenshot("status-page-phone-dark");
+    assert_eq!(page.complaints(), [""; 0]);
+
+    scene.nginx.stop(Signal::TERM);
+    page.wait("the loss of contact", "document.getElementById('contact').innerText.includes('Lost contact')");
+}
+
+#[test]
+fn the_page_is_small_and_complete_without_javascript() {
+    let scene = Scene::start(&SETUP);
+    scene.client.get_many(250, "/");
+    scene.wait_filled(200);
+    let reply = scene.client.send(&Request::new("GET", "/alert/").header("Accept", "text/html,*/*;q=0.8"));
+    assert_eq!((reply.status, reply.get("Content-Type")), (200, Some("text/html; charset=utf-8")));
+    assert!(reply.body.len() < 40_000, "{} bytes", reply.body.len());
+    assert_eq!(reply.get("Cache-Control"), Some("no-store"));
+    let policy = reply.get("Content-Security-Policy").unwrap_or_default();
+    assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    let html = reply.text();
+    for part in [" serves</h1>", ">v1<", ">slack<", "href=\"metrics\"", "<noscript>"] {
+        assert!(html.contains(part), "{part:?} is missing in {html}");
+    }
+    for outside in ["http://", "https://"] {
+        assert!(!html.replace("http://www.w3.org/2000/svg", "").contains(outside), "the page asks others");
+    }
+    let bare = scene.client.get("/alert").text();
+    assert!(bare.contains("href=\"alert/metrics\""), "{bare}");
+    let head = scene.client.send(&Request::new("HEAD", "/alert/"));
+    assert_eq!((head.status, head.body.len()), (200, 0));
+}
+
+#[test]
+fn no_name_of_an_upstream_becomes_markup() {
+    let scene = Scene::start(&Setup { pools: "", rules: "", ..SETUP });
+    let evil = "<img src=x onerror=alert(1)>\"'&";
+    scene.blue.set_headers(&[("X-App-Pool", evil), ("X-Release-Id", "</table><script>alert(2)</script>")]);
+    scene.client.get_many(30, "/");
+    scene.wait_filled(30);
+    let mut page = Browser::open(&scene.url("/alert/"), 800, 600);
+    assert_eq!(page.text("h1"), format!("{evil} serves"));
+    assert_eq!(page.evaluate("document.querySelectorAll('img, table script').length"), 0);
+    assert_eq!(page.complaints(), [""; 0]);
+    let metrics = scene.client.get("/alert/metrics").text();
+    assert!(metrics.contains("pool=\"<img src=x onerror=alert(1)>\\\"'&\""), "{metrics}");
+}
+
+#[test]
+fn each_of_several_monitors_has_its_page() {
+    let second = "alert_monitor 'second & last' { window 50; } ";
+    let scene = Scene::start(&Setup { http: second, ..SETUP });
+    scene.blue.set_status(500);
+    scene.green.set_status(500);
+    scene.client.get_many(10, "/");
+    scene.wait_filled(10);
+    wait::until("the alert", Duration::from_secs(5), || scene.sink.posts().len() == 1);
+    let mut page = Browser::open(&scene.url("/alert/"), 800, 600);
+    assert_eq!(page.text("nav [aria-current]"), "app firing", "the one that needs attention comes first");
+    page.evaluate("document.querySelector('nav li:nth-child(2) a').click()");
+    page.wait("the other monitor", "document.querySelector('nav [aria-current]').innerText == 'second & last'");
+    assert_eq!(page.text("h1"), "No pool has answered yet");
+}
+
+#[test]
+fn a_hundred_monitors_are_rendered_within_five_milliseconds() {
+    let monitors: String = (0..99)
+        .map(|n| format!("alert_monitor m{n} {{ pool blue 192.0.2.1:{0}; pool green 192.0.2.2:{0}; }} ", 1000 + n))
+        .collect();
+    let scene = Scene::start(&Setup { http: &format!("alert_zone zone=alert:16m; {monitors}"), ..SETUP });
+    scene.blue.queue_status(500, 20);
+    scene.client.get_many(250, "/");
+    scene.wait_filled(200);
+    let mut connection = scene.client.connect().unwrap();
+    for path in ["/alert/", "/alert/metrics", "/alert/status.json"] {
+        let mut best = Duration::MAX;
+        for _ in 0..30 {
+            let started = Instant::now();
+            let reply = connection.send(&Request::new("GET", path)).unwrap();
+            best = best.min(started.elapsed());
+            assert_eq!(reply.status, 200);
+            assert!(path != "/alert/" || reply.body.len() < 40_000, "{} bytes", reply.body.len());
+        }
+        println!("{path}: {best:?}");
+        assert!(best < Duration::from_millis(5), "{path} takes {best:?}");
+    }
+}
