@@ -1,6 +1,6 @@
 //! The world around nginx in which alerts can be seen and tested: a blue and a green [`app`], a Slack-like [`sink`],
-//! the [`runtime`] of `make up`, which is the native [`stack`] or one in containers ([`compose`]), and the
-//! [`demo`].
+//! the [`runtime`] of `make up`, which is the native [`stack`] or one in containers ([`compose`]), the
+//! [`demo`], and the acceptance run ([`validate`]).
 //!
 //! Apps and the sink are processes of the stack, and run inside the demo, where they stop when they are dropped.
 
@@ -19,6 +19,7 @@ pub mod sink;
 pub mod stack;
 pub mod status;
 pub mod traffic;
+pub mod validate;
 
 mod client;
 mod server;

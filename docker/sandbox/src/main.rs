@@ -17,7 +17,7 @@ use sandbox::runtime::{Breakdown, Pool, Runtime};
 use sandbox::settings::Settings;
 use sandbox::sink::{Echo, Sink};
 use sandbox::stack::Stack;
-use sandbox::{compose, demo, status};
+use sandbox::{compose, demo, status, validate};
 
 /// The blue/green world in which nginx-alert can be tried.
 #[derive(Parser)]
@@ -99,6 +99,8 @@ enum Task {
         /// blue or green.
         pool: Pool,
     },
+    /// The blue/green acceptance run against the running stack.
+    Validate,
     /// Stop the stack and remove what it wrote.
     Clean,
     /// Tell the whole story once, unattended.
@@ -149,6 +151,7 @@ fn manage(stack: &dyn Runtime, task: &Task) -> Result<()> {
             println!("{}", stack.switch(*pool)?);
             Ok(())
         }
+        Task::Validate => validate::run(stack),
         Task::Clean => stack.clean(),
         _ => up(stack),
     }

@@ -74,14 +74,24 @@ impl Traffic {
     pub fn totals(&self) -> Totals {
         self.shared.totals.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-}
 
-impl Drop for Traffic {
-    fn drop(&mut self) {
+    /// Stops the clients and says what users got, to the last answer.
+    pub fn finish(mut self) -> Totals {
+        self.stop();
+        self.totals()
+    }
+
+    fn stop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         for client in self.clients.drain(..) {
             let _ = client.join();
         }
+    }
+}
+
+impl Drop for Traffic {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
