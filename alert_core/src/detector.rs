@@ -20,6 +20,8 @@ use crate::log::{Level, Log};
 
 /// Between two looks at the channel while requests come.
 const NAP: Duration = Duration::from_millis(1);
+/// The same while a failover waits for the other workers.
+const SHORT_NAP: Duration = Duration::from_micros(250);
 /// Looks without an event after which the detector asks to be woken.
 const EMPTY_LOOKS: u32 = 8;
 /// Events after which it looks at the time even if more wait.
@@ -38,6 +40,15 @@ pub(crate) struct Detector {
     pub(crate) log: Log,
 }
 
+/// What came of one round.
+#[derive(Default)]
+struct Round {
+    /// Events judged.
+    judged: usize,
+    /// Something is decided and waits for the other workers.
+    waiting: bool,
+}
+
 impl Detector {
     /// Runs until it is told to stop; then judges what still waits.
     pub(crate) fn run(mut self) {
@@ -45,7 +56,7 @@ impl Detector {
         let mut next_tick_ms = 0;
         loop {
             let stopping = self.stop.load(Relaxed);
-            let judged = self.guarded(&mut next_tick_ms);
+            let Round { judged, waiting } = self.guarded(&mut next_tick_ms);
             if judged > 0 {
                 empty_looks = 0;
             } else if stopping {
@@ -54,6 +65,10 @@ impl Detector {
                 empty_looks += 1;
             }
             if stopping || judged == BATCH {
+                continue;
+            }
+            if waiting {
+                thread::sleep(SHORT_NAP);
                 continue;
             }
             if empty_looks < EMPTY_LOOKS {
@@ -73,18 +88,20 @@ impl Detector {
     }
 
     /// One round, in which a panic costs at most the events of this round.
-    fn guarded(&mut self, next_tick_ms: &mut u64) -> usize {
-        match catch_unwind(AssertUnwindSafe(|| self.round(next_tick_ms))) {
-            Ok(judged) => judged,
-            Err(_) => {
-                self.log.write(Level::Error, "the detector panicked and goes on".into());
-                *next_tick_ms = now_ms() + HEARTBEAT_MS;
-                0
+    fn guarded(&mut self, next_tick_ms: &mut u64) -> Round {
+        catch_unwind(AssertUnwindSafe(|| self.round(next_tick_ms))).unwrap_or_else(|_| {
+            self.log.write(Level::Error, "the detector panicked and goes on".into());
+            *next_tick_ms = now_ms() + HEARTBEAT_MS;
+            if let Some(worker) = self.worker {
+                // What the panic cost counts as judged, or the other workers would wait for it.
+                let left = self.events.len() as u64;
+                worker.events.store(worker.queued.load(Relaxed).saturating_sub(left), Relaxed);
             }
-        }
+            Round::default()
+        })
     }
 
-    fn round(&mut self, next_tick_ms: &mut u64) -> usize {
+    fn round(&mut self, next_tick_ms: &mut u64) -> Round {
         let now = now_ms();
         let mut told = false;
         let mut judged = 0;
@@ -95,18 +112,19 @@ impl Detector {
         if let Some(worker) = self.worker.filter(|_| judged > 0) {
             worker.events.fetch_add(judged as u64, Relaxed);
         }
+        let settled = self.judge.settle(now);
+        told |= settled.told;
         // A clock that was set back must not stop the heart.
         if now >= *next_tick_ms || *next_tick_ms > now + 2 * HEARTBEAT_MS {
             *next_tick_ms = now + HEARTBEAT_MS;
             told |= self.judge.tick(now);
             if let Some(worker) = self.worker {
                 worker.renew(now);
-                worker.queue_depth.store(self.events.len() as u64, Relaxed);
             }
         }
         if told {
             self.couriers.iter().for_each(Thread::unpark);
         }
-        judged
+        Round { judged, waiting: settled.waiting }
     }
 }

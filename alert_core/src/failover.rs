@@ -4,6 +4,11 @@
 //! has answered `confirm` requests since the serving one last answered, and the serving one failed in between. A failure
 //! moves nothing, since a 5xx from a pool is no sign that it serves. The way back asks for more (answers in a row, over
 //! some seconds), so that a primary that nginx merely probes does not ring twice.
+//!
+//! Each worker judges its own requests a moment after they end, so observations come a little out of order, and nginx's
+//! clock has ticks of a millisecond. Therefore an answer of a rival counts only from the millisecond after the serving
+//! pool's last one, and a rival that has answered enough is only *ripe*: it takes over once nobody can have an earlier
+//! answer of the serving pool any more, which would have interrupted its row.
 
 use crate::pool::{PoolId, PoolSet};
 
@@ -36,6 +41,10 @@ pub struct Rules {
     pub confirm: u32,
 }
 
+/// A pool's last answer lies at most this far behind a request that another worker saw, in milliseconds. What seems to
+/// lie further in the future is from before the clock was set back.
+pub const DISORDER_MS: u64 = 10_000;
+
 /// Who serves and who may be about to, packed into one word of shared memory. Zero is the state before any answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct State {
@@ -49,6 +58,8 @@ pub struct State {
     streak_since_ms: u64,
     /// Whether the serving pool failed an attempt since it last answered.
     pub struck: bool,
+    /// Whether the rival has answered enough to take over.
+    pub ripe: bool,
 }
 
 /// Traffic moved from one pool to another.
@@ -78,6 +89,7 @@ impl State {
             | (u64::from(self.rival.get()) << (TIME_BITS + 8))
             | (u64::from(self.serving.get()) << (TIME_BITS + 13))
             | (u64::from(self.struck) << (TIME_BITS + 18))
+            | (u64::from(self.ripe) << (TIME_BITS + 19))
     }
 
     /// The state in a word.
@@ -88,11 +100,12 @@ impl State {
             streak: (word >> TIME_BITS) as u8,
             streak_since_ms: word & TIME_MASK,
             struck: word >> (TIME_BITS + 18) & 1 != 0,
+            ripe: word >> (TIME_BITS + 19) & 1 != 0,
         }
     }
 
-    /// The state after a request, and the move that it completes.
-    pub fn step(self, seen: &Observation, rules: &Rules) -> (State, Option<Move>) {
+    /// The state after a request. `served_ms` is when the serving pool last answered, as far as any worker knows.
+    pub fn step(self, seen: &Observation, rules: &Rules, served_ms: u64) -> State {
         let mut next = self;
         if !next.serving.is_known() {
             next.serving = if rules.active.is_known() {
@@ -100,44 +113,54 @@ impl State {
             } else if seen.answered {
                 seen.last
             } else {
-                return (self, None);
+                return self;
             };
         }
+        let serving_answered = seen.answered && seen.last == next.serving;
+        if serving_answered && next.rival.is_known() && seen.time_ms & TIME_MASK < next.streak_since_ms {
+            // It ended before the rival's row began, and comes late from another worker.
+            return next;
+        }
+        let served_since = seen.time_ms <= served_ms && served_ms <= seen.time_ms + DISORDER_MS;
         if seen.failed.contains(next.serving) {
             next.struck = true;
         }
         if !seen.last.is_known() {
-            return (next, None);
+            return next;
         }
-        if !seen.answered {
+        if serving_answered {
+            next.struck = false;
+            next.forget_rival();
+        } else if !seen.answered {
             if seen.last == next.rival {
                 next.forget_rival();
             }
-            return (next, None);
-        }
-        if seen.last == next.serving {
-            next.struck = false;
-            next.forget_rival();
-            return (next, None);
-        }
-        if seen.last == next.rival {
+        } else if served_since {
+            // The serving pool has answered after this, or in the same millisecond.
+        } else if seen.last == next.rival {
             next.streak = next.streak.saturating_add(1);
+            next.streak_since_ms = next.streak_since_ms.min(seen.time_ms & TIME_MASK);
+            next.ripe |= next.rival_took_over(seen.time_ms, rules);
         } else {
             next.rival = seen.last;
             next.streak = 1;
             next.streak_since_ms = seen.time_ms & TIME_MASK;
+            next.ripe = next.rival_took_over(seen.time_ms, rules);
         }
-        if !next.rival_took_over(seen.time_ms, rules) {
-            return (next, None);
-        }
-        let moved = Move { from: next.serving, to: next.rival, failure_seen: next.struck };
-        (State::serving(next.rival), Some(moved))
+        next
+    }
+
+    /// The state after the ripe rival took over, and the move; `None` where no rival is ripe.
+    pub fn take_over(self) -> Option<(State, Move)> {
+        let moved = Move { from: self.serving, to: self.rival, failure_seen: self.struck };
+        self.ripe.then(|| (State::serving(self.rival), moved))
     }
 
     fn forget_rival(&mut self) {
         self.rival = PoolId::NONE;
         self.streak = 0;
         self.streak_since_ms = 0;
+        self.ripe = false;
     }
 
     fn rival_took_over(&self, now_ms: u64, rules: &Rules) -> bool {
@@ -162,15 +185,23 @@ mod tests {
     fn run(rules: &Rules, state: &mut State, requests: &[&[(PoolId, bool)]], step_ms: u64) -> Vec<Move> {
         let mut now = state.streak_since_ms.max(1_790_000_000_000);
         let mut moves = Vec::new();
+        let mut last_answers = [0; 32];
         for attempts in requests {
             now += step_ms;
             let mut failed = PoolSet::EMPTY;
             attempts.iter().filter(|(_, answered)| !answered).for_each(|(pool, _)| failed.insert(*pool));
             let (last, answered) = *attempts.last().expect("an attempt");
-            let (next, moved) = state.step(&Observation { last, answered, failed, time_ms: now }, rules);
+            let served_ms = last_answers[state.serving.get() as usize];
+            if answered {
+                last_answers[last.get() as usize] = now;
+            }
+            let next = state.step(&Observation { last, answered, failed, time_ms: now }, rules, served_ms);
             assert_eq!(State::from_word(next.to_word()), next);
             *state = next;
-            moves.extend(moved);
+            if let Some((next, moved)) = next.take_over() {
+                *state = next;
+                moves.push(moved);
+            }
         }
         moves
     }
@@ -259,5 +290,56 @@ mod tests {
         }
         requests.extend([RETRIED, GREEN_OK, GREEN_OK, GREEN_OK]);
         assert_eq!(run(&RULES, &mut state, &requests, 10).len(), 1);
+    }
+
+    #[test]
+    fn answers_that_come_late_from_another_worker_count_where_they_belong() {
+        const T0: u64 = 1_790_000_000_000;
+        /// Plays observations as (pool, milliseconds after T0) in the order in which they are judged.
+        fn judge(order: &[(PoolId, u64)]) -> State {
+            let (mut state, mut served_ms) = (State::serving(BLUE), 0);
+            for (pool, ms) in order {
+                let mut failed = PoolSet::EMPTY;
+                if *pool == GREEN {
+                    failed.insert(BLUE);
+                } else {
+                    served_ms = served_ms.max(T0 + ms);
+                }
+                let seen = Observation { last: *pool, answered: true, failed, time_ms: T0 + ms };
+                state = state.step(&seen, &RULES, served_ms);
+            }
+            state
+        }
+        // Green, blue, green: no two answers in a row, in whatever order the workers judge them.
+        let (first, between, second) = ((GREEN, 10), (BLUE, 20), (GREEN, 30));
+        for order in [
+            [first, between, second],
+            [first, second, between],
+            [between, first, second],
+            [between, second, first],
+            [second, first, between],
+            [second, between, first],
+        ] {
+            assert!(!judge(&order).ripe, "{order:?}");
+        }
+        for tie in [[(GREEN, 10), (BLUE, 10), (GREEN, 11)], [(BLUE, 10), (GREEN, 10), (GREEN, 11)]] {
+            assert!(!judge(&tie).ripe, "{tie:?}");
+        }
+        // Blue answered before it failed, and that is judged last.
+        let state = judge(&[(GREEN, 10), (GREEN, 30), (BLUE, 5)]);
+        assert!(state.ripe && state.struck);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_blind_it() {
+        const T0: u64 = 1_790_000_000_000;
+        let mut failed = PoolSet::EMPTY;
+        failed.insert(BLUE);
+        let mut state = State::serving(BLUE);
+        for ms in 0..2 {
+            let seen = Observation { last: GREEN, answered: true, failed, time_ms: T0 + ms };
+            state = state.step(&seen, &RULES, T0 + 3_600_000);
+        }
+        assert!(state.ripe);
     }
 }

@@ -72,7 +72,13 @@ impl Intake {
     #[inline]
     pub fn push(&self, event: Event) {
         match self.events.try_send(event) {
-            Ok(()) => self.doorbell.ring(&self.detector),
+            Ok(()) => {
+                if let Some(worker) = self.worker {
+                    // The event loop is the only one that writes here.
+                    worker.queued.store(worker.queued.load(Relaxed) + 1, Relaxed);
+                }
+                self.doorbell.ring(&self.detector);
+            }
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                 if let Some(worker) = self.worker {
                     worker.dropped.fetch_add(1, Relaxed);

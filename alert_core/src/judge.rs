@@ -32,6 +32,23 @@ struct Monitor {
     settings: MonitorSettings,
     shared: &'static MonitorBoard,
     sinks: Vec<SinkId>,
+    /// When this worker first saw a rival ripe to take over, in milliseconds since the Unix epoch; zero is not now.
+    ripe_since_ms: AtomicU64,
+}
+
+/// How long a rival stays ripe before it takes over, in milliseconds: for a request whose answer is out and whose log
+/// phase is still to come.
+const SETTLE_MS: u64 = 1;
+/// How long to wait at most for a worker that has not judged what it has seen.
+const SETTLE_LIMIT_MS: u64 = 50;
+
+/// What came of a look at the ripe rivals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// An alert was put into the outbox for delivery.
+    pub told: bool,
+    /// Some rival is ripe and has to wait.
+    pub waiting: bool,
 }
 
 impl Judge {
@@ -42,6 +59,7 @@ impl Judge {
                 settings: monitor.clone(),
                 shared: board.monitor(plan, at)?,
                 sinks: sinks_of(plan, settings, at),
+                ripe_since_ms: AtomicU64::new(0),
             })
         });
         Judge { board, generation: plan.generation, monitors: monitors.collect(), log }
@@ -66,15 +84,38 @@ impl Judge {
             return false;
         }
         let judged = Judged { judge: self, monitor, now_ms };
-        let mut told = false;
         // A request that began before the active pool was changed on purpose went where it had to go then.
         let began_ms = event.time_ms.saturating_sub(event.latency_ms.into());
         let is_late = began_ms < shared.switched_ms.load(Relaxed);
         if let Some(confirm) = monitor.settings.failover.filter(|_| !is_late) {
             let seen = Observation { last: last.pool, answered: !last.failed, failed, time_ms: event.time_ms };
-            told |= judged.who_serves(&seen, confirm, before);
+            judged.who_serves(&seen, confirm, before);
         }
-        told | judged.limits(&window.counts(), window.size())
+        judged.limits(&window.counts(), window.size())
+    }
+
+    /// Lets rivals that [`Judge::observe`] saw ripe take over, as soon as every worker has judged what it has seen: an
+    /// answer of the serving pool that comes in between still stops them. Called after each batch of events, and again
+    /// while something waits.
+    pub fn settle(&self, now_ms: u64) -> Settled {
+        let mut settled = Settled::default();
+        for monitor in &self.monitors {
+            let since_ms = monitor.ripe_since_ms.load(Relaxed);
+            if since_ms == 0 {
+                continue;
+            }
+            let waited_ms = now_ms.abs_diff(since_ms);
+            let caught_up = || self.board.workers().have_caught_up(self.generation, now_ms);
+            if waited_ms < SETTLE_MS || (waited_ms < SETTLE_LIMIT_MS && !caught_up()) {
+                settled.waiting = true;
+                continue;
+            }
+            monitor.ripe_since_ms.store(0, Relaxed);
+            if self.board.generation() == self.generation {
+                settled.told |= Judged { judge: self, monitor, now_ms }.take_over();
+            }
+        }
+        settled
     }
 
     /// What time alone changes: reminders, requests that grow too old, the end of maintenance and of flapping. Called
@@ -181,7 +222,7 @@ impl MonitorBoard {
             pool.failed_attempts.fetch_add(1, Relaxed);
             pool.failed_last.fetch_add(1, Relaxed);
         } else {
-            pool.last_seen_ms.store(event.time_ms, Relaxed);
+            pool.seen(event.time_ms);
             pool.count_answer(event.latency_ms);
         }
         match outcome {
@@ -198,6 +239,15 @@ impl MonitorBoard {
 }
 
 impl crate::board::monitor::PoolBoard {
+    /// Notes an answer. The latest counts, unless the clock was set back since.
+    #[inline]
+    fn seen(&self, time_ms: u64) {
+        let last_ms = self.last_seen_ms.load(Relaxed);
+        if time_ms > last_ms || last_ms > time_ms + failover::DISORDER_MS {
+            self.last_seen_ms.store(time_ms, Relaxed);
+        }
+    }
+
     #[inline]
     fn remember_peer(&self, attempt: &crate::event::Attempt) {
         if let Some(place) = attempt.peer.index() {
@@ -216,17 +266,21 @@ struct Judged<'a> {
 impl Judged<'_> {
     /// Steps the failover state machine.
     #[inline]
-    fn who_serves(&self, seen: &Observation, confirm: u32, before: Totals) -> bool {
+    fn who_serves(&self, seen: &Observation, confirm: u32, before: Totals) {
         let shared = self.monitor.shared;
         let mut word = shared.failover.load(Acquire);
-        let (old, new, moved) = loop {
+        let (old, new) = loop {
             let old = failover::State::from_word(word);
-            let (new, moved) = old.step(seen, &failover::Rules { active: shared.active(), confirm });
+            let served_ms = shared.pool(old.serving).last_seen_ms.load(Relaxed);
+            let new = old.step(seen, &failover::Rules { active: shared.active(), confirm }, served_ms);
+            if new.ripe && self.monitor.ripe_since_ms.load(Relaxed) == 0 {
+                self.monitor.ripe_since_ms.store(self.now_ms, Relaxed);
+            }
             if new == old {
-                return false;
+                return;
             }
             match shared.failover.compare_exchange_weak(word, new.to_word(), AcqRel, Acquire) {
-                Ok(_) => break (old, new, moved),
+                Ok(_) => break (old, new),
                 Err(current) => word = current,
             }
         };
@@ -241,15 +295,27 @@ impl Judged<'_> {
                 incident.begin(seen.time_ms, before, shared.failed_attempts().saturating_sub(1));
             }
         }
-        moved.is_some_and(|moved| self.moved(&moved, before))
+    }
+
+    /// Lets a ripe rival take over, if it still is ripe and no other worker was faster.
+    fn take_over(&self) -> bool {
+        let cell = &self.monitor.shared.failover;
+        let mut word = cell.load(Acquire);
+        while let Some((new, moved)) = failover::State::from_word(word).take_over() {
+            match cell.compare_exchange_weak(word, new.to_word(), AcqRel, Acquire) {
+                Ok(_) => return self.moved(&moved),
+                Err(current) => word = current,
+            }
+        }
+        false
     }
 
     /// Traffic moved: says so, unless it does so too often.
-    fn moved(&self, moved: &failover::Move, before: Totals) -> bool {
+    fn moved(&self, moved: &failover::Move) -> bool {
         let shared = self.monitor.shared;
         let back = moved.to == shared.active();
         if !back && !moved.failure_seen {
-            shared.incident(Kind::Failover).begin(self.now_ms, before, shared.failed_attempts());
+            shared.incident(Kind::Failover).begin(self.now_ms, Totals::of(shared), shared.failed_attempts());
         }
         if !back {
             shared.stand_in.store(u64::from(moved.to.get()), Relaxed);
@@ -531,7 +597,9 @@ mod tests {
             self.now_ms += 10;
             let event = self.event(attempts, client_status);
             self.next += 1;
-            self.judges[self.next % self.judges.len()].observe(&event, self.now_ms);
+            let judge = &self.judges[self.next % self.judges.len()];
+            judge.observe(&event, self.now_ms);
+            judge.settle(self.now_ms + SETTLE_MS);
         }
 
         fn event(&self, attempts: &[(&str, u16)], client_status: u16) -> Event {

@@ -9,6 +9,7 @@
 
 pub mod address;
 pub mod alert;
+mod atomic;
 pub mod board;
 pub mod clock;
 pub mod config_text;

@@ -120,21 +120,8 @@ impl Page {
             self.text.push_str(text);
             self.text.push('"');
         }
-        self.text.push_str(if labels.is_empty() { " " } else { "} " });
-        self.number(value);
-        self.text.push('\n');
-    }
-
-    /// Thousands of them make a page, so they do without the machinery of formatting.
-    fn number(&mut self, value: u64) {
-        let mut digits = [0; 20];
-        let (mut first, mut rest) = (digits.len(), value);
-        while first == digits.len() || rest > 0 {
-            first -= 1;
-            digits[first] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-        }
-        self.text.extend(digits[first..].iter().map(|digit| char::from(*digit)));
+        let end = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.text, "{end} {value}");
     }
 
     /// A value for each pool of each monitor.

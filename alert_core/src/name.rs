@@ -5,8 +5,9 @@
 //! a writer was in the middle (or was killed there), and the cell counts as empty until the next write. So no lock is
 //! needed and a killed worker leaves nothing to repair.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::{Ordering, Ordering::Relaxed};
+
+use crate::atomic::{AtomicU64, fence};
 
 /// Bytes of a name that are kept; what is longer is cut.
 pub const NAME_MAX: usize = NAME_WORDS * 8;
@@ -84,7 +85,7 @@ pub struct TextCell<const WORDS: usize> {
 
 impl<const WORDS: usize> Default for TextCell<WORDS> {
     fn default() -> Self {
-        TextCell { key: AtomicU64::new(0), words: [const { AtomicU64::new(0) }; WORDS] }
+        TextCell { key: AtomicU64::new(0), words: std::array::from_fn(|_| AtomicU64::new(0)) }
     }
 }
 

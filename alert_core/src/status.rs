@@ -67,7 +67,7 @@ impl Status<'_> {
                 "pid": worker.pid.load(Relaxed),
                 "events": worker.events.load(Relaxed),
                 "dropped": worker.dropped.load(Relaxed),
-                "queue_depth": worker.queue_depth.load(Relaxed),
+                "queue_depth": worker.queue_depth(),
             })
         };
         workers.map(worker).collect()

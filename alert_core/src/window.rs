@@ -4,8 +4,9 @@
 //! counts are therefore exact whatever the interleaving, and a rule costs the same for 7 requests as for 100,000.
 //! Between the swap and the adjustment the counts lag by that one word, so they are signed and read as at least zero.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::AcqRel, Ordering::Relaxed};
+use std::sync::atomic::{Ordering::AcqRel, Ordering::Relaxed};
 
+use crate::atomic::{AtomicI64, AtomicU64};
 use crate::pool::PoolId;
 
 /// What became of a request, as the window keeps it.
@@ -109,7 +110,7 @@ fn slowness(latency: u64, slow_ms: u32) -> u64 {
 
 /// The running counts of a window; they lie in front of its ring.
 #[repr(C)]
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct WindowHead {
     next: AtomicU64,
     /// The latency limit by which the words are marked, plus one; zero is no limit.
@@ -245,10 +246,7 @@ mod tests {
     struct Owned(WindowHead, Vec<AtomicU64>);
 
     fn window(size: usize) -> Owned {
-        Owned(
-            WindowHead { next: AtomicU64::new(0), slow_limit: AtomicU64::new(0), counts: Default::default() },
-            (0..size).map(|_| AtomicU64::new(0)).collect(),
-        )
+        Owned(WindowHead::default(), (0..size).map(|_| AtomicU64::new(0)).collect())
     }
 
     impl Owned {

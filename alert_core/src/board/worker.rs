@@ -22,12 +22,12 @@ pub struct WorkerBoard {
     pub generation: AtomicU64,
     /// When it was last alive, in milliseconds since the Unix epoch.
     pub seen_ms: AtomicU64,
-    /// Requests it has counted.
+    /// Requests that its event loop has put into its channel.
+    pub queued: AtomicU64,
+    /// Requests that its detector has taken out and counted.
     pub events: AtomicU64,
     /// Requests it could not count, because the channel was full.
     pub dropped: AtomicU64,
-    /// Requests that waited in its channel when it last looked.
-    pub queue_depth: AtomicU64,
 }
 
 /// All workers.
@@ -43,6 +43,11 @@ impl WorkerBoard {
     /// Whether the worker is alive.
     pub fn is_alive(&self, now_ms: u64) -> bool {
         self.pid.load(Relaxed) != 0 && now_ms.saturating_sub(self.seen_ms.load(Relaxed)) < DEAD_MS
+    }
+
+    /// Requests that wait in its channel.
+    pub fn queue_depth(&self) -> u64 {
+        self.queued.load(Relaxed).saturating_sub(self.events.load(Relaxed))
     }
 
     /// Says that the worker is alive.
@@ -67,8 +72,8 @@ impl WorkerTable {
             }
             worker.renew(now_ms);
             worker.generation.store(generation, Relaxed);
+            worker.queued.store(0, Relaxed);
             worker.events.store(0, Relaxed);
-            worker.queue_depth.store(0, Relaxed);
             self.dropped_before.fetch_add(worker.dropped.swap(0, Relaxed), Relaxed);
             true
         })
@@ -82,6 +87,11 @@ impl WorkerTable {
     /// Whether the worker with this process id is alive.
     pub fn is_pid_alive(&self, pid: u64, now_ms: u64) -> bool {
         pid != 0 && self.alive(now_ms).any(|worker| worker.pid.load(Relaxed) == pid)
+    }
+
+    /// Whether the workers of a generation have judged all that their event loops have seen.
+    pub fn have_caught_up(&self, generation: u64, now_ms: u64) -> bool {
+        self.alive(now_ms).all(|worker| worker.generation.load(Relaxed) != generation || worker.queue_depth() == 0)
     }
 
     /// Requests that could not be counted, ever.

@@ -592,7 +592,7 @@ impl Page<'_> {
 
     fn workers(&self, html: &mut String) -> fmt::Result {
         html.push_str(
-            "<section class=half aria-labelledby=workers><h2 id=workers>Workers</h2><table><thead><tr>\
+            "<section class=half aria-labelledby=workers><h2 id=workers>Workers</h2><table class=stack><thead><tr>\
              <th scope=col>Process<th scope=col class=n>Counted<th scope=col class=n>Dropped<th scope=col class=n>Waiting\
              </tr></thead><tbody>",
         );
@@ -600,8 +600,8 @@ impl Page<'_> {
         for worker in workers.iter().take(ROWS) {
             write!(
                 html,
-                "<tr><th scope=row>{}<td class=n>{}<td class=n>{}\
-                 <td class=n>{}</tr>",
+                "<tr><th scope=row>{}<td class=n data-label=Counted>{}<td class=n data-label=Dropped>{}\
+                 <td class=n data-label=Waiting>{}</tr>",
                 worker.pid.load(Relaxed),
                 grouped(worker.events.load(Relaxed)),
                 worker.dropped.load(Relaxed),
