@@ -32,6 +32,8 @@ pub struct Config {
     pub single_process: bool,
     /// Whether the module is loaded.
     pub with_module: bool,
+    /// What stands before all blocks.
+    pub main: String,
     /// What stands inside `http {}`; `None` leaves the whole block out.
     pub http: Option<String>,
     /// An address that accepts connections once nginx runs.
@@ -47,6 +49,7 @@ impl Config {
             workers: 1,
             single_process: false,
             with_module: true,
+            main: String::new(),
             http: Some(http.into()),
             listen: None,
             env: Vec::new(),
@@ -58,6 +61,7 @@ impl Config {
         if self.with_module {
             let _ = writeln!(text, "load_module {};", module().display());
         }
+        text += &self.main;
         let _ = write!(text, "daemon off;\nuser root;\npid nginx.pid;\nworker_processes {};\n", self.workers);
         text += "error_log error.log info;\nevents { worker_connections 512; }\n";
         if self.single_process {

@@ -1,0 +1,348 @@
+//! The engine of a handle: one configuration on a board, judged within the calls or by threads.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU64;
+use std::process;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use alert_core::alert::Alert;
+use alert_core::board::{self, Board, Plan};
+use alert_core::clock::now_ms;
+use alert_core::config_text;
+use alert_core::event::Event;
+use alert_core::judge::Judge;
+use alert_core::log::{self, Level, Line, Lines};
+use alert_core::servers::{Server, Servers};
+use alert_core::settings::Settings;
+use alert_core::sink::settings::SystemSource;
+use alert_core::status::Status;
+use alert_core::worker::Worker;
+
+use crate::abi::alert_code;
+use crate::attempts::Attempt;
+use crate::hostname::hostname;
+use crate::memory::Memory;
+use crate::signals;
+
+/// The status that nginx gives a request whose client went away.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+/// The end of the year 9999: what comes later is no point in time but an accident.
+const TIME_MAX_MS: u64 = 253_402_300_799_999;
+/// Between two looks at whether the detector is done.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// Why there is no engine: a code, and a sentence for people.
+pub type Refusal = (alert_code, String);
+
+/// One configuration at work.
+pub struct Engine {
+    board: Board,
+    plan: Plan,
+    settings: Settings,
+    servers: Servers,
+    /// Judges within the calls, until threads do.
+    judge: Mutex<Judge>,
+    running: OnceLock<Running>,
+    log: Mutex<WaitingLines>,
+    memory: Memory,
+}
+
+/// The threads of a started engine.
+struct Running {
+    worker: Worker,
+    pid: u32,
+    /// Requests handed to the threads.
+    put: AtomicU64,
+}
+
+struct WaitingLines {
+    /// What the calls have to say; threads have a queue of their own.
+    of_calls: Lines,
+    next: VecDeque<Line>,
+}
+
+/// What ended with the last attempt.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Ended<'a> {
+    /// The status that the client got.
+    pub status: u16,
+    /// The pool that answered, where only the answer tells it.
+    pub pool: &'a [u8],
+    /// The release that answered.
+    pub release: &'a [u8],
+    /// When, in milliseconds since the Unix epoch; `None` is now.
+    pub time_ms: Option<u64>,
+}
+
+/// Reads settings.
+///
+/// # Errors
+/// The first mistake, with its place.
+pub fn read_settings(text: &[u8]) -> Result<Settings, Refusal> {
+    let refused = |text: String| (alert_code::ALERT_ESETTINGS, text);
+    let text = std::str::from_utf8(text).map_err(|error| {
+        let line = 1 + text[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+        refused(format!("line {line}: the settings are not UTF-8"))
+    })?;
+    let settings = config_text::read(text, &SystemSource).map_err(|error| refused(error.to_string()))?;
+    if settings.monitors.is_empty() {
+        return Err(refused("line 1, column 1: there is no \"alert_monitor\"".into()));
+    }
+    Ok(settings)
+}
+
+impl Engine {
+    /// An engine for these settings, on the given memory or on its own. The text identifies them to other processes.
+    ///
+    /// # Errors
+    /// The board has no room, or is none.
+    pub fn create(mut settings: Settings, text: &[u8], memory: Option<Memory>) -> Result<Engine, Refusal> {
+        let of_board = |error: board::Error| (alert_code::ALERT_EBOARD, format!("the board {error}"));
+        settings.host = hostname();
+        let memory = match memory {
+            Some(memory) => memory,
+            None => Memory::map(board::needed_bytes(&settings))
+                .map_err(|error| (alert_code::ALERT_EBOARD, format!("no memory for a board: {error}")))?,
+        };
+        let now = now_ms();
+        let board = Board::open(memory.region(), now).map_err(of_board)?;
+        let mut plan = board.reserve(&settings, now).map_err(of_board)?;
+        if settings.sinks.is_empty() {
+            plan.let_poll();
+        }
+        board.activate_or_join(&mut plan, &settings, key_of(text));
+        let (log, of_calls) = log::queue();
+        Ok(Engine {
+            servers: Servers::new(board, &plan, &settings),
+            judge: Mutex::new(Judge::new(board, &plan, &settings, log)),
+            running: OnceLock::new(),
+            log: Mutex::new(WaitingLines { of_calls, next: VecDeque::new() }),
+            board,
+            plan,
+            settings,
+            memory,
+        })
+    }
+
+    /// Starts the threads; from then on they judge and deliver.
+    ///
+    /// # Errors
+    /// They run already, in this process and on this board, or cannot be started.
+    pub fn start(&self) -> Result<(), alert_code> {
+        // Held so that no call judges while the threads begin to.
+        let _judge = lock(&self.judge);
+        let (pid, now) = (process::id(), now_ms());
+        // Workers are told apart by their process: a second one could deliver everything twice.
+        if self.running.get().is_some() || self.board.workers().is_pid_alive(u64::from(pid), now) {
+            return Err(alert_code::ALERT_ESTARTED);
+        }
+        let worker = signals::blocked(|| Worker::start(self.board, &self.plan, &self.settings, pid))
+            .map_err(|_| alert_code::ALERT_ETHREADS)?;
+        // Nobody else gets here while the judge is locked.
+        let _ = self.running.set(Running { worker, pid, put: AtomicU64::new(0) });
+        Ok(())
+    }
+
+    /// Takes one finished request.
+    ///
+    /// # Errors
+    /// There is no such monitor, or the time is none.
+    pub fn put<'a>(
+        &self,
+        monitor: &[u8],
+        attempts: impl Iterator<Item = Attempt<'a>>,
+        ended: &Ended,
+    ) -> Result<(), alert_code> {
+        let running = self.running()?;
+        let found = self.settings.monitors.iter().position(|known| known.name.as_bytes() == monitor);
+        let monitor = found.and_then(|at| u16::try_from(at).ok()).ok_or(alert_code::ALERT_EMONITOR)?;
+        let now = checked_time(ended.time_ms)?;
+        let mut event = Event::begin(monitor, now);
+        let mut last: Option<(Attempt, Server)> = None;
+        for attempt in attempts {
+            let server = self.server(monitor, &attempt, attempt.pool);
+            if let Some((earlier, server)) = last.replace((attempt, server)) {
+                event.attempt(server.pool, server.peer, earlier.status, earlier.time_ms);
+            }
+        }
+        let Some((attempt, mut server)) = last else { return Ok(()) };
+        if matches!(ended.status, 0 | CLIENT_CLOSED_REQUEST) || attempt.status == 0 {
+            // The client went away: that says nothing about the upstream.
+            return Ok(());
+        }
+        if attempt.pool.is_empty() {
+            server = self.server(monitor, &attempt, ended.pool);
+        }
+        if !ended.release.is_empty() {
+            self.servers.release(monitor, server.pool, ended.release);
+        }
+        event.attempt(server.pool, server.peer, attempt.status, attempt.time_ms);
+        let event = event.finish(ended.status);
+        match running {
+            Some(running) => {
+                running.worker.intake().push(event);
+                running.put.fetch_add(1, Relaxed);
+            }
+            None => {
+                self.judge_here()?.observe(&event, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// The server of an attempt, whose pool an answer named.
+    fn server(&self, monitor: u16, attempt: &Attempt, pool: &[u8]) -> Server {
+        if attempt.address.is_empty() {
+            return if pool.is_empty() { Server::UNKNOWN } else { self.servers.nameless(monitor, pool) };
+        }
+        let server = self.servers.server(monitor, attempt.address);
+        match server.listed || pool.is_empty() {
+            true => server,
+            false => self.servers.learn(monitor, attempt.address, server, pool),
+        }
+    }
+
+    /// Judges what time alone changes. Threads do that by themselves.
+    ///
+    /// # Errors
+    /// The time is none, or another configuration is in force.
+    pub fn tick(&self, time_ms: Option<u64>) -> Result<(), alert_code> {
+        let now = checked_time(time_ms)?;
+        if self.running()?.is_none() {
+            self.judge_here()?.tick(now);
+        }
+        Ok(())
+    }
+
+    /// Waits until the threads have judged everything that was put before.
+    ///
+    /// # Errors
+    /// They have not within the limit.
+    pub fn flush(&self, limit: Duration) -> Result<(), alert_code> {
+        let Some(running) = self.running()? else { return Ok(()) };
+        let put = running.put.load(Relaxed);
+        let deadline = Instant::now() + limit;
+        let pid = u64::from(running.pid);
+        loop {
+            let mut own = self.board.workers().alive(now_ms()).filter(|worker| worker.pid.load(Relaxed) == pid);
+            if own.any(|own| own.events.load(Relaxed) + own.dropped.load(Relaxed) >= put) {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(alert_code::ALERT_ETIMEOUT);
+            }
+            thread::sleep(LOOK);
+        }
+    }
+
+    /// The status document.
+    pub fn status(&self) -> String {
+        let (board, plan, settings) = (self.board, &self.plan, &self.settings);
+        Status { board, plan, settings, now_ms: now_ms() }.to_json().to_string()
+    }
+
+    /// Hands out the oldest alert that waits, if `accept` does, and returns whether there was one.
+    ///
+    /// # Errors
+    /// The library delivers by itself, or the alert was not accepted.
+    pub fn poll(&self, accept: impl Fn(&str) -> bool) -> Result<bool, alert_code> {
+        let place = self.plan.poll().ok_or(alert_code::ALERT_ESINKS)?;
+        let outbox = self.board.outbox();
+        for id in outbox.pending(place) {
+            // A full ring may have taken the place for a newer alert.
+            let Some(alert) = outbox.get(id) else { continue };
+            let alert = Alert { host: self.settings.host.clone(), ..alert };
+            if !accept(&alert.to_json().to_string()) {
+                return Err(alert_code::ALERT_EBUFFER);
+            }
+            if outbox.take(id, place) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Hands out the next line for the log, if `accept` does, and returns whether there was one.
+    ///
+    /// # Errors
+    /// The line was not accepted.
+    pub fn log_line(&self, accept: impl Fn(&str) -> bool) -> Result<bool, alert_code> {
+        let mut log = lock(&self.log);
+        let WaitingLines { of_calls, next } = &mut *log;
+        if next.is_empty() {
+            next.extend(of_calls.drain());
+            next.extend(self.running.get().into_iter().flat_map(|running| running.worker.lines().drain()));
+        }
+        let Some(line) = next.front() else { return Ok(false) };
+        let level = match line.level {
+            Level::Error => "error",
+            Level::Warn => "warn",
+            Level::Notice => "notice",
+        };
+        if !accept(&format!("{level}: {}", line.text)) {
+            return Err(alert_code::ALERT_EBUFFER);
+        }
+        next.pop_front();
+        Ok(true)
+    }
+
+    /// Ends the threads within the limit and gives everything back.
+    ///
+    /// # Errors
+    /// A thread has not ended, or they run in another process: then what they use stays.
+    pub fn stop(self, limit: Duration) -> Result<Memory, alert_code> {
+        let forked = self.running().is_err();
+        let Engine { running, memory, .. } = self;
+        match running.into_inner() {
+            Some(running) if forked => {
+                // They are the parent's, and so is what they hold.
+                std::mem::forget(running);
+                Err(alert_code::ALERT_EFORK)
+            }
+            Some(running) => match running.worker.stop(limit) {
+                true => Ok(memory),
+                false => Err(alert_code::ALERT_ETIMEOUT),
+            },
+            None => Ok(memory),
+        }
+    }
+
+    /// The threads, if they run.
+    fn running(&self) -> Result<Option<&Running>, alert_code> {
+        match self.running.get() {
+            Some(running) if running.pid != process::id() => Err(alert_code::ALERT_EFORK),
+            running => Ok(running),
+        }
+    }
+
+    /// The judge of the calls. Unlike threads, calls do not hold on to their part of the board once another
+    /// configuration is in force, so they must not touch it then.
+    fn judge_here(&self) -> Result<MutexGuard<'_, Judge>, alert_code> {
+        let judge = lock(&self.judge);
+        if self.board.generation() == self.plan.generation { Ok(judge) } else { Err(alert_code::ALERT_ESTALE) }
+    }
+}
+
+fn checked_time(time_ms: Option<u64>) -> Result<u64, alert_code> {
+    match time_ms {
+        None => Ok(now_ms()),
+        Some(time_ms) if time_ms <= TIME_MAX_MS => Ok(time_ms),
+        Some(_) => Err(alert_code::ALERT_EARGUMENT),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic was caught at the border; what is shared is made of atomics, which are never half changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Identifies settings: FNV-1a, since all that share a board mean each other well.
+fn key_of(text: &[u8]) -> NonZeroU64 {
+    let hash = text
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    NonZeroU64::new(hash).unwrap_or(NonZeroU64::MIN)
+}
