@@ -57,6 +57,12 @@ impl State {
         let last_move = recent(self.last_move);
         State { failovers: self.failovers.map(recent), last_move, flapping: self.flapping && last_move != 0 }
     }
+
+    /// The state after a rest that was too long for the moves before it to count. Whether the pools flap is left to the
+    /// next look at the time, which tells the end.
+    pub fn without_moves(self) -> State {
+        State { flapping: self.flapping, ..State::default() }
+    }
 }
 
 fn stamp(now_ms: u64) -> u32 {

@@ -39,7 +39,7 @@ pub struct Log {
 }
 
 /// The reading end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Lines {
     lines: Receiver<Line>,
     lost: Arc<AtomicU64>,

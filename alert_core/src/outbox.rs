@@ -245,6 +245,25 @@ impl Outbox {
         self.cell(id).deliveries.fetch_update(Relaxed, Relaxed, change).is_ok()
     }
 
+    /// Drops what is no alert, after the ring was filled from a file.
+    pub fn make_sane(&self) {
+        // Far more than ever will be, and far from the end of the numbers.
+        const LAST_ID_MAX: u64 = 1 << 48;
+        let last_id = self.last_id.load(Relaxed);
+        let known = if last_id <= LAST_ID_MAX { last_id } else { 0 };
+        self.last_id.store(known, Relaxed);
+        for (place, cell) in self.cells.iter().enumerate() {
+            let id = cell.id.load(Relaxed);
+            let is_here = (1..=known).contains(&id) && id % ALERTS_MAX as u64 == place as u64;
+            let is_whole = Deliveries(cell.deliveries.load(Relaxed)).belongs_to(id) && cell.read(id).is_some();
+            if !is_here || !is_whole {
+                cell.id.store(0, Relaxed);
+                cell.deliveries.store(0, Relaxed);
+            }
+        }
+        self.lost_told.store(self.lost.load(Relaxed), Relaxed);
+    }
+
     /// Alerts that made room before they were delivered.
     pub fn lost(&self) -> u64 {
         self.lost.load(Relaxed)

@@ -7,6 +7,7 @@ use crate::name::NAME_MAX;
 use crate::pool::POOLS_MAX;
 use crate::rule::{LatencyLimit, Share};
 use crate::sink::settings::SinkSettings;
+use crate::state_file::StateFile;
 
 /// Requests that a window may hold at most.
 pub const WINDOW_MAX: u32 = 1_000_000;
@@ -24,6 +25,8 @@ pub struct Settings {
     pub host: String,
     /// Version of nginx, as the status shows it.
     pub nginx: String,
+    /// The file that outlives a restart.
+    pub state: Option<StateFile>,
 }
 
 /// The rules of one monitor.

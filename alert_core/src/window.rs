@@ -163,6 +163,18 @@ impl<'a> Window<'a> {
         self.adjust(displaced, sample);
     }
 
+    /// Fills an empty window with the words of another of its size. Words that are no request leave their place empty.
+    pub fn refill(&self, next: u64, words: impl Iterator<Item = u64>) {
+        self.head.next.store(next % self.ring.len() as u64, Relaxed);
+        for (cell, word) in self.ring.iter().zip(words) {
+            let sample = Sample(word).with_limit(self.slow_ms());
+            if sample.outcome().is_some() {
+                cell.store(sample.0, Relaxed);
+                self.adjust(Sample(0), sample);
+            }
+        }
+    }
+
     /// The counts of this instant.
     #[inline]
     pub fn counts(&self) -> Counts {

@@ -1,4 +1,4 @@
-//! The engine of one worker process: its detector, its couriers, and the ends that the event loop holds.
+//! The engine of one worker process: its detector, its couriers, its keeper, and the ends that the event loop holds.
 
 use std::io;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use crate::courier::Courier;
 use crate::detector::Detector;
 use crate::intake::{Doorbell, Intake};
 use crate::judge::{Judge, sinks_of};
+use crate::keeper::Keeper;
 use crate::log::{self, Level, Lines};
 use crate::servers::Servers;
 use crate::settings::Settings;
@@ -33,7 +34,10 @@ pub struct Worker {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     sinks: Vec<Arc<Sink>>,
+    /// Disconnected when the detector and the couriers have ended.
     ended: Receiver<()>,
+    /// Disconnected when the keeper has.
+    kept: Receiver<()>,
     place: Option<&'static WorkerBoard>,
 }
 
@@ -48,7 +52,14 @@ impl Worker {
         let (alive, ended) = bounded(0);
         let (stop, stop_couriers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let place = board.workers().join(pid, plan.generation, now_ms());
-        let mut threads = Threads { stop: stop_couriers.clone(), handles: Vec::new(), alive };
+        let (keeping, kept) = bounded(0);
+        let mut threads = Threads { stop: [stop.clone(), stop_couriers.clone()], handles: Vec::new(), alive: keeping };
+        if let Some(file) = settings.state.clone() {
+            let (stop, others, log) = (stop.clone(), ended.clone(), log.clone());
+            let keeper = Keeper { board, file, generation: plan.generation, pid, stop, others, log };
+            threads.spawn("alert-keeper", move || keeper.run())?;
+        }
+        threads.alive = alive;
 
         let mut sinks = Vec::new();
         for (settings_of_sink, id) in settings.sinks.iter().zip(plan.sinks()) {
@@ -86,7 +97,8 @@ impl Worker {
         }
         let servers = Servers::new(board, plan, settings);
         let intake = Intake::new(servers, events, (doorbell, thread), place);
-        Ok(Worker { intake, lines, stop, threads: std::mem::take(&mut threads.handles), sinks, ended, place })
+        let threads = std::mem::take(&mut threads.handles);
+        Ok(Worker { intake, lines, stop, threads, sinks, ended, kept, place })
     }
 
     /// The event loop's end.
@@ -105,8 +117,8 @@ impl Worker {
         &self.lines
     }
 
-    /// Ends the threads within `limit`: the detector judges what waits, the couriers try once more. Returns whether all
-    /// of them ended; one that did not is left to the end of the process.
+    /// Ends the threads within `limit`: the detector judges what waits, the couriers try once more, the keeper saves.
+    /// Returns whether all of them ended; one that did not is left to the end of the process.
     pub fn stop(self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         self.stop.store(true, Relaxed);
@@ -116,7 +128,9 @@ impl Worker {
         if self.ended.recv_deadline(grace).is_err_and(|error| error.is_timeout()) {
             self.sinks.iter().for_each(|sink| sink.interrupt());
         }
-        let ended = !self.ended.recv_deadline(deadline).is_err_and(|error| error.is_timeout());
+        let ended = [&self.ended, &self.kept].into_iter().fold(true, |ended, threads| {
+            ended & !threads.recv_deadline(deadline).is_err_and(|error| error.is_timeout())
+        });
         if ended {
             for handle in self.threads {
                 // A panic was caught and told inside the thread.
@@ -141,7 +155,7 @@ fn monitors_of(sink: SinkId, plan: &Plan, settings: &Settings) -> Vec<String> {
 
 /// The threads started so far; they end if one more cannot be started.
 struct Threads {
-    stop: Arc<AtomicBool>,
+    stop: [Arc<AtomicBool>; 2],
     handles: Vec<JoinHandle<()>>,
     alive: Sender<()>,
 }
@@ -160,7 +174,7 @@ impl Threads {
                 Ok(thread)
             }
             Err(error) => {
-                self.stop.store(true, Relaxed);
+                self.stop.iter().for_each(|stop| stop.store(true, Relaxed));
                 self.handles.iter().for_each(|handle| handle.thread().unpark());
                 Err(error)
             }

@@ -4,6 +4,8 @@ use alert_core::board::{Board, Plan};
 use alert_core::settings::{MonitorSettings, Settings};
 use alert_core::sink::settings::SinkSettings;
 
+use crate::ffi::user::CoreConf;
+
 /// Where a directive stands.
 #[derive(Clone, Default)]
 pub struct Place {
@@ -24,6 +26,10 @@ pub struct MainConf {
     pub sinks: Vec<SinkSettings>,
     /// Whether some location serves the status or takes commands.
     pub has_handler: bool,
+    /// Where `alert_state` stands.
+    pub state_place: Option<Place>,
+    /// Where the user of the workers stands.
+    pub core: Option<CoreConf>,
     /// All of it for the engine, once it is complete.
     pub settings: Settings,
     /// Where the variables of each monitor come from.

@@ -3,6 +3,7 @@
 use alert_core::board;
 use alert_core::settings::MonitorReader;
 use alert_core::sink::settings::{SettingsError, SinkSettings, SystemSource, name_sinks};
+use alert_core::state_file::StateFile;
 
 use crate::conf::{HeaderName, MainConf, Source, Sources, Watch, ZoneConf};
 use crate::ffi::conf::{Conf, Handler};
@@ -20,6 +21,7 @@ pub fn http_level(cf: &mut Conf) -> Result<(), String> {
     let words = cf.words()?;
     cf.main_conf(|cf, main| match words[0].as_str() {
         "alert_zone" => zone(cf, main, &words),
+        "alert_state" => state(cf, main, &words),
         "alert_notify" => add_sink(main, &words).map(drop),
         _ => monitor(cf, main, &words[1]),
     })
@@ -145,6 +147,24 @@ fn zone(cf: &Conf, main: &mut MainConf, words: &[String]) -> Result<(), String> 
         return Err(format!("alert_zone \"{name}\" is too small, it needs at least {}k", ZONE_MIN >> 10));
     }
     main.zone = ZoneConf { name: name.into(), size, place: Some(cf.place()) };
+    Ok(())
+}
+
+fn state(cf: &Conf, main: &mut MainConf, words: &[String]) -> Result<(), String> {
+    if main.state_place.is_some() {
+        return Err("\"alert_state\" directive is duplicate".into());
+    }
+    let path = match words {
+        [_, path] if !path.is_empty() && !path.ends_with('/') => cf.full_path(path)?,
+        [_, path] => return Err(format!("invalid value \"{path}\" in \"alert_state\" directive, expected a file")),
+        _ => {
+            let usage = "write \"alert_state PATH;\", such as \"alert_state /var/lib/nginx/alert/state;\"";
+            return Err(format!("invalid number of arguments in \"alert_state\" directive, {usage}"));
+        }
+    };
+    main.state_place = Some(cf.place());
+    main.core = Some(cf.core());
+    main.settings.state = Some(StateFile::new(path));
     Ok(())
 }
 

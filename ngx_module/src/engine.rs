@@ -7,13 +7,14 @@ use alert_core::board::region::Region;
 use alert_core::board::{Board, Plan};
 use alert_core::clock::now_ms;
 use alert_core::intake::Intake;
-use alert_core::log::Level;
+use alert_core::log::{Level, Line};
 use alert_core::settings::Settings;
 use alert_core::worker::Worker;
 use ngx::ffi::ngx_log_t;
 
 use crate::conf::{MainConf, Sources};
 use crate::ffi::process::{self, Timer};
+use crate::ffi::user::{self, CoreConf};
 use crate::ffi::{Severity, log_line};
 
 /// How long the end of a process may wait for the threads.
@@ -78,6 +79,31 @@ pub fn reserve(main: &mut MainConf, region: Region) -> Result<(), String> {
     Ok(())
 }
 
+/// Sees to it that workers can save the state. A configuration that is only tested changes nothing.
+///
+/// # Errors
+/// Why they could not.
+pub fn prepare_state(main: &MainConf) -> Result<(), String> {
+    let Some(file) = &main.settings.state else { return Ok(()) };
+    let user = main.core.and_then(CoreConf::worker_user);
+    file.prepare(user.as_ref().map(|user| user.owner), process::tests_configuration())?;
+    let directory = file.directory();
+    if !directory.exists() || user::may_write(directory, user.as_ref()) {
+        return Ok(());
+    }
+    let who = user.map_or("this user".into(), |user| format!("user \"{}\", as which workers run,", user.name));
+    let hint = "give the file a directory of its own, which nginx makes";
+    Err(format!("{who} cannot write to \"{}\", {hint}, such as \"{0}/alert/state\"", directory.display()))
+}
+
+/// Puts what outlived a restart on a board that is new.
+fn load_state(board: Board, main: &MainConf, log: *mut ngx_log_t) {
+    let file = main.settings.state.as_ref();
+    if let Some(line) = file.and_then(|file| file.load(&board, &main.plan, &main.settings, now_ms())) {
+        write(log, &line);
+    }
+}
+
 /// Puts a configuration into force. In single-process mode a reload comes here while the engine runs.
 pub fn configuration_in_force(main: Option<&mut MainConf>, log: *mut ngx_log_t) {
     if process::tests_configuration() {
@@ -85,6 +111,9 @@ pub fn configuration_in_force(main: Option<&mut MainConf>, log: *mut ngx_log_t) 
     }
     if let Some((board, main)) = main.and_then(|main| Some((main.board?, main))) {
         let running = stop(log);
+        if board.generation() == 0 {
+            load_state(board, main, log);
+        }
         board.activate(&mut main.plan, &main.settings);
         if running {
             start(main, log);
@@ -117,9 +146,11 @@ pub fn start(main: &MainConf, log: *mut ngx_log_t) {
 
 /// Stops the engine of this process. Returns whether there was one.
 pub fn stop(log: *mut ngx_log_t) -> bool {
-    write_lines();
     let Some(engine) = process::take_engine() else { return false };
-    if !engine.worker.stop(STOP_LIMIT) {
+    let lines = engine.worker.lines().clone();
+    let ended = engine.worker.stop(STOP_LIMIT);
+    lines.drain().for_each(|line| write(log, &line));
+    if !ended {
         log_line(log, Severity::Warn, "a thread did not end in time");
     }
     true
@@ -127,13 +158,15 @@ pub fn stop(log: *mut ngx_log_t) -> bool {
 
 fn write_lines() {
     process::with_engine(|engine| {
-        for line in engine.worker.lines().drain() {
-            let severity = match line.level {
-                Level::Error => Severity::Error,
-                Level::Warn => Severity::Warn,
-                Level::Notice => Severity::Notice,
-            };
-            log_line(process::log(), severity, &line.text);
-        }
+        engine.worker.lines().drain().for_each(|line| write(process::log(), &line));
     });
+}
+
+fn write(log: *mut ngx_log_t, line: &Line) {
+    let severity = match line.level {
+        Level::Error => Severity::Error,
+        Level::Warn => Severity::Warn,
+        Level::Notice => Severity::Notice,
+    };
+    log_line(log, severity, &line.text);
 }

@@ -12,6 +12,7 @@ pub mod maintenance;
 pub mod monitor;
 pub mod region;
 pub mod sink;
+pub mod snapshot;
 pub mod worker;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering, Ordering::Relaxed};
 
 use extent::{Extent, ExtentTable, Use};
+use lease::Lease;
 use monitor::MonitorBoard;
 use region::Region;
 use sink::{SinkId, SinkTable};
@@ -50,10 +52,23 @@ pub struct Header {
     created_ms: AtomicU64,
     /// Key of the configuration in force where processes may join it, else zero.
     joined_by: AtomicU64,
+    saving: Saving,
     extents: ExtentTable,
     workers: WorkerTable,
     sinks: SinkTable,
     outbox: Outbox,
+}
+
+/// How the board is saved to a file.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Saving {
+    /// Who does it.
+    pub lease: Lease,
+    /// Fingerprint of what was saved last.
+    pub saved: AtomicU64,
+    /// Whether the last try failed.
+    pub failed: AtomicU64,
 }
 
 /// The board of all workers.
@@ -175,6 +190,11 @@ impl Board {
     /// The alerts.
     pub fn outbox(&self) -> &'static Outbox {
         &self.header.outbox
+    }
+
+    /// How it is saved.
+    pub fn saving(&self) -> &'static Saving {
+        &self.header.saving
     }
 
     /// A monitor of the plan.

@@ -1,12 +1,14 @@
 //! A directive as nginx hands it over: its words, its place, and where errors go.
 
-use std::ffi::{c_char, c_void};
+use std::ffi::{OsStr, c_char, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::ptr;
 
 use ngx::core::NGX_CONF_ERROR;
 use ngx::ffi::{
-    NGX_LOG_EMERG, NGX_OK, ngx_command_t, ngx_conf_include, ngx_conf_parse, ngx_conf_t, ngx_http_get_variable_index,
-    ngx_http_request_t, ngx_int_t, ngx_parse_url, ngx_str_t, ngx_uint_t, ngx_url_t,
+    NGX_LOG_EMERG, NGX_OK, ngx_command_t, ngx_conf_full_name, ngx_conf_include, ngx_conf_parse, ngx_conf_t,
+    ngx_http_get_variable_index, ngx_http_request_t, ngx_int_t, ngx_parse_url, ngx_str_t, ngx_uint_t, ngx_url_t,
 };
 use ngx::http::{HttpModuleLocationConf, HttpModuleMainConf, NgxHttpCoreModule};
 
@@ -137,6 +139,23 @@ impl Conf {
             ngx_http_get_variable_index(self.raw, &mut name)
         };
         (index >= 0).then_some(index)
+    }
+
+    /// A path as nginx takes it: below its prefix, unless it is absolute.
+    ///
+    /// # Errors
+    /// nginx has no memory left and has logged it.
+    pub fn full_path(&self, path: &str) -> Result<PathBuf, String> {
+        // SAFETY: the configuration and its cycle are live; the text is copied to the pool, with the zero at its end
+        // that nginx counts on.
+        unsafe {
+            let mut path = ngx_str_t::from_str((*self.raw).pool, &format!("{path}\0"));
+            path.len -= 1;
+            if ngx_conf_full_name((*self.raw).cycle, &mut path, 0) != NGX_OK as ngx_int_t {
+                return Err(String::new());
+            }
+            Ok(OsStr::from_bytes(bytes_of(&path)).into())
+        }
     }
 
     /// Name of this host.

@@ -11,6 +11,7 @@ pub mod module;
 pub mod process;
 pub mod request;
 pub mod response;
+pub mod user;
 mod variable;
 pub mod zone;
 

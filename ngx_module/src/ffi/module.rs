@@ -149,9 +149,10 @@ enum Place {
 const ANY: u32 = ngx::ffi::NGX_CONF_ANY;
 const EVERYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_HTTP_LIF_CONF;
 
-static mut COMMANDS: [ngx_command_t; 7] = [
+static mut COMMANDS: [ngx_command_t; 8] = [
     command(ngx_string!("alert_zone"), NGX_HTTP_MAIN_CONF | ANY, Place::Http),
     command(ngx_string!("alert_notify"), NGX_HTTP_MAIN_CONF | ANY, Place::Http),
+    command(ngx_string!("alert_state"), NGX_HTTP_MAIN_CONF | ANY, Place::Http),
     command(ngx_string!("alert_monitor"), NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | NGX_CONF_TAKE1, Place::Http),
     command(ngx_string!("alert"), EVERYWHERE | NGX_CONF_TAKE1, Place::Location),
     command(ngx_string!("alert_status"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, Place::Location),

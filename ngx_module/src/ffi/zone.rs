@@ -12,7 +12,7 @@ use ngx::ffi::{
 
 use super::conf::Conf;
 use super::module::ngx_http_alert_module;
-use crate::conf::MainConf;
+use crate::conf::{MainConf, Place};
 
 impl Conf {
     /// Asks nginx for a zone of this name and size, to be given to `main` when it is there.
@@ -47,10 +47,17 @@ extern "C" fn init_zone(zone: *mut ngx_shm_zone_t, _previous: *mut c_void) -> ng
             Some(region) => crate::engine::reserve(main, region),
             None => Err("is too small".to_string()),
         };
-        match opened {
+        let opened = opened.map_err(|cause| format!("alert_zone \"{}\" {cause}", main.zone.name));
+        // The user of the workers is known by now, unlike when the directive was read.
+        let prepared = opened.and_then(|()| {
+            crate::engine::prepare_state(main).map_err(|cause| {
+                let Place { file, line } = main.state_place.clone().unwrap_or_default();
+                format!("\"alert_state\" cannot be used, {cause} in {file}:{line}")
+            })
+        });
+        match prepared {
             Ok(()) => Status::NGX_OK.0,
-            Err(cause) => {
-                let text = format!("alert_zone \"{}\" {cause}", main.zone.name);
+            Err(text) => {
                 // SAFETY: the log is live; the text is passed with its length.
                 unsafe { ngx::log::log_error(NGX_LOG_EMERG as ngx_uint_t, log, 0, text.as_bytes()) };
                 Status::NGX_ERROR.0

@@ -1,0 +1,461 @@
+//! What of a board outlives a restart of nginx, as bytes: windows, state machines, cooldowns, sinks and alerts.
+//!
+//! It is taken while workers go on counting, so it may hold what a worker killed at that instant would leave behind,
+//! which is what every reader of the board copes with anyway. It is words of the board behind a head and in front of a
+//! SHA-256, and good for the layout it was taken from only. Whoever can write the file can also compute its checksum:
+//! nothing in it is trusted to be in bounds.
+
+use std::fmt;
+use std::hash::{DefaultHasher, Hasher};
+use std::mem::offset_of;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
+
+use super::extent::{Extent, Use};
+use super::monitor::MonitorBoard;
+use super::sink::SinkTable;
+use super::{Board, Header, LAYOUT, Plan};
+use crate::flapping;
+use crate::outbox::Outbox;
+use crate::settings::Settings;
+use crate::window::WindowHead;
+
+/// "alertsav" in ASCII.
+const MAGIC: u64 = u64::from_be_bytes(*b"alertsav");
+const WORD: usize = size_of::<u64>();
+const SINKS: (usize, usize) = (offset_of!(Header, sinks) / WORD, size_of::<SinkTable>() / WORD);
+const OUTBOX: (usize, usize) = (offset_of!(Header, outbox) / WORD, size_of::<Outbox>() / WORD);
+const MONITOR_WORDS: usize = size_of::<MonitorBoard>() / WORD;
+const HEAD_WORDS: usize = size_of::<WindowHead>() / WORD;
+/// Plots go on without any request, and are no reason to save.
+const HISTORY_AT: usize = offset_of!(MonitorBoard, history) / WORD;
+const HISTORY_WORDS: usize = size_of::<crate::history::History>() / WORD;
+
+/// A board as bytes.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// Differs from that of another snapshot where what matters does.
+    pub fingerprint: u64,
+}
+
+/// Why bytes are no snapshot of a board like this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// They are something else.
+    Foreign,
+    /// They were taken by another version.
+    OtherVersion,
+    /// They are cut off, or changed since.
+    Damaged,
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Unusable::Foreign => "it is no state of this module",
+            Unusable::OtherVersion => "another version of this module has written it",
+            Unusable::Damaged => "it is damaged",
+        })
+    }
+}
+
+impl std::error::Error for Unusable {}
+
+impl Board {
+    /// Everything on the board that is worth keeping.
+    pub fn snapshot(&self, now_ms: u64) -> Snapshot {
+        let mut out = Writer { bytes: Vec::new(), hasher: DefaultHasher::new() };
+        [MAGIC, LAYOUT, now_ms].into_iter().for_each(|word| out.word(word));
+        for (at, len) in [SINKS, OUTBOX] {
+            out.words(self.region.slice(at, len).unwrap_or_default());
+        }
+        for extent in self.header.extents.live(Use::Monitor) {
+            let Some(monitor) = self.monitor_at(extent) else { continue };
+            let words = self.region.slice(extent.offset as usize, MONITOR_WORDS).unwrap_or_default();
+            let window = Extent::from_word(monitor.window.load(Relaxed));
+            let window = self.region.slice(window.offset as usize, window.len as usize).unwrap_or_default();
+            let name = monitor.name.load();
+            out.word(name.len() as u64);
+            out.bytes.extend_from_slice(name.as_bytes());
+            out.words(&words[..HISTORY_AT]);
+            out.quietly(&words[HISTORY_AT..HISTORY_AT + HISTORY_WORDS]);
+            out.words(&words[HISTORY_AT + HISTORY_WORDS..]);
+            out.word(window.len() as u64);
+            out.words(window);
+        }
+        let Writer { mut bytes, hasher } = out;
+        bytes.extend_from_slice(digest(&SHA256, &bytes).as_ref());
+        Snapshot { bytes, fingerprint: hasher.finish().max(1) }
+    }
+
+    /// Puts a snapshot on the board, which is new: its configuration is reserved and not yet in force. Returns when the
+    /// snapshot was taken, in milliseconds since the Unix epoch. Monitors that the configuration does not have are left
+    /// out, and so is a window of another size, as at a reload.
+    ///
+    /// # Errors
+    /// Bytes that cannot be used; the board is as it was.
+    pub fn restore(&self, plan: &Plan, settings: &Settings, bytes: &[u8], now_ms: u64) -> Result<u64, Unusable> {
+        let saved = Saved::parse(bytes)?;
+        self.fill(SINKS, saved.sinks);
+        self.sinks().make_sane(now_ms);
+        self.fill(OUTBOX, saved.outbox);
+        self.outbox().make_sane();
+        for (place, settings) in plan.monitors.iter().zip(&settings.monitors) {
+            let Some(saved_monitor) = saved.monitors.iter().find(|monitor| monitor.name == settings.name.as_bytes())
+            else {
+                continue;
+            };
+            self.fill((place.state.offset as usize, MONITOR_WORDS), saved_monitor.state);
+            let Some(monitor) = self.monitor_at(place.state) else { continue };
+            monitor.name.store(settings.name.as_bytes());
+            // Where the window lies is a matter of this board.
+            monitor.window.store(place.window.to_word(), Relaxed);
+            monitor.make_sane(saved.taken_ms, now_ms);
+            let Some(window) = self.window(monitor) else { continue };
+            if saved_monitor.window.len() == place.window.len as usize * WORD {
+                let (head, ring) = saved_monitor.window.split_at(HEAD_WORDS * WORD);
+                window.refill(words(head).next().unwrap_or(0), words(ring));
+            }
+        }
+        Ok(saved.taken_ms)
+    }
+
+    fn fill(&self, (at, len): (usize, usize), bytes: &[u8]) {
+        let cells: &[AtomicU64] = self.region.slice(at, len).unwrap_or_default();
+        cells.iter().zip(words(bytes)).for_each(|(cell, word)| cell.store(word, Relaxed));
+    }
+}
+
+impl MonitorBoard {
+    /// Bounds what came from a file by what can have happened. The machines themselves cope with any state.
+    fn make_sane(&self, taken_ms: u64, now_ms: u64) {
+        // No nginx counts so far, and sums of such counters stay within their type.
+        const COUNT_MAX: u64 = 1 << 48;
+        let incidents = self.notices.iter().flat_map(|incident| {
+            [
+                &incident.failed_attempts_before,
+                &incident.retried_before,
+                &incident.failed_before,
+                &incident.fired,
+                &incident.resolved,
+                &incident.held_back,
+            ]
+        });
+        let pools = self.pools.iter().flat_map(|pool| {
+            let counters = [&pool.failed_attempts, &pool.passed_on, &pool.failed_last, &pool.latency_sum_ms];
+            counters.into_iter().chain(&pool.latency_buckets)
+        });
+        for counter in incidents.chain(pools).chain([&self.failed, &self.retried]) {
+            if counter.load(Relaxed) > COUNT_MAX {
+                counter.store(0, Relaxed);
+            }
+        }
+        // A switch in the future would make every request one of the time before it.
+        for time in [&self.serving_since_ms, &self.switched_ms] {
+            if time.load(Relaxed) > now_ms {
+                time.store(now_ms, Relaxed);
+            }
+        }
+        if now_ms.abs_diff(taken_ms) >= flapping::SPAN_S * 1000 {
+            let state = flapping::State::from_word(self.flapping.load(Relaxed));
+            self.flapping.store(state.without_moves().to_word(), Relaxed);
+        }
+    }
+}
+
+struct Writer {
+    bytes: Vec<u8>,
+    hasher: DefaultHasher,
+}
+
+impl Writer {
+    /// A word that says nothing new.
+    fn word(&mut self, word: u64) {
+        self.bytes.extend_from_slice(&word.to_le_bytes());
+    }
+
+    fn words(&mut self, cells: &[AtomicU64]) {
+        for cell in cells {
+            let word = cell.load(Relaxed);
+            self.hasher.write_u64(word);
+            self.word(word);
+        }
+    }
+
+    /// Words whose change is no reason to save.
+    fn quietly(&mut self, cells: &[AtomicU64]) {
+        cells.iter().for_each(|cell| self.word(cell.load(Relaxed)));
+    }
+}
+
+/// A snapshot taken apart.
+struct Saved<'a> {
+    taken_ms: u64,
+    sinks: &'a [u8],
+    outbox: &'a [u8],
+    monitors: Vec<SavedMonitor<'a>>,
+}
+
+struct SavedMonitor<'a> {
+    name: &'a [u8],
+    state: &'a [u8],
+    window: &'a [u8],
+}
+
+impl Saved<'_> {
+    fn parse(bytes: &[u8]) -> Result<Saved<'_>, Unusable> {
+        let mut head = Reader(bytes);
+        if head.word() != Some(MAGIC) {
+            return Err(Unusable::Foreign);
+        }
+        if head.word() != Some(LAYOUT) {
+            return Err(Unusable::OtherVersion);
+        }
+        let body = bytes.len().checked_sub(SHA256_OUTPUT_LEN).ok_or(Unusable::Damaged)?;
+        let (body, checksum) = bytes.split_at(body);
+        if digest(&SHA256, body).as_ref() != checksum {
+            return Err(Unusable::Damaged);
+        }
+        Reader(body).saved().ok_or(Unusable::Damaged)
+    }
+}
+
+/// The bytes that are left to read.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn saved(&mut self) -> Option<Saved<'a>> {
+        let (_magic, _layout, taken_ms) = (self.word()?, self.word()?, self.word()?);
+        let (sinks, outbox) = (self.bytes(SINKS.1 * WORD)?, self.bytes(OUTBOX.1 * WORD)?);
+        let mut monitors = Vec::new();
+        while !self.0.is_empty() {
+            let name_len = usize::try_from(self.word()?).ok()?;
+            let (name, state) = (self.bytes(name_len)?, self.bytes(MONITOR_WORDS * WORD)?);
+            let window_len = usize::try_from(self.word()?).ok()?.checked_mul(WORD)?;
+            monitors.push(SavedMonitor { name, state, window: self.bytes(window_len)? });
+        }
+        Some(Saved { taken_ms, sinks, outbox, monitors })
+    }
+
+    fn word(&mut self) -> Option<u64> {
+        words(self.bytes(WORD)?).next()
+    }
+
+    fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (bytes, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+}
+
+fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    // Each chunk has 8 bytes by construction; the fallback is unreachable and free of panics.
+    bytes.chunks_exact(WORD).map(|chunk| chunk.try_into().map_or(0, u64::from_le_bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::region::Region;
+    use super::super::tests::settings;
+    use super::*;
+    use crate::alert::{Alert, Kind};
+    use crate::failover;
+    use crate::notice::{Notice, Policy, Signal};
+    use crate::outbox::Delivery;
+    use crate::pool::PoolId;
+    use crate::sink::settings::{SinkSettings, SystemSource};
+    use crate::status::Status;
+    use crate::window::Outcome;
+
+    const T0: u64 = 1_790_000_000_000;
+
+    fn configuration(lines: &[&str]) -> Settings {
+        let mut sink = SinkSettings::parse(&["slack", "http://127.0.0.1:9/"], &SystemSource).expect("a sink");
+        sink.name = "slack".into();
+        let mut settings = settings(&[&["pool blue b:1", "pool green g:1", "active blue"], lines].concat());
+        settings.sinks = vec![sink];
+        settings
+    }
+
+    /// A new board with this snapshot, or none, and this configuration.
+    fn board(settings: &Settings, bytes: Option<&[u8]>, now_ms: u64) -> (Board, Plan, Result<u64, Unusable>) {
+        let board = Board::open(Region::private(super::super::needed_bytes(settings)), now_ms).expect("a board");
+        let mut plan = board.reserve(settings, now_ms).expect("room");
+        let restored = bytes.map_or(Ok(0), |bytes| board.restore(&plan, settings, bytes, now_ms));
+        board.activate(&mut plan, settings);
+        (board, plan, restored)
+    }
+
+    /// A board on which something has happened.
+    fn busy(settings: &Settings) -> (Board, Plan) {
+        let (board, plan, _) = board(settings, None, T0);
+        let monitor = board.monitor(&plan, 0).expect("a monitor");
+        let window = board.window(monitor).expect("a window");
+        for n in 0..window.size() + 3 {
+            let outcome = if n % 4 == 0 { Outcome::Failed } else { Outcome::Answered };
+            window.record(T0 + u64::from(n) * 100, n, outcome, PoolId::new(1));
+        }
+        monitor.failover.store(failover::State::serving(PoolId::new(2)).to_word(), Relaxed);
+        let policy = Policy { cooldown_ms: 300_000, muted: false };
+        let (notice, _) = Notice::default().on(Signal::Broke, T0, &policy);
+        monitor.incident(Kind::Failover).notice.store(notice.to_word(), Relaxed);
+        board.outbox().publish(&crate::alert::tests::failover(), plan.sinks(), Delivery::Pending);
+        board.sinks().get(plan.sinks()[0]).sent.store(41, Relaxed);
+        (board, plan)
+    }
+
+    #[test]
+    fn a_board_comes_back_as_it_was() {
+        let settings = configuration(&["window 10"]);
+        let (old, old_plan) = busy(&settings);
+        let bytes = old.snapshot(T0 + 5).bytes;
+        let (new, plan, restored) = board(&settings, Some(&bytes), T0 + 1000);
+        assert_eq!(restored, Ok(T0 + 5));
+        let (old_monitor, monitor) =
+            (old.monitor(&old_plan, 0).expect("a monitor"), new.monitor(&plan, 0).expect("a monitor"));
+        assert_eq!(monitor.serving(), PoolId::new(2));
+        assert_eq!(monitor.active(), PoolId::new(1));
+        let notice = |monitor: &MonitorBoard| monitor.incident(Kind::Failover).notice.load(Relaxed);
+        assert_eq!(notice(monitor), notice(old_monitor));
+        let (old_window, window) = (old.window(old_monitor).expect("a window"), new.window(monitor).expect("a window"));
+        assert_eq!(window.counts(), old_window.counts());
+        assert!(window.samples().eq(old_window.samples()), "in the same order");
+        assert_eq!(new.outbox().pending(plan.sinks()[0]), [1]);
+        assert_eq!(new.outbox().get(1), old.outbox().get(1));
+        assert_eq!(new.sinks().get(plan.sinks()[0]).sent.load(Relaxed), 41);
+    }
+
+    #[test]
+    fn a_changed_configuration_takes_what_still_fits() {
+        let (old, _) = busy(&configuration(&["window 10"]));
+        let bytes = old.snapshot(T0).bytes;
+        let (new, plan, restored) = board(&configuration(&["window 11"]), Some(&bytes), T0);
+        let monitor = new.monitor(&plan, 0).expect("a monitor");
+        assert_eq!((restored, new.window(monitor).expect("a window").counts().filled), (Ok(T0), 0));
+        assert_eq!(monitor.serving(), PoolId::new(2));
+
+        let mut other = configuration(&["window 10"]);
+        other.monitors[0].name = "other".into();
+        other.sinks[0].name = "webhook".into();
+        let (new, plan, restored) = board(&other, Some(&bytes), T0);
+        let monitor = new.monitor(&plan, 0).expect("a monitor");
+        assert_eq!((restored, monitor.name.load(), monitor.serving().get()), (Ok(T0), "other".into(), 1));
+        assert!(new.outbox().pending(plan.sinks()[0]).is_empty(), "what waited for another sink");
+    }
+
+    #[test]
+    fn only_what_matters_changes_the_fingerprint() {
+        let (board, plan) = busy(&configuration(&[]));
+        let monitor = board.monitor(&plan, 0).expect("a monitor");
+        let before = board.snapshot(T0).fingerprint;
+        monitor.history.sample(monitor, T0 + 60_000);
+        assert_eq!(board.snapshot(T0 + 60_000).fingerprint, before);
+        board.outbox().mark(1, plan.sinks()[0], Delivery::Sent);
+        assert_ne!(board.snapshot(T0 + 60_000).fingerprint, before);
+    }
+
+    #[test]
+    fn what_is_cut_changed_foreign_or_of_another_version_is_refused() {
+        let settings = configuration(&["window 10"]);
+        let bytes = busy(&settings).0.snapshot(T0).bytes;
+        let refused = |bytes: &[u8]| {
+            let (new, plan, restored) = board(&settings, Some(bytes), T0);
+            assert_eq!(new.outbox().alerts().count(), 0);
+            assert_eq!(new.monitor(&plan, 0).expect("a monitor").serving(), PoolId::new(1));
+            restored.expect_err("unusable")
+        };
+        for len in [16, 40, 1000, bytes.len() - 1] {
+            assert_eq!(refused(&bytes[..len]), Unusable::Damaged, "{len}");
+        }
+        assert_eq!(refused(b""), Unusable::Foreign);
+        assert_eq!(refused(b"user www-data;\n"), Unusable::Foreign);
+        let flipped =
+            |at: usize| bytes.iter().enumerate().map(|(n, byte)| byte ^ u8::from(n == at)).collect::<Vec<_>>();
+        assert_eq!(refused(&flipped(8)), Unusable::OtherVersion);
+        assert_eq!(refused(&flipped(bytes.len() / 2)), Unusable::Damaged);
+        assert_eq!(refused(&flipped(bytes.len() - 1)), Unusable::Damaged);
+    }
+
+    #[test]
+    fn flapping_before_a_long_rest_ends() {
+        let settings = configuration(&[]);
+        let (old, old_plan) = busy(&settings);
+        let mut state = flapping::State::default();
+        (0..3).for_each(|_| state = state.moved(true, T0));
+        old.monitor(&old_plan, 0).expect("a monitor").flapping.store(state.to_word(), Relaxed);
+        let bytes = old.snapshot(T0).bytes;
+        for (days, flaps) in [(0, true), (7, false), (13, false)] {
+            let now_ms = T0 + days * 86_400_000;
+            let (new, plan, _) = board(&settings, Some(&bytes), now_ms);
+            let word = new.monitor(&plan, 0).expect("a monitor").flapping.load(Relaxed);
+            assert!(flapping::State::from_word(word).flapping, "its end has still to be told");
+            assert_eq!(flapping::State::from_word(word).tick(now_ms).flapping, flaps, "after {days} days");
+        }
+    }
+
+    /// Bytes with this middle that pass for a snapshot.
+    fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+        bytes.extend_from_slice(digest(&SHA256, &bytes).as_ref());
+        bytes
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn any_bytes_are_refused_or_harmless(bytes in proptest::collection::vec(any::<u8>(), 0..400), body in any::<bool>()) {
+            let settings = configuration(&["window 10"]);
+            let head = [MAGIC, LAYOUT, T0].iter().flat_map(|word| word.to_le_bytes());
+            let bytes = if body { sealed(head.chain(bytes).collect()) } else { bytes };
+            prop_assert!(board(&settings, Some(&bytes), T0).2.is_err());
+        }
+
+        #[test]
+        fn any_words_make_a_board_that_works(
+            seed in proptest::collection::vec((any::<prop::sample::Index>(), prop_oneof![any::<u64>(), Just(u64::MAX)]), 0..2000),
+        ) {
+            let settings = configuration(&["window 10", "latency p95 1s"]);
+            let mut bytes = busy(&settings).0.snapshot(T0).bytes;
+            bytes.truncate(bytes.len() - SHA256_OUTPUT_LEN);
+            // The lengths stay, so that the words get onto the board.
+            let name_at = (3 + SINKS.1 + OUTBOX.1) * WORD;
+            let window_at = name_at + WORD + "app".len() + MONITOR_WORDS * WORD;
+            for (at, word) in seed {
+                let at = 3 * WORD + at.index(bytes.len() - 4 * WORD);
+                let touches = |from: usize, len: usize| at + WORD > from && at < from + len;
+                if !touches(name_at, WORD + "app".len()) && !touches(window_at, WORD) {
+                    bytes[at..at + WORD].copy_from_slice(&word.to_le_bytes());
+                }
+            }
+            let (board, plan, restored) = board(&settings, Some(&sealed(bytes)), T0);
+            prop_assert_eq!(restored, Ok(T0));
+            let monitor = board.monitor(&plan, 0).expect("a monitor");
+            let window = board.window(monitor).expect("a window");
+            prop_assert_eq!(window.counts().filled as usize, window.samples().count());
+            let status = Status { board, plan: &plan, settings: &settings, now_ms: T0 };
+            status.to_json();
+            crate::metrics::render(&status);
+            monitor.history.points(monitor, T0);
+            let alerts: Vec<Alert> = board.outbox().alerts().collect();
+            alerts.iter().for_each(|alert| drop((alert.plain_text(), alert.to_json())));
+            let (log, _lines) = crate::log::queue();
+            let mut judge = crate::judge::Judge::new(board, &plan, &settings, log);
+            for second in 0..20 {
+                let now_ms = T0 + second * 1000;
+                judge.tick(now_ms);
+                let mut event = crate::event::Event::begin(0, now_ms);
+                event.attempt(PoolId::new(2), crate::event::PeerId::NONE, 200, 1);
+                judge.observe(&event.finish(200), now_ms);
+            }
+            board.outbox().publish(&crate::alert::tests::failover(), plan.sinks(), Delivery::Pending);
+            let waiting = board.outbox().pending(plan.sinks()[0]);
+            crate::letter::letters(waiting.iter().filter_map(|id| board.outbox().get(*id)).collect());
+            board.outbox().newly_lost(T0);
+        }
+    }
+}
