@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::process::{Pid, kill_process};
 
@@ -25,6 +26,13 @@ pub fn title(pid: u32) -> String {
 /// How many threads the process has; 0 when it is gone.
 pub fn threads(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
+}
+
+/// The processor time that the process has used, all its threads together.
+pub fn cpu_time(pid: u32) -> Duration {
+    // In hundredths of a second, whatever the kernel counts in.
+    let ticks = |index| field(pid, index).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+    Duration::from_millis(10 * (ticks(11) + ticks(12)))
 }
 
 /// Whether the process exists (a zombie does not).

@@ -1,10 +1,10 @@
 //! The status page in a real browser: live, by its own policy, on a phone, and without JavaScript.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tests::browser::Browser;
 use tests::http::Request;
-use tests::process::Signal;
+use tests::process::{self, Signal};
 use tests::scene::{Scene, Setup};
 use tests::wait;
 
@@ -106,24 +106,26 @@ fn each_of_several_monitors_has_its_page() {
 
 #[test]
 fn a_hundred_monitors_are_rendered_within_five_milliseconds() {
+    const REQUESTS: u32 = 100;
     let monitors: String = (0..99)
         .map(|n| format!("alert_monitor m{n} {{ pool blue 192.0.2.1:{0}; pool green 192.0.2.2:{0}; }} ", 1000 + n))
         .collect();
-    let scene = Scene::start(&Setup { http: &format!("alert_zone zone=alert:16m; {monitors}"), ..SETUP });
+    let scene = Scene::start(&Setup { workers: 1, http: &format!("alert_zone zone=alert:16m; {monitors}"), ..SETUP });
     scene.blue.queue_status(500, 20);
     scene.client.get_many(250, "/");
     scene.wait_filled(200);
     let mut connection = scene.client.connect().unwrap();
+    let worker = scene.nginx.workers()[0];
     for path in ["/alert/", "/alert/metrics", "/alert/status.json"] {
-        let mut best = Duration::MAX;
-        for _ in 0..30 {
-            let started = Instant::now();
+        // The worker's own time and not that of the clock, which other tests use up too.
+        let before = process::cpu_time(worker);
+        for _ in 0..REQUESTS {
             let reply = connection.send(&Request::new("GET", path)).unwrap();
-            best = best.min(started.elapsed());
             assert_eq!(reply.status, 200);
             assert!(path != "/alert/" || reply.body.len() < 40_000, "{} bytes", reply.body.len());
         }
-        println!("{path}: {best:?}");
-        assert!(best < Duration::from_millis(5), "{path} takes {best:?}");
+        let each = (process::cpu_time(worker) - before) / REQUESTS;
+        println!("{path}: {each:?}");
+        assert!(each < Duration::from_millis(5), "{path} takes {each:?}");
     }
 }
