@@ -143,15 +143,17 @@ impl Runtime for Compose {
         Ok(())
     }
 
-    fn down(&self) -> Result<()> {
+    fn down(&self) -> Result<bool> {
         let ran = self.parts()?.iter().any(|part| part.running.is_some());
         self.run(&self.settings, &["down", "--volumes", "--remove-orphans", "--timeout", "10"])?;
-        println!("{}", if ran { "the containers are stopped and removed" } else { "nothing was running" });
-        Ok(())
+        if ran {
+            println!("the containers are stopped and removed");
+        }
+        Ok(ran)
     }
 
     // Containers write nothing outside of what `down` removes.
-    fn clean(&self) -> Result<()> {
+    fn clean(&self) -> Result<bool> {
         self.down()
     }
 

@@ -1,23 +1,27 @@
 //! The whole story once: nginx serves blue, blue breaks, green takes over and the alert arrives; blue is mended and the
 //! recovery arrives. The proof is what a local sink received.
 
-use std::fs;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use serde::de::DeserializeOwned;
 
-use crate::app::{App, Chaos, Identity};
+use crate::app::{Chaos, Report};
+use crate::client;
+use crate::compose::Compose;
 use crate::interruption::Interruption;
-use crate::nginx::{Nginx, Program};
-use crate::runtime::Pool;
+use crate::nginx::Program;
+use crate::runtime::{Breakdown, Pool, Runtime};
 use crate::settings::Settings;
-use crate::sink::{Echo, Message, Sink};
+use crate::sink::Message;
+use crate::stack::Stack;
 use crate::traffic::Traffic;
 
-/// Apart from the stack's files, so that a demo can run beside it.
+/// Apart from the stack's files and containers, so that a demo can run beside it.
 const DIRECTORY: &str = "run/demo";
+const PROJECT: &str = "nginx-alert-demo";
 const WORKERS: usize = 4;
 const CLIENTS: usize = 4;
 const BASELINE: u64 = 200;
@@ -30,9 +34,17 @@ const POLL: Duration = Duration::from_millis(20);
 const FAILOVER: &str = ":rotating_light: Failover detected";
 const FAILBACK: &str = ":white_check_mark: Recovered";
 
+/// Where the demo runs.
+pub enum Place {
+    /// As processes of this machine.
+    Native(Program),
+    /// In containers.
+    Docker,
+}
+
 /// Runs the demo in the repository at `root`. Success means that each alert arrived exactly once. Everything it started
 /// is stopped when it returns.
-pub fn run(root: &Path, program: Program) -> Result<()> {
+pub fn run(root: &Path, place: Place) -> Result<()> {
     let interruption = Interruption::watch()?;
     let mut settings = Settings::load(root)?;
     if settings.get("SLACK_WEBHOOK_URL").is_some() {
@@ -40,98 +52,92 @@ pub fn run(root: &Path, program: Program) -> Result<()> {
             "SLACK_WEBHOOK_URL is set, but the demo sends to a local sink: it proves what arrived. `make up` uses it."
         );
     }
-    let scene = Scene::set(root, program, &mut settings, interruption)?;
-    let error_log = scene.nginx.error_log();
-    let outcome = scene.play();
-    drop(scene);
-    println!("everything is stopped");
-    outcome.with_context(|| format!("the demo failed; nginx's log is {}", error_log.display()))
+    set_the_stage(&mut settings)?;
+    let stack: Box<dyn Runtime> = match place {
+        Place::Native(program) => Box::new(Stack::new(root, Path::new(DIRECTORY), program, settings)),
+        Place::Docker => Box::new(Compose::new(root, PROJECT, settings)?),
+    };
+    // One that was left by a demo that was killed would go on sending.
+    stack.clean()?;
+    let outcome = perform(&*stack, interruption);
+    if outcome.is_err() {
+        stack.logs()?;
+    }
+    stack.down()?;
+    outcome.context("the demo failed")
 }
 
-/// Everything that runs during the demo.
-struct Scene {
+/// What the story relies on is fixed, whatever .env says.
+fn set_the_stage(settings: &mut Settings) -> Result<()> {
+    let mut addresses = vec![("SINK_ADDRESS", free_near(settings.address("SINK_ADDRESS", "127.0.0.1:8090")?)?)];
+    for pool in Pool::ALL {
+        addresses.push((pool.address_variable().0, free_near(pool.address(settings)?)?));
+    }
+    let port = free_near(SocketAddr::from(([0, 0, 0, 0], settings.port()?)))?.port();
+    for (name, address) in addresses {
+        settings.set(name, address.to_string());
+    }
+    for (name, value) in [
+        ("SLACK_WEBHOOK_URL", String::new()),
+        ("ACTIVE_POOL", Pool::Blue.name().to_owned()),
+        ("ERROR_RATE_THRESHOLD", String::new()),
+        ("WINDOW_SIZE", String::new()),
+        ("ALERT_COOLDOWN_SEC", String::new()),
+        ("MAINTENANCE_MODE", String::new()),
+        ("WORKER_PROCESSES", WORKERS.to_string()),
+        ("PORT", port.to_string()),
+    ] {
+        settings.set(name, value);
+    }
+    Ok(())
+}
+
+fn perform(stack: &dyn Runtime, interruption: Interruption) -> Result<()> {
+    stack.up()?;
+    println!();
+    let url = stack.url()?;
+    println!("nginx     {url} with {WORKERS} workers, blue serves and green stands by");
+    for pool in Pool::ALL {
+        println!("{:<9} http://{}/", pool.name(), pool.address(stack.settings())?);
+    }
+    println!("sink      http://{}/ receives what Slack would\n", stack.sink_address()?);
+    let traffic = Traffic::start(&url, CLIENTS);
+    Scene { stack, url, interruption, traffic }.play()
+}
+
+/// Everything that takes part in the story.
+struct Scene<'a> {
+    stack: &'a dyn Runtime,
     url: String,
     interruption: Interruption,
     traffic: Traffic,
-    nginx: Nginx,
-    blue: App,
-    _green: App,
-    sink: Sink,
 }
 
-impl Drop for Scene {
-    fn drop(&mut self) {
-        if let Err(error) = self.nginx.daemon().stop() {
-            eprintln!("{error:#}");
-        }
-    }
-}
-
-impl Scene {
-    fn set(root: &Path, program: Program, settings: &mut Settings, interruption: Interruption) -> Result<Scene> {
-        let sink = Sink::start(free_near(settings.address("SINK_ADDRESS", "127.0.0.1:8090")?)?, Echo::Silent)?;
-        let start_app = |pool: Pool| -> Result<App> {
-            let identity = Identity { pool: pool.name().to_owned(), release: pool.release(settings) };
-            Ok(App::start(&identity, free_near(pool.address(settings)?)?)?)
-        };
-        let (blue, green) = (start_app(Pool::Blue)?, start_app(Pool::Green)?);
-        let port = free_near(SocketAddr::from(([0, 0, 0, 0], settings.port()?)))?.port();
-
-        // What the story relies on is fixed, whatever .env says.
-        for (name, value) in [
-            ("SLACK_WEBHOOK_URL", String::new()),
-            ("ACTIVE_POOL", Pool::Blue.name().to_owned()),
-            ("ERROR_RATE_THRESHOLD", String::new()),
-            ("WINDOW_SIZE", String::new()),
-            ("ALERT_COOLDOWN_SEC", String::new()),
-            ("MAINTENANCE_MODE", String::new()),
-            ("WORKER_PROCESSES", WORKERS.to_string()),
-            ("PORT", port.to_string()),
-            ("BLUE_ADDRESS", blue.address().to_string()),
-            ("GREEN_ADDRESS", green.address().to_string()),
-            ("SINK_ADDRESS", sink.address().to_string()),
-        ] {
-            settings.set(name, value);
-        }
-
-        let directory = PathBuf::from(DIRECTORY);
-        fs::create_dir_all(root.join(&directory))?;
-        let nginx = Nginx::new(program, root, &directory);
-        // One that was left by a demo that was killed would go on sending.
-        nginx.daemon().stop()?;
-        nginx.configure(settings)?;
-        nginx.start(settings)?;
-        let url = format!("http://127.0.0.1:{port}/");
-        println!("nginx     {url} with {WORKERS} workers, blue serves and green stands by");
-        println!("blue      http://{}/", blue.address());
-        println!("green     http://{}/", green.address());
-        println!("sink      {} receives what Slack would\n", sink.url());
-        let traffic = Traffic::start(&url, CLIENTS);
-        Ok(Scene { url, interruption, traffic, nginx, blue, _green: green, sink })
-    }
-
+impl Scene<'_> {
     fn play(&self) -> Result<()> {
         println!("[1/5] traffic: {CLIENTS} clients ask for {}", self.url);
-        self.wait("answers of blue", || self.traffic.totals().of("blue") >= BASELINE)?;
+        self.wait("answers of blue", || Ok(self.traffic.totals().of("blue") >= BASELINE))?;
         println!("      {}", self.traffic.totals());
 
         println!("[2/5] blue breaks: it answers 500");
-        self.blue.break_down(Chaos::Error);
-        self.wait("the failover alert", || !self.sink.messages().is_empty())?;
+        self.stack.chaos(Pool::Blue, Breakdown::Chaos(Chaos::Error))?;
+        self.wait("the failover alert", || Ok(!self.messages()?.is_empty()))?;
         let failover = self.arrived(0, FAILOVER)?;
-        let first_failure = self.blue.report().first_failure_us.context("an alert arrived, but blue never failed")?;
+        let report: Report = ask(&format!("http://{}/chaos", Pool::Blue.address(self.stack.settings())?))?;
+        let first_failure = report.first_failure_us.context("an alert arrived, but blue never failed")?;
         show(&failover);
         println!(
             "[3/5] {:.1} ms passed from blue's first 500 to the alert at the sink",
             failover.received_us.millis_since(first_failure)
         );
         let answered_by_green = self.traffic.totals().of("green");
-        self.wait("answers of green", || self.traffic.totals().of("green") >= answered_by_green + BASELINE)?;
+        let enough = answered_by_green + BASELINE;
+        self.wait("answers of green", || Ok(self.traffic.totals().of("green") >= enough))?;
         println!("      {}", self.traffic.totals());
 
         println!("[4/5] blue is mended");
-        self.blue.mend();
-        self.wait("the recovery alert", || self.sink.messages().len() > 1)?;
+        self.stack.recover()?;
+        self.wait("the recovery alert", || Ok(self.messages()?.len() > 1))?;
         show(&self.arrived(1, FAILBACK)?);
 
         println!("[5/5] nothing more may arrive");
@@ -139,7 +145,7 @@ impl Scene {
         while Instant::now() < end {
             self.pause()?;
         }
-        let messages = self.sink.messages();
+        let messages = self.messages()?;
         if messages.len() != 2 {
             bail!("2 alerts were expected, {} arrived: {:#?}", messages.len(), texts(&messages));
         }
@@ -149,16 +155,21 @@ impl Scene {
     }
 
     fn arrived(&self, index: usize, beginning: &str) -> Result<Message> {
-        let messages = self.sink.messages();
+        let messages = self.messages()?;
         match messages.get(index) {
             Some(message) if message.text().starts_with(beginning) => Ok(message.clone()),
             _ => bail!("\"{beginning} …\" was expected as alert {}, these arrived: {:#?}", index + 1, texts(&messages)),
         }
     }
 
-    fn wait(&self, what: &str, condition: impl Fn() -> bool) -> Result<()> {
+    /// What has arrived at the sink, oldest first.
+    fn messages(&self) -> Result<Vec<Message>> {
+        ask(&format!("http://{}/messages", self.stack.sink_address()?))
+    }
+
+    fn wait(&self, what: &str, condition: impl Fn() -> Result<bool>) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
-        while !condition() {
+        while !condition()? {
             if Instant::now() > deadline {
                 bail!("waited {PATIENCE:?} for {what}; traffic so far: {}", self.traffic.totals());
             }
@@ -179,6 +190,11 @@ impl Scene {
 fn free_near(preferred: SocketAddr) -> Result<SocketAddr> {
     let listener = TcpListener::bind(preferred).or_else(|_| TcpListener::bind(SocketAddr::new(preferred.ip(), 0)))?;
     Ok(listener.local_addr()?)
+}
+
+fn ask<T: DeserializeOwned>(url: &str) -> Result<T> {
+    let text = client::get(url)?.body_mut().read_to_string()?;
+    serde_json::from_str(&text).with_context(|| format!("{url} answered {text}"))
 }
 
 fn show(message: &Message) {

@@ -2,7 +2,7 @@
 //! the [`runtime`] of `make up`, which is the native [`stack`] or one in containers ([`compose`]), the
 //! [`demo`], and the acceptance run ([`validate`]).
 //!
-//! Apps and the sink are processes of the stack, and run inside the demo, where they stop when they are dropped.
+//! Apps and the sink are processes of their own in every stack, and here values that stop when they are dropped.
 
 #![forbid(unsafe_code)]
 

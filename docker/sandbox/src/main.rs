@@ -4,7 +4,7 @@
 
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -17,7 +17,7 @@ use sandbox::runtime::{Breakdown, Pool, Runtime};
 use sandbox::settings::Settings;
 use sandbox::sink::{Echo, Sink};
 use sandbox::stack::Stack;
-use sandbox::{compose, demo, status, validate};
+use sandbox::{compose, demo, stack, status, validate};
 
 /// The blue/green world in which nginx-alert can be tried.
 #[derive(Parser)]
@@ -127,7 +127,13 @@ fn run(arguments: Arguments) -> Result<()> {
         Task::Check { url } => check(url),
         Task::Demo => {
             let (root, program) = arguments.place()?;
-            demo::run(&root, program)
+            demo::run(
+                &root,
+                match arguments.runtime {
+                    How::Native => demo::Place::Native(program),
+                    How::Docker => demo::Place::Docker,
+                },
+            )
         }
         task => manage(&*arguments.stack()?, task),
     }
@@ -135,7 +141,7 @@ fn run(arguments: Arguments) -> Result<()> {
 
 fn manage(stack: &dyn Runtime, task: &Task) -> Result<()> {
     match task {
-        Task::Down => stack.down(),
+        Task::Down => report_stop(stack.down()?),
         Task::Restart => {
             stack.down()?;
             up(stack)
@@ -152,7 +158,7 @@ fn manage(stack: &dyn Runtime, task: &Task) -> Result<()> {
             Ok(())
         }
         Task::Validate => validate::run(stack),
-        Task::Clean => stack.clean(),
+        Task::Clean => report_stop(stack.clean()?),
         _ => up(stack),
     }
 }
@@ -165,6 +171,13 @@ fn up(stack: &dyn Runtime) -> Result<()> {
         None => {
             println!("SLACK_WEBHOOK_URL is not set: alerts go to the local sink, http://{}/", stack.sink_address()?)
         }
+    }
+    Ok(())
+}
+
+fn report_stop(ran: bool) -> Result<()> {
+    if !ran {
+        println!("nothing was running");
     }
     Ok(())
 }
@@ -195,9 +208,10 @@ fn serve_sink(listen: SocketAddr) -> Result<()> {
 impl Arguments {
     fn stack(&self) -> Result<Box<dyn Runtime>> {
         let (root, program) = self.place()?;
+        let settings = Settings::load(&root)?;
         Ok(match self.runtime {
-            How::Native => Box::new(Stack::new(&root, program)?),
-            How::Docker => Box::new(Compose::new(&root, compose::PROJECT, Settings::load(&root)?)?),
+            How::Native => Box::new(Stack::new(&root, Path::new(stack::DIRECTORY), program, settings)),
+            How::Docker => Box::new(Compose::new(&root, compose::PROJECT, settings)?),
         })
     }
 

@@ -143,11 +143,11 @@ pub trait Runtime {
     /// Starts what does not run yet, and returns when it answers.
     fn up(&self) -> Result<()>;
 
-    /// Stops what runs.
-    fn down(&self) -> Result<()>;
+    /// Stops what runs. Says whether anything did.
+    fn down(&self) -> Result<bool>;
 
-    /// Stops everything and removes all it wrote.
-    fn clean(&self) -> Result<()>;
+    /// Stops everything and removes all it wrote. Says whether anything ran.
+    fn clean(&self) -> Result<bool>;
 
     /// Its parts, nginx last.
     fn parts(&self) -> Result<Vec<Part>>;

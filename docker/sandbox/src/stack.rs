@@ -1,4 +1,4 @@
-//! The native stack: blue, green, the local sink and nginx as background processes whose files lie in `run/`.
+//! The native stack: blue, green, the local sink and nginx as background processes whose files lie in one directory.
 
 use std::env;
 use std::fs;
@@ -14,8 +14,8 @@ use crate::process::Daemon;
 use crate::runtime::{Part, Pool, Runtime};
 use crate::settings::Settings;
 
-/// Where everything the stack writes lies, relative to the repository.
-const DIRECTORY: &str = "run";
+/// Where everything that the stack of `make up` writes lies, relative to the repository.
+pub const DIRECTORY: &str = "run";
 
 /// The native stack of one repository, running or not.
 #[derive(Debug)]
@@ -27,11 +27,10 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// The stack of the repository at `root`.
-    pub fn new(root: &Path, program: Program) -> Result<Stack> {
-        let settings = Settings::load(root)?;
-        let nginx = Nginx::new(program, root, Path::new(DIRECTORY));
-        Ok(Stack { root: root.to_owned(), directory: root.join(DIRECTORY), settings, nginx })
+    /// The stack of the repository at `root` whose files lie in `directory`, relative to `root`.
+    pub fn new(root: &Path, directory: &Path, program: Program, settings: Settings) -> Stack {
+        let nginx = Nginx::new(program, root, directory);
+        Stack { root: root.to_owned(), directory: root.join(directory), settings, nginx }
     }
 
     fn start_missing(&self, started: &mut Vec<Daemon>) -> Result<()> {
@@ -126,7 +125,7 @@ impl Runtime for Stack {
     }
 
     // nginx first, so that it never sees the apps go.
-    fn down(&self) -> Result<()> {
+    fn down(&self) -> Result<bool> {
         let mut ran = false;
         for name in ["nginx", Pool::Green.name(), Pool::Blue.name(), "sink"] {
             if self.daemon(name).stop()? {
@@ -134,19 +133,16 @@ impl Runtime for Stack {
                 ran = true;
             }
         }
-        if !ran {
-            println!("nothing was running");
-        }
-        Ok(())
+        Ok(ran)
     }
 
-    fn clean(&self) -> Result<()> {
-        self.down()?;
+    fn clean(&self) -> Result<bool> {
+        let ran = self.down()?;
         match fs::remove_dir_all(&self.directory) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(error).with_context(|| format!("cannot remove {}", self.directory.display()))
             }
-            _ => Ok(()),
+            _ => Ok(ran),
         }
     }
 
