@@ -18,7 +18,8 @@ MODE ?= error
 system_nginx := $(if $(NGINX_SOURCE_DIR),,nginx nginx-dev)
 PACKAGES ?= $(system_nginx) libclang-dev gcc libc6-dev
 # The second nginx of the tests is built from source.
-TEST_PACKAGES ?= libpcre2-dev libssl-dev zlib1g-dev pkg-config valgrind libnginx-mod-http-lua
+TEST_PACKAGES ?= libpcre2-dev libssl-dev zlib1g-dev pkg-config valgrind libnginx-mod-http-lua \
+	prometheus-alertmanager
 
 CARGO ?= cargo
 module := target/ngx_http_alert_module.so

@@ -38,9 +38,9 @@ fi
 echo "Installing$missing"
 # shellcheck disable=SC2086 # $root and $missing are lists of words
 case " $missing " in
-    *' nginx '* | *' prometheus '*)
-        # Debian starts what it installs, and nginx would take port 80 (Prometheus 9090) now and at every boot. A policy
-        # says no for the time of the installation, and the service is left disabled.
+    *' nginx '* | *' prometheus '* | *' prometheus-alertmanager '*)
+        # Debian starts what it installs, and nginx would take port 80 (Prometheus and Alertmanager theirs) now and at
+        # every boot. A policy says no for the time of the installation, and the service is left disabled.
         $root sh -eu -c '
             policy=/usr/sbin/policy-rc.d
             if [ ! -e "$policy" ]; then
@@ -54,7 +54,7 @@ case " $missing " in
             if command -v systemctl >/dev/null; then
                 for package; do
                     case $package in
-                        nginx | prometheus) systemctl disable "$package" >/dev/null 2>&1 || : ;;
+                        nginx | prometheus | prometheus-alertmanager) systemctl disable "$package" >/dev/null 2>&1 || : ;;
                     esac
                 done
             fi
