@@ -605,7 +605,7 @@ impl Page<'_> {
                 worker.pid.load(Relaxed),
                 grouped(worker.events.load(Relaxed)),
                 worker.dropped.load(Relaxed),
-                worker.queue_depth.load(Relaxed)
+                worker.queue_depth()
             )?;
         }
         more(html, workers.len())?;
@@ -655,5 +655,109 @@ fn title(kind: Kind) -> &'static str {
         Kind::Latency => "Latency",
         Kind::Failover => "Failover",
         _ => "Flapping",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::board::region::Region;
+    use crate::board::tests::settings;
+    use crate::board::{Board, Plan};
+    use crate::settings::Settings;
+    use crate::window::Outcome;
+
+    const T0: u64 = 1_790_000_000_000;
+
+    struct Rig {
+        board: Board,
+        plan: Plan,
+        settings: Settings,
+    }
+
+    impl Rig {
+        fn new(settings: Settings) -> Rig {
+            let board = Board::open(Region::private(16 << 20), T0).expect("a board");
+            let mut plan = board.reserve(&settings, T0).expect("room");
+            board.activate(&mut plan, &settings);
+            Rig { board, plan, settings }
+        }
+
+        fn monitor(&self, number: usize) -> &'static MonitorBoard {
+            self.board.monitor(&self.plan, number).expect("a monitor")
+        }
+
+        fn render(&self, query: &str) -> String {
+            let now_ms = T0 + 3_600_000;
+            let at = Status { board: self.board, plan: &self.plan, settings: &self.settings, now_ms };
+            render(&at, "/alert/", query)
+        }
+    }
+
+    /// A hundred monitors, a full window, an hour of history, and every pool that fits, all with the worst of names.
+    fn worst() -> Rig {
+        let template = settings(&["window 1000", "latency p95 500ms"]).monitors.remove(0);
+        let monitors = (0..100).map(|n| MonitorSettings { name: format!("<monitor & {n}>"), ..template.clone() });
+        let rig = Rig::new(Settings { monitors: monitors.collect(), ..Settings::default() });
+        let monitor = rig.monitor(0);
+        for place in 1..monitor.pools.len() {
+            monitor.pools[place].name.store(format!("{place}{}", "<&>".repeat(20)).as_bytes());
+            monitor.pools[place].release.store("\"'".repeat(30).as_bytes());
+        }
+        let window = rig.board.window(monitor).expect("a window");
+        for n in 0..3600_u64 {
+            let outcome = if n % 7 == 0 { Outcome::Failed } else { Outcome::Answered };
+            let pool = PoolId::new((n % 31) as u8);
+            window.record(T0 + n * 1000, (n % 900) as u32, outcome, pool);
+            monitor.pools[1].count_answer((n * n % 900) as u32);
+            monitor.failed.fetch_add(u64::from(n % 13 == 0), Relaxed);
+            monitor.history.sample(monitor, T0 + n * 1000);
+        }
+        rig
+    }
+
+    #[test]
+    fn the_page_is_small_whatever_upstreams_make_up() {
+        let html = worst().render("monitor=%3Cmonitor+%26+0%3E");
+        assert!(html.len() < 64_000, "{} bytes", html.len());
+        assert!(html.contains("and 19 more"), "{html}");
+    }
+
+    #[test]
+    fn nothing_of_others_is_markup() {
+        let html = worst().render("");
+        assert!(!html.contains("<&") && !html.contains("<monitor"), "{html}");
+    }
+
+    #[test]
+    fn the_monitor_that_needs_attention_is_shown_unless_another_is_asked_for() {
+        let template = settings(&[]).monitors.remove(0);
+        let monitors = ["first", "second & last"].map(|name| MonitorSettings { name: name.into(), ..template.clone() });
+        let rig = Rig::new(Settings { monitors: monitors.into(), ..Settings::default() });
+        let current = |query: &str| {
+            let html = rig.render(query);
+            let (_, rest) = html.split_once("aria-current=page>").expect("a current monitor");
+            rest[..rest.find('<').unwrap_or(0)].trim().to_owned()
+        };
+        assert_eq!(current(""), "first");
+        rig.monitor(1).maintenance.order(Order::On);
+        assert_eq!(current(""), "second &amp; last");
+        assert_eq!(current("monitor=first"), "first");
+        assert_eq!(current("x=1&monitor=second+%26%20last"), "second &amp; last");
+        assert_eq!(current("monitor=nobody"), "second &amp; last");
+    }
+
+    #[test]
+    fn the_policy_allows_this_style_and_this_script_and_no_other() {
+        let (_, policy) = headers()[0];
+        assert_eq!(policy.matches("'sha256-").count(), 2);
+        assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe") && !policy.contains("http"));
+    }
+
+    #[test]
+    fn the_top_of_a_plot_is_round() {
+        for (value, top) in [(0.7, 1.0), (2.4, 5.0), (5.0, 5.0), (11.0, 20.0), (500.0, 500.0), (501.0, 1000.0)] {
+            assert!((chart::round_up(value) - top).abs() < 1e-9, "{value}: {}", chart::round_up(value));
+        }
     }
 }
