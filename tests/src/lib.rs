@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod alertmanager;
 pub mod browser;
 pub mod client;
 pub mod http;

@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -40,6 +41,10 @@ pub struct Config {
     pub listen: Option<SocketAddr>,
     /// The environment of the master besides the inherited one.
     pub env: Vec<(String, String)>,
+    /// The user that workers run as.
+    pub user: &'static str,
+    /// The level of the error log.
+    pub log_level: &'static str,
 }
 
 impl Config {
@@ -53,6 +58,8 @@ impl Config {
             http: Some(http.into()),
             listen: None,
             env: Vec::new(),
+            user: "root",
+            log_level: "info",
         }
     }
 
@@ -62,8 +69,9 @@ impl Config {
             let _ = writeln!(text, "load_module {};", module().display());
         }
         text += &self.main;
-        let _ = write!(text, "daemon off;\nuser root;\npid nginx.pid;\nworker_processes {};\n", self.workers);
-        text += "error_log error.log info;\nevents { worker_connections 512; }\n";
+        let Config { user, workers, log_level, .. } = self;
+        let _ = write!(text, "daemon off;\nuser {user};\npid nginx.pid;\nworker_processes {workers};\n");
+        let _ = writeln!(text, "error_log error.log {log_level};\nevents {{ worker_connections 512; }}");
         if self.single_process {
             text += "master_process off;\n";
         }
@@ -137,20 +145,29 @@ impl Nginx {
     /// Starts it and waits until it works.
     pub fn start(config: Config) -> Self {
         let directory = directory();
-        let output = File::create(directory.path().join("stderr.log")).expect("the test's directory is writable");
-        let child = config
-            .command(directory.path())
-            .stdout(output.try_clone().expect("a file can be shared"))
-            .stderr(output)
-            .spawn()
-            .expect("nginx can be started");
+        // Workers of another user have to get through to what is theirs.
+        let passable = fs::Permissions::from_mode(0o711);
+        fs::set_permissions(directory.path(), passable).expect("the test's directory is its own");
+        let child = spawn(&config, directory.path());
         let mut nginx = Self { config, directory, child, expected: Vec::new() };
+        nginx.wait_until_it_works();
+        nginx
+    }
+
+    /// Starts it again where it was stopped.
+    pub fn start_again(&mut self) {
+        assert!(matches!(self.child.try_wait(), Ok(Some(_))), "nginx still runs");
+        self.child = spawn(&self.config, self.directory.path());
+        self.wait_until_it_works();
+    }
+
+    fn wait_until_it_works(&mut self) {
+        let nginx = self;
         let works = wait::find(START_LIMIT, || match nginx.child.try_wait() {
             Ok(None) => nginx.is_ready().then_some(true),
             _ => Some(false),
         });
         assert!(works == Some(true), "nginx does not start");
-        nginx
     }
 
     fn is_ready(&self) -> bool {
@@ -296,6 +313,14 @@ pub fn binary() -> PathBuf {
     let mut places = env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
     let found = places.find_map(|place: PathBuf| Some(place.join("nginx")).filter(|path| path.is_file()));
     found.expect("nginx is not installed: run `make test`, or set TEST_NGINX to the path of its binary")
+}
+
+fn spawn(config: &Config, directory: &Path) -> Child {
+    let output = File::options().create(true).append(true).open(directory.join("stderr.log"));
+    let output = output.expect("the test's directory is writable");
+    let mut command = config.command(directory);
+    command.stdout(output.try_clone().expect("a file can be shared")).stderr(output);
+    command.spawn().expect("nginx can be started")
 }
 
 fn directory() -> TempDir {

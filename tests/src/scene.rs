@@ -104,15 +104,22 @@ pub struct Scene {
 impl Scene {
     /// Starts everything.
     pub fn start(setup: &Setup) -> Self {
+        Self::start_with(setup, |_| {})
+    }
+
+    /// Starts everything, with an nginx that differs from the usual one in what no [`Setup`] says.
+    pub fn start_with(setup: &Setup, adjust: impl FnOnce(&mut Config)) -> Self {
         let (blue, green) = (Upstream::start("blue", "v1"), Upstream::start("green", "v2"));
         let (sink, listen) = (Sink::start(), address::free());
         let http = fill(&setup.http(), &blue, &green, &sink, listen);
-        let nginx = Nginx::start(Config {
+        let mut config = Config {
             workers: setup.workers,
             single_process: setup.single_process,
             listen: Some(listen),
             ..Config::new(&http)
-        });
+        };
+        adjust(&mut config);
+        let nginx = Nginx::start(config);
         Self { nginx, blue, green, sink, client: Client::new(listen), listen }
     }
 

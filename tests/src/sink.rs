@@ -1,11 +1,12 @@
 //! A receiver of alerts that looks like a Slack webhook, remembers what came and answers as the test says.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::http::{Reply, Request};
+use crate::http::{Header, Reply, Request};
 use crate::server::{Answer, Script, Server, lock};
 
 /// The part of every sink's URL that must never be shown.
@@ -18,6 +19,10 @@ pub struct Post {
     pub arrived: Instant,
     /// The request line's target.
     pub target: String,
+    /// All headers.
+    pub headers: Vec<Header>,
+    /// The body as it came.
+    pub raw: Vec<u8>,
     /// The body, which is JSON or the test fails.
     pub body: Value,
 }
@@ -26,6 +31,11 @@ impl Post {
     /// Slack's top-level `text`.
     pub fn text(&self) -> &str {
         self.body["text"].as_str().unwrap_or_default()
+    }
+
+    /// The value of the first header of this name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
     /// The first line of the text.
@@ -64,6 +74,11 @@ impl Sink {
     /// The webhook to configure; its path holds [`SECRET`].
     pub fn url(&self) -> String {
         format!("http://{}/services/T000/B000/{SECRET}", self.server.address())
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
     }
 
     /// Answers every message like this from now on.
@@ -124,7 +139,8 @@ impl State {
         let arrived = Instant::now();
         let body = serde_json::from_slice(&request.body)
             .unwrap_or_else(|error| Value::String(format!("not JSON ({error}): {:?}", request.body)));
-        lock(&self.posts).push(Post { arrived, target: request.target, body });
+        let Request { target, headers, body: raw, .. } = request;
+        lock(&self.posts).push(Post { arrived, target, headers, raw, body });
         self.arrived.notify_all();
         lock(&self.script).answer()
     }
