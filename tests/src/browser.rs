@@ -107,9 +107,13 @@ impl Browser {
     /// Waits until an expression in the page holds.
     #[track_caller]
     pub fn wait(&mut self, what: &str, expression: &str) {
-        // Between two pages there is nothing to look at.
-        let guarded = format!("(() => {{ try {{ return {expression} }} catch {{ return false }} }})()");
-        if wait::find(LIMIT, || (self.evaluate(&guarded) == true).then_some(())).is_none() {
+        let found = wait::find(LIMIT, || {
+            // Between two pages there is nothing to look at, and the browser says so.
+            let guarded = format!("(() => {{ try {{ return {expression} }} catch {{ return false }} }})()");
+            let answer = self.try_call("Runtime.evaluate", json!({ "expression": guarded, "returnByValue": true }));
+            answer.ok().filter(|answer| answer["result"]["value"] == true)
+        });
+        if found.is_none() {
             let body = self.text("body");
             panic!("{what}: not within {LIMIT:?}; the page shows: {body}");
         }
@@ -135,6 +139,10 @@ impl Browser {
 
     #[track_caller]
     fn call(&mut self, method: &str, params: Value) -> Value {
+        self.try_call(method, params).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn try_call(&mut self, method: &str, params: Value) -> Result<Value, String> {
         self.next_id += 1;
         let mut request = json!({ "id": self.next_id, "method": method, "params": params });
         if !self.session.is_empty() {
@@ -145,8 +153,10 @@ impl Browser {
         loop {
             let mut message = self.read();
             if message["id"] == self.next_id {
-                assert!(message.get("error").is_none(), "{method}: {}", message["error"]);
-                return message["result"].take();
+                return match message.get("error") {
+                    Some(error) => Err(format!("{method}: {error}")),
+                    None => Ok(message["result"].take()),
+                };
             }
             match message["method"].as_str() {
                 Some("Runtime.exceptionThrown") => self.complaints.push(message["params"].to_string()),
