@@ -95,8 +95,8 @@ impl Judge {
     }
 
     /// Lets rivals that [`Judge::observe`] saw ripe take over, as soon as every worker has judged what it has seen: an
-    /// answer of the serving pool that comes in between still stops them. Called after each batch of events, and again
-    /// while something waits.
+    /// answer of the serving pool that comes in between still stops them. Where nobody else judges, that is at once.
+    /// Called after each batch of events, and again while something waits.
     pub fn settle(&self, now_ms: u64) -> Settled {
         let mut settled = Settled::default();
         for monitor in &self.monitors {
@@ -105,8 +105,10 @@ impl Judge {
                 continue;
             }
             let waited_ms = now_ms.abs_diff(since_ms);
-            let caught_up = || self.board.workers().have_caught_up(self.generation, now_ms);
-            if waited_ms < SETTLE_MS || (waited_ms < SETTLE_LIMIT_MS && !caught_up()) {
+            let workers = || self.board.workers().of_generation(self.generation, now_ms);
+            let is_alone = || workers().nth(1).is_none();
+            let caught_up = || workers().all(|worker| worker.queue_depth() == 0);
+            if waited_ms < SETTLE_LIMIT_MS && !is_alone() && (waited_ms < SETTLE_MS || !caught_up()) {
                 settled.waiting = true;
                 continue;
             }
@@ -599,7 +601,7 @@ mod tests {
             self.next += 1;
             let judge = &self.judges[self.next % self.judges.len()];
             judge.observe(&event, self.now_ms);
-            judge.settle(self.now_ms + SETTLE_MS);
+            judge.settle(self.now_ms);
         }
 
         fn event(&self, attempts: &[(&str, u16)], client_status: u16) -> Event {

@@ -187,7 +187,9 @@ impl Engine {
                 running.put.fetch_add(1, Relaxed);
             }
             None => {
-                self.judge_here()?.observe(&event, now);
+                let judge = self.judge_here()?;
+                judge.observe(&event, now);
+                judge.settle(now);
             }
         }
         Ok(())

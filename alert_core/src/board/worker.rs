@@ -89,9 +89,9 @@ impl WorkerTable {
         pid != 0 && self.alive(now_ms).any(|worker| worker.pid.load(Relaxed) == pid)
     }
 
-    /// Whether the workers of a generation have judged all that their event loops have seen.
-    pub fn have_caught_up(&self, generation: u64, now_ms: u64) -> bool {
-        self.alive(now_ms).all(|worker| worker.generation.load(Relaxed) != generation || worker.queue_depth() == 0)
+    /// The living workers of one configuration.
+    pub fn of_generation(&self, generation: u64, now_ms: u64) -> impl Iterator<Item = &WorkerBoard> {
+        self.alive(now_ms).filter(move |worker| worker.generation.load(Relaxed) == generation)
     }
 
     /// Requests that could not be counted, ever.
