@@ -1,7 +1,7 @@
 //! What an operator can change while nginx runs: maintenance, the active pool, and a test of the sinks.
 //!
-//! A command changes words in the board, so it holds for all workers at once. Nothing here waits: how a test alert fares
-//! is asked for again and again by the caller ([`TestAlert::outcomes`]).
+//! A command changes words in the board, so it holds for all workers at once. Nothing here waits: how a test alert
+//! fares is asked for again and again by the caller ([`TestAlert::outcomes`]).
 
 use std::sync::atomic::Ordering::Relaxed;
 

@@ -77,7 +77,8 @@ impl Browser {
     /// Changes the size of the window; a narrow one is a phone.
     pub fn resize(&mut self, width: u32, height: u32) {
         let phone = width < 600;
-        let size = json!({ "width": width, "height": height, "deviceScaleFactor": if phone { 2 } else { 1 }, "mobile": phone });
+        let scale = if phone { 2 } else { 1 };
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": scale, "mobile": phone });
         self.call("Emulation.setDeviceMetricsOverride", size);
     }
 

@@ -349,8 +349,8 @@ impl Page<'_> {
             write!(html, "<span><i class={colour}></i>{}</span>", Text(&pool.name.load()))?;
         }
         html.push_str(
-            "<span><i class=retried></i>a retry hid a failure</span><span><i class=failed></i>the client got the failure\
-             </span></p><dl class=tiles>",
+            "<span><i class=retried></i>a retry hid a failure</span>\
+             <span><i class=failed></i>the client got the failure</span></p><dl class=tiles>",
         );
         let rate = |key: &str| window[key].as_f64();
         let bad = |kind: Kind| if shown.shared.is_broken(kind) { " class=bad" } else { "" };
@@ -593,8 +593,8 @@ impl Page<'_> {
     fn workers(&self, html: &mut String) -> fmt::Result {
         html.push_str(
             "<section class=half aria-labelledby=workers><h2 id=workers>Workers</h2><table class=stack><thead><tr>\
-             <th scope=col>Process<th scope=col class=n>Counted<th scope=col class=n>Dropped<th scope=col class=n>Waiting\
-             </tr></thead><tbody>",
+             <th scope=col>Process<th scope=col class=n>Counted<th scope=col class=n>Dropped\
+             <th scope=col class=n>Waiting</tr></thead><tbody>",
         );
         let workers: Vec<&WorkerBoard> = self.at.board.workers().alive(self.at.now_ms).collect();
         for worker in workers.iter().take(ROWS) {

@@ -59,7 +59,7 @@ pub(super) unsafe fn query(request: &ngx_http_request_t) -> Query<'_> {
 /// The request is live, and its headers are read.
 pub(super) unsafe fn request_header<'a>(request: &'a ngx_http_request_t, name: &[u8]) -> Option<&'a [u8]> {
     let mut part: *const ngx_list_part_t = &request.headers_in.headers.part;
-    // SAFETY: the list is empty or made of live parts, each with `nelts` headers, whose keys and values are live strings.
+    // SAFETY: the list is empty or made of live parts, each with `nelts` headers of live strings.
     unsafe {
         while let Some(headers) = part.as_ref() {
             if headers.nelts > 0 {

@@ -101,7 +101,7 @@ impl Prometheus {
         let config = directory.path().join("prometheus.yml");
         let text = format!(
             "global: {{ scrape_interval: 1s, evaluation_interval: 1s }}\nrule_files: ['{RULES}/rules.yml']\n\
-             scrape_configs: [{{ job_name: nginx, metrics_path: /alert/metrics, static_configs: [{{ targets: ['{nginx}'] }}] }}]\n"
+             scrape_configs:\n- job_name: nginx\n  metrics_path: /alert/metrics\n  static_configs: [{{ targets: ['{nginx}'] }}]\n"
         );
         fs::write(&config, text).unwrap();
         let child = Command::new("prometheus")
