@@ -17,8 +17,8 @@ MODE ?= error
 # An nginx of one's own with its source needs no packaged one.
 system_nginx := $(if $(NGINX_SOURCE_DIR),,nginx nginx-dev)
 PACKAGES ?= $(system_nginx) libclang-dev gcc libc6-dev
-# The second nginx of the tests is built from source.
-TEST_PACKAGES ?= libpcre2-dev libssl-dev zlib1g-dev pkg-config valgrind libnginx-mod-http-lua \
+# The second nginx of the tests is built from source; a browser opens the status page and Prometheus reads the metrics.
+TEST_PACKAGES ?= curl libpcre2-dev libssl-dev zlib1g-dev chromium prometheus pkg-config valgrind libnginx-mod-http-lua \
 	prometheus-alertmanager
 
 CARGO ?= cargo
@@ -68,6 +68,10 @@ chaos: sandbox ## Break a pool: [POOL=blue|green] [MODE=error|timeout|kill]
 .PHONY: recover
 recover: sandbox ## Mend both pools
 	@$(sandbox) recover
+
+.PHONY: switch
+switch: sandbox ## Let a pool serve from now on, as a planned change: POOL=blue|green
+	@$(sandbox) switch "$(POOL)"
 
 .PHONY: clean
 clean: sandbox ## Stop the stack and remove run/
