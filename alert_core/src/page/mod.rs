@@ -1,7 +1,7 @@
 //! The status page: one document for people in the middle of an incident.
 //!
 //! It is rendered here alone. Its script fetches it anew every second and changes what differs, so there is one way in
-//! which anything is shown, with and without JavaScript, and one place where text is escaped ([`Text`]). Style and
+//! which anything is shown, with and without JavaScript, and one place where text is escaped (`Text`). Style and
 //! script are static, and the policy that goes with the page names them by their hashes.
 
 mod chart;
