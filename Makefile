@@ -12,6 +12,8 @@ NGINX ?= $(shell command -v nginx || command -v /usr/sbin/nginx || echo nginx)
 NGINX_SOURCE_DIR ?=
 POOL ?= blue
 MODE ?= error
+# The stack as processes of this machine (native) or as containers (docker).
+RUNTIME ?= native
 
 # What a build and a run take from the distribution. nginx-dev brings the libraries that nginx itself is built with.
 # An nginx of one's own with its source needs no packaged one.
@@ -23,7 +25,16 @@ TEST_PACKAGES ?= curl libpcre2-dev libssl-dev zlib1g-dev chromium prometheus pkg
 
 CARGO ?= cargo
 module := target/ngx_http_alert_module.so
-sandbox = target/debug/sandbox --nginx "$(NGINX)"
+sandbox = target/debug/sandbox --runtime "$(RUNTIME)" --nginx "$(NGINX)"
+# What nginx of the stack loads, and the packages without which nothing of that is built here.
+product = $(if $(filter docker,$(RUNTIME)),image,module)
+stack_packages = $(if $(filter docker,$(RUNTIME)),$(if $(strip $(PACKAGES)),gcc libc6-dev),$(PACKAGES))
+
+# More options of docker build, like --network=host.
+BUILD_OPTIONS ?=
+# This machine's own certificate authorities, which the builders trust too; a mirror of Debian's, as http://HOST/debian.
+CA_CERTIFICATES ?= /usr/local/share/ca-certificates
+DEBIAN_MIRROR ?=
 
 nginx_version = $(shell "$(NGINX)" -v 2>&1 | sed -n 's|.*nginx/\([0-9.]*\).*|\1|p')
 source_dir = $(or $(NGINX_SOURCE_DIR),$(CURDIR)/target/nginx/$(nginx_version))
@@ -36,13 +47,13 @@ test_env = NGINX_SOURCE_DIR="$(test_dir)" NGINX_BUILD_DIR="$(test_dir)/objs" CAR
 ##@ See it work
 
 .PHONY: demo
-demo: module sandbox ## The whole story once: traffic, chaos, alert, recovery
+demo: image-or-module sandbox ## The whole story once: traffic, chaos, alert, recovery [RUNTIME=docker]
 	@$(sandbox) demo
 
-##@ The stack: nginx on 8080, blue on 8081, green on 8082, the local sink on 8090
+##@ The stack: nginx on 8080, blue on 8081, green on 8082, the local sink on 8090 [RUNTIME=native|docker]
 
 .PHONY: up
-up: module sandbox ## Start it
+up: image-or-module sandbox ## Start it
 	@$(sandbox) up
 
 .PHONY: down
@@ -50,7 +61,7 @@ down: sandbox ## Stop it
 	@$(sandbox) down
 
 .PHONY: restart
-restart: module sandbox ## Stop it and start it again
+restart: image-or-module sandbox ## Stop it and start it again
 	@$(sandbox) restart
 
 .PHONY: status
@@ -73,8 +84,12 @@ recover: sandbox ## Mend both pools
 switch: sandbox ## Let a pool serve from now on, as a planned change: POOL=blue|green
 	@$(sandbox) switch "$(POOL)"
 
+.PHONY: validate
+validate: sandbox ## The acceptance run against the running stack, with a table of what passed and failed
+	@$(sandbox) validate
+
 .PHONY: clean
-clean: sandbox ## Stop the stack and remove run/
+clean: sandbox ## Stop the stack and remove what it wrote
 	@$(sandbox) clean
 
 ##@ The module
@@ -126,6 +141,38 @@ install-lib: $(if $(shell command -v $(CARGO) || :),lib) ## Install it with head
 header: ## Write its header anew after a change of its source
 	@UPDATE_HEADER=1 $(CARGO) test --quiet --package alert_core_c --test abi the_checked_in_header
 
+##@ Containers
+
+# Two targets of one file. The folder of certificates is made anew, so that it never holds what is no longer trusted.
+.PHONY: image
+image: ## The Docker image, and the one of the demo app and the sink
+	@docker image inspect $(base_image) > /dev/null 2>&1 || docker pull $(base_image) || { \
+		echo "The base image $(base_image) is not here and cannot be pulled:" >&2; \
+		echo "make base-image makes it from Debian's packages" >&2; exit 1; }
+	@rm -f docker/ca-certificates/*.crt
+	@for certificate in "$(CA_CERTIFICATES)"/*.crt; do \
+		[ ! -r "$$certificate" ] || cp "$$certificate" docker/ca-certificates/; \
+	done
+	@$(build) --target sandbox --tag $(image)-sandbox . | sed /^sha256:/d
+	@$(build) --tag $(image) . | sed /^sha256:/d
+	@docker image inspect --format '{{.Size}}' $(image) | awk '{ printf "$(image) has %.0f MB\n", $$1 / 1e6 }'
+
+.PHONY: base-image
+base-image: ## Make the image it stands on, where no registry of images can be reached
+	@DEBIAN_MIRROR="$(DEBIAN_MIRROR)" docker/base-image.sh $(base_image)
+
+image := nginx-alert
+base_image := debian:trixie-slim
+revision = $(shell git rev-parse HEAD 2>/dev/null)
+# A proxy of the environment is one for the build too: these arguments need no ARG and leave no trace in the image.
+proxies = $(foreach name,HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy,\
+	$(if $($(name)),--build-arg $(name)))
+# The first build takes minutes and shows what it does.
+quiet = $(shell docker image inspect $(image) > /dev/null 2>&1 && echo --quiet)
+build = docker build --file docker/Dockerfile $(quiet) $(BUILD_OPTIONS) $(proxies) \
+	$(if $(DEBIAN_MIRROR),--build-arg DEBIAN_MIRROR="$(DEBIAN_MIRROR)") --build-arg VERSION="$(lib_version)" \
+	--build-arg REVISION="$(revision)"
+
 ##@ Development
 
 .PHONY: test
@@ -176,13 +223,20 @@ end_to_end = echo "End-to-end tests: $$("$(1)" -v 2>&1)"; \
 packages:
 	@[ -z "$(strip $(PACKAGES))" ] || docker/packages.sh $(PACKAGES)
 
+.PHONY: stack-packages
+stack-packages:
+	@[ -z "$(strip $(stack_packages))" ] || docker/packages.sh $(stack_packages)
+
+.PHONY: image-or-module
+image-or-module: $(product)
+
 .PHONY: test-packages
 test-packages:
 	@[ -z "$(strip $(TEST_PACKAGES))" ] || docker/packages.sh $(TEST_PACKAGES)
 
 # The first build takes a while and shows it; after that nobody wants to read about it.
 .PHONY: sandbox
-sandbox: packages
+sandbox: stack-packages
 	@$(CARGO) build $(if $(wildcard target/debug/sandbox),--quiet) --package sandbox
 
 # A module loads only into the version it was built for, so headers of another one are an error and not a surprise later.

@@ -118,7 +118,8 @@ case ${MAINTENANCE_MODE-} in
 esac
 
 if [ -n "${ALERT_ALLOW-}" ]; then
-    matches "$ALERT_ALLOW" '[0-9A-Fa-f.:]+(/[0-9]{1,3})?' || wrong ALERT_ALLOW "$ALERT_ALLOW" 'an address, like 10.0.0.0/8'
+    matches "$ALERT_ALLOW" '[0-9A-Fa-f.:]+(/[0-9]{1,3})?' ||
+        wrong ALERT_ALLOW "$ALERT_ALLOW" 'an address or a range, like 10.0.0.0/8'
     replace 'allow 127\.0\.0\.1;' " allow $ALERT_ALLOW;" ''
 fi
 

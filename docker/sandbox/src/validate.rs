@@ -32,16 +32,16 @@ const POLL: Duration = Duration::from_millis(50);
 /// Share of the traffic that the pool that stepped in must have answered.
 const STEPPED_IN: f64 = 0.95;
 
-/// Runs every check against the running stack. Success means that all passed. At the end both pools are mended and nginx
-/// has the settings it had.
+/// Runs every check against the running stack. Success means that all passed. At the end both pools are mended and
+/// nginx has the settings it had.
 pub fn run(stack: &dyn Runtime) -> Result<()> {
     let interruption = Interruption::watch()?;
     if !stack.runs("nginx")? {
         bail!("the stack does not run; `make up` starts it");
     }
     println!(
-        "Breaks the running stack and mends it again. nginx is started anew for every scenario, with the limits and the\n\
-         cooldown of nginx.conf; at the end it gets its own settings back. This takes about two minutes.\n"
+        "Breaks the running stack and mends it again. nginx is started anew for every scenario, with the limits and\n\
+         the cooldown of nginx.conf; at the end it gets its own settings back. This takes about two minutes.\n"
     );
     if stack.settings().get("SLACK_WEBHOOK_URL").is_some() {
         println!("SLACK_WEBHOOK_URL is set: each alert of this run goes there.\n");
