@@ -3,6 +3,7 @@
 
 mod control;
 mod delivery;
+mod delivery_faults;
 mod error_rate;
 mod failover;
 mod harness;
@@ -12,6 +13,7 @@ mod monitors;
 mod protocols;
 mod rules;
 mod settings;
+mod state;
 mod status;
 mod status_page;
 mod subrequests;
