@@ -82,7 +82,15 @@ impl State {
         State { serving: pool, ..State::default() }
     }
 
+    /// Whether this word is the state in which `pool` serves and no rival is in sight, which an answer of that pool
+    /// leaves as it is: by far the most frequent case.
+    #[inline]
+    pub fn is_steady(word: u64, pool: PoolId) -> bool {
+        pool.is_known() && word == u64::from(pool.get()) << (TIME_BITS + 13)
+    }
+
     /// Packs the state into a word.
+    #[inline]
     pub fn to_word(self) -> u64 {
         (self.streak_since_ms & TIME_MASK)
             | (u64::from(self.streak) << TIME_BITS)
@@ -93,6 +101,7 @@ impl State {
     }
 
     /// The state in a word.
+    #[inline]
     pub fn from_word(word: u64) -> State {
         State {
             serving: PoolId::new(((word >> (TIME_BITS + 13)) & 0x1f) as u8),
@@ -212,6 +221,21 @@ mod tests {
     const RETRIED: &[(PoolId, bool)] = &[(BLUE, false), (GREEN, true)];
     const UNKNOWN_OK: &[(PoolId, bool)] = &[(PoolId::NONE, true)];
     const BOTH_DOWN: &[(PoolId, bool)] = &[(BLUE, false), (GREEN, false)];
+
+    #[test]
+    fn a_steady_state_is_left_as_it_is_by_its_pool() {
+        let mut state = State::default();
+        run(&RULES, &mut state, &[BLUE_OK], 10);
+        let word = state.to_word();
+        assert!(State::is_steady(word, BLUE) && !State::is_steady(word, GREEN) && !State::is_steady(0, PoolId::NONE));
+        run(&RULES, &mut state, &[BLUE_OK; 3], 10);
+        assert_eq!(state.to_word(), word);
+        for disturbed in [RETRIED, GREEN_OK, BLUE_DOWN] {
+            let mut state = State::from_word(word);
+            run(&RULES, &mut state, &[disturbed], 10);
+            assert!(!State::is_steady(state.to_word(), BLUE));
+        }
+    }
 
     #[test]
     fn a_dead_primary_is_reported_at_the_second_request() {

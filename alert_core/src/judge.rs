@@ -18,7 +18,7 @@ use crate::outbox::Delivery;
 use crate::pool::{PoolId, PoolSet};
 use crate::rule::Standing;
 use crate::settings::{MonitorSettings, Settings};
-use crate::window::Counts;
+use crate::window::{Outcome, Window};
 
 /// Judges by one configuration.
 pub struct Judge {
@@ -32,6 +32,8 @@ struct Monitor {
     settings: MonitorSettings,
     shared: &'static MonitorBoard,
     sinks: Vec<SinkId>,
+    /// Its window, and the word of the board that said where it lies.
+    window: (u64, Option<Window<'static>>),
     /// When this worker first saw a rival ripe to take over, in milliseconds since the Unix epoch; zero is not now.
     ripe_since_ms: AtomicU64,
 }
@@ -55,9 +57,11 @@ impl Judge {
     /// A judge for the configuration of this plan.
     pub fn new(board: Board, plan: &Plan, settings: &Settings, log: Log) -> Judge {
         let monitors = settings.monitors.iter().enumerate().filter_map(|(at, monitor)| {
+            let shared = board.monitor(plan, at)?;
             Some(Monitor {
                 settings: monitor.clone(),
-                shared: board.monitor(plan, at)?,
+                shared,
+                window: (shared.window.load(Acquire), board.window(shared)),
                 sinks: sinks_of(plan, settings, at),
                 ripe_since_ms: AtomicU64::new(0),
             })
@@ -71,11 +75,11 @@ impl Judge {
         let Some(monitor) = self.monitors.get(event.monitor as usize) else { return false };
         let Some(last) = event.last() else { return false };
         let shared = monitor.shared;
-        let state = failover::State::from_word(shared.failover.load(Relaxed));
-        let failed_over = state.serving != shared.active() && shared.active().is_known();
-        let outcome = event.outcome(failed_over);
+        let word = shared.failover.load(Relaxed);
+        let steady = !last.failed && event.attempts().len() == 1 && failover::State::is_steady(word, last.pool);
+        let outcome = if steady { Outcome::Answered } else { event.outcome(shared.is_failed_over()) };
 
-        let Some(window) = self.board.window(shared) else { return false };
+        let Some(window) = self.window(monitor) else { return false };
         window.record(event.time_ms, event.latency_ms, outcome, last.pool);
         let before = Totals::of(shared);
         let failed = shared.count(event, outcome);
@@ -84,6 +88,9 @@ impl Judge {
             return false;
         }
         let judged = Judged { judge: self, monitor, now_ms };
+        if steady {
+            return judged.limits(&window);
+        }
         // A request that began before the active pool was changed on purpose went where it had to go then.
         let began_ms = event.time_ms.saturating_sub(event.latency_ms.into());
         let is_late = began_ms < shared.switched_ms.load(Relaxed);
@@ -91,7 +98,14 @@ impl Judge {
             let seen = Observation { last: last.pool, answered: !last.failed, failed, time_ms: event.time_ms };
             judged.who_serves(&seen, confirm, before);
         }
-        judged.limits(&window.counts(), window.size())
+        judged.limits(&window)
+    }
+
+    /// The window of a monitor. Another configuration may have moved it.
+    #[inline]
+    fn window(&self, monitor: &Monitor) -> Option<Window<'static>> {
+        let (word, window) = monitor.window;
+        if monitor.shared.window.load(Acquire) == word { window } else { self.board.window(monitor.shared) }
     }
 
     /// Lets rivals that [`Judge::observe`] saw ripe take over, as soon as every worker has judged what it has seen: an
@@ -144,7 +158,7 @@ impl Judge {
                 window.expire(now_ms.saturating_sub(max_age_ms));
             }
             let judged = Judged { judge: self, monitor, now_ms };
-            told |= judged.limits(&window.counts(), window.size());
+            told |= judged.limits(&window);
             told |= judged.rules_switched_off();
             told |= judged.flapping(|state| state.tick(now_ms));
             told |= judged.signal(Kind::Failover, judged.failover_goes_on(), None);
@@ -203,8 +217,7 @@ impl Totals {
 impl MonitorBoard {
     /// Counts a request in the totals and returns the pools of its failed attempts.
     #[inline]
-    fn count(&self, event: &Event, outcome: crate::window::Outcome) -> PoolSet {
-        use crate::window::Outcome;
+    fn count(&self, event: &Event, outcome: Outcome) -> PoolSet {
         let mut failed = PoolSet::EMPTY;
         let Some((last, earlier)) = event.attempts().split_last() else { return failed };
         for attempt in earlier {
@@ -347,22 +360,23 @@ impl Judged<'_> {
 
     /// Holds the window against the limits.
     #[inline]
-    fn limits(&self, counts: &Counts, size: u32) -> bool {
+    fn limits(&self, window: &Window<'_>) -> bool {
         let settings = &self.monitor.settings;
+        let size = window.size();
         let mut told = false;
         if let Some(limit) = settings.error_rate {
-            told |= self.limit(Kind::ErrorRate, limit.judge(counts.failed, size));
+            told |= self.limit(Kind::ErrorRate, limit.judge(window.failed(), size));
         }
         if let Some(limit) = settings.retry_rate {
-            let standing = match limit.judge(counts.retried, size) {
+            let standing = match limit.judge(window.retried(), size) {
                 // While failed over, retries are explained by what was told already.
-                Standing::Broken if self.failed_over() => Standing::Between,
+                Standing::Broken if self.monitor.shared.is_failed_over() => Standing::Between,
                 standing => standing,
             };
             told |= self.limit(Kind::RetryRate, standing);
         }
         if let Some(limit) = settings.latency {
-            told |= self.limit(Kind::Latency, limit.judge(counts, size));
+            told |= self.limit(Kind::Latency, limit.judge(&window.counts(), size));
         }
         told
     }
@@ -398,13 +412,9 @@ impl Judged<'_> {
     fn failover_goes_on(&self) -> Signal {
         let shared = self.monitor.shared;
         let broken = Notice::from_word(shared.incident(Kind::Failover).notice.load(Relaxed)).broken;
-        let over = self.monitor.settings.failover.is_none() || (shared.active().is_known() && !self.failed_over());
+        let over = self.monitor.settings.failover.is_none()
+            || (shared.active().is_known() && !self.monitor.shared.is_failed_over());
         if broken && over { Signal::Mended } else { Signal::Unchanged }
-    }
-
-    fn failed_over(&self) -> bool {
-        let shared = self.monitor.shared;
-        shared.active().is_known() && shared.serving().is_known() && shared.serving() != shared.active()
     }
 
     /// Steps the notice of a kind, and puts what it decides into the outbox.

@@ -31,9 +31,9 @@ impl NameKey {
             // The chunk has 8 bytes by construction; the fallback is unreachable and free of panics.
             key.mix(chunk.try_into().map_or(0, u64::from_le_bytes));
         }
-        let rest = chunks.remainder();
-        if !rest.is_empty() {
-            key.mix(little_endian(rest));
+        let rest = chunks.remainder().len();
+        if rest > 0 {
+            key.mix(tail(kept, rest));
         }
         if kept.is_empty() { NameKey::EMPTY } else { key.finish() }
     }
@@ -67,9 +67,14 @@ impl Mixer {
     }
 }
 
+/// The last `rest` bytes (1 to 7) of a name as a word, as if zeros followed.
 #[inline]
-fn little_endian(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte))
+fn tail(name: &[u8], rest: usize) -> u64 {
+    match name.last_chunk() {
+        // The eight bytes before the end hold those of the word before too: they are shifted out.
+        Some(last) => u64::from_le_bytes(*last) >> (8 * (8 - rest)),
+        None => name.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte)),
+    }
 }
 
 /// One name in shared memory. All-zero is the empty name.

@@ -39,6 +39,11 @@ const OUTCOME_SHIFT: u32 = 7;
 const SLOW: u64 = 1 << 6;
 const NEARLY_SLOW: u64 = 1 << 5;
 const POOL_MASK: u64 = 0x1f;
+/// The bits by which a request has a weight in the counts.
+const WEIGHED: u64 = (0x7 << OUTCOME_SHIFT) | SLOW | NEARLY_SLOW;
+/// Places in [`Sample::weight`].
+const FAILED: usize = 0;
+const RETRIED: usize = 1;
 
 impl Sample {
     /// Packs a request. `slow_ms` is the latency limit, `u32::MAX` where there is none.
@@ -178,8 +183,7 @@ impl<'a> Window<'a> {
     /// The counts of this instant.
     #[inline]
     pub fn counts(&self) -> Counts {
-        let [failed, retried, slow, nearly_slow, filled] =
-            [0, 1, 2, 3, 4].map(|at| self.head.counts[at].load(Relaxed).clamp(0, self.ring.len() as i64) as u32);
+        let [failed, retried, slow, nearly_slow, filled] = [FAILED, RETRIED, 2, 3, 4].map(|at| self.count(at));
         Counts { failed, retried, slow, nearly_slow, filled }
     }
 
@@ -239,8 +243,33 @@ impl<'a> Window<'a> {
         }
     }
 
+    /// The requests whose client got an upstream failure, without the other counts.
+    #[inline]
+    pub fn failed(&self) -> u32 {
+        self.count(FAILED)
+    }
+
+    /// The requests with a failure hidden by a retry, without the other counts.
+    #[inline]
+    pub fn retried(&self) -> u32 {
+        self.count(RETRIED)
+    }
+
+    #[inline]
+    fn count(&self, at: usize) -> u32 {
+        self.head.counts[at].load(Relaxed).clamp(0, self.ring.len() as i64) as u32
+    }
+
     #[inline]
     fn adjust(&self, old: Sample, new: Sample) {
+        // One like the displaced one changes no count: by far the most frequent case.
+        if old.0 & WEIGHED != new.0 & WEIGHED {
+            self.adjust_counts(old, new);
+        }
+    }
+
+    #[cold]
+    fn adjust_counts(&self, old: Sample, new: Sample) {
         let (old, new) = (old.weight(), new.weight());
         for ((count, old), new) in self.head.counts.iter().zip(old).zip(new) {
             if old != new {

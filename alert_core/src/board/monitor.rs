@@ -210,6 +210,13 @@ impl MonitorBoard {
         PoolId::new(self.stand_in.load(Relaxed) as u8)
     }
 
+    /// Whether another pool than the active one serves, as far as both are known.
+    #[inline]
+    pub fn is_failed_over(&self) -> bool {
+        let (active, serving) = (self.active(), self.serving());
+        active.is_known() && serving.is_known() && serving != active
+    }
+
     /// The state of one kind of alert.
     #[inline]
     pub fn incident(&self, kind: Kind) -> &IncidentBoard {
