@@ -3,7 +3,9 @@
 //! The way of an alert through this crate, one module a stage:
 //!
 //! [`intake`] (event loop) → bounded channel → `detector` thread → [`judge`] → [`board`] (shared by all workers:
-//! [`window`], [`failover`], [`rule`], [`notice`]) → [`outbox`] → `courier` threads → [`sink`].
+//! [`window`], [`failover`], [`rule`], [`notice`]) → [`outbox`] → `courier` threads ([`letter`]) → [`sink`].
+//!
+//! A `keeper` thread saves the board to a [`state_file`], so that all of this outlives a restart.
 
 #![deny(unsafe_code)]
 

@@ -215,9 +215,18 @@ impl Page {
             let sinks = at.settings.sinks.iter().zip(at.plan.sinks());
             sinks.map(|(settings, id)| (escaped(&settings.name), *id, at.board.sinks().get(*id)))
         };
-        self.family("deliveries_total", "counter", "Deliveries of alerts: sent, tried again, or given up.");
+        self.family(
+            "deliveries_total",
+            "counter",
+            "Deliveries of alerts: sent, tried again, given up, or made obsolete.",
+        );
         for (name, _, sink) in sinks() {
-            for (result, count) in [("sent", &sink.sent), ("retried", &sink.retried), ("failed", &sink.failed)] {
+            for (result, count) in [
+                ("sent", &sink.sent),
+                ("retried", &sink.retried),
+                ("failed", &sink.failed),
+                ("left_out", &sink.left_out),
+            ] {
                 self.sample("deliveries_total", &[("sink", &name), ("result", result)], count.load(Relaxed));
             }
         }
@@ -228,6 +237,8 @@ impl Page {
     }
 
     fn process(&mut self, at: &Status<'_>) {
+        self.family("alerts_lost_total", "counter", "Alerts that made room for newer ones before all sinks had them.");
+        self.sample("alerts_lost_total", &[], at.board.outbox().lost());
         self.family("events_dropped_total", "counter", "Requests that could not be counted.");
         self.sample("events_dropped_total", &[], at.board.workers().dropped());
         self.family("build_info", "gauge", "Versions of the module and of nginx.");

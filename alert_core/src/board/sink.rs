@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::lease::Lease;
 use crate::name::{NameCell, TextCell};
-use crate::sink::retry::LONGEST;
 
 /// Sinks that a board can hold.
 pub const SINKS_MAX: usize = 16;
@@ -90,13 +89,12 @@ impl SinkTable {
 }
 
 impl SinkTable {
-    /// Bounds what came from a file: nobody delivers, and no pause outlives what a sink can ask for.
-    pub fn make_sane(&self, now_ms: u64) {
+    /// Makes a new beginning of what came from a file: nobody delivers, and pauses are over. Whoever restarts nginx wants
+    /// to see what waits go out.
+    pub fn start_anew(&self) {
         for sink in &self.sinks {
             sink.lease.clear();
-            if sink.not_before_ms.load(Relaxed) > now_ms + LONGEST.as_millis() as u64 {
-                sink.not_before_ms.store(0, Relaxed);
-            }
+            sink.not_before_ms.store(0, Relaxed);
         }
     }
 }

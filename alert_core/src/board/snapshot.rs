@@ -100,7 +100,7 @@ impl Board {
     pub fn restore(&self, plan: &Plan, settings: &Settings, bytes: &[u8], now_ms: u64) -> Result<u64, Unusable> {
         let saved = Saved::parse(bytes)?;
         self.fill(SINKS, saved.sinks);
-        self.sinks().make_sane(now_ms);
+        self.sinks().start_anew();
         self.fill(OUTBOX, saved.outbox);
         self.outbox().make_sane();
         for (place, settings) in plan.monitors.iter().zip(&settings.monitors) {

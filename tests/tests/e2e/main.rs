@@ -1,6 +1,7 @@
 //! End-to-end tests: what a user of the module relies on, seen from outside of nginx.
 #![forbid(unsafe_code)]
 
+mod alertmanager;
 mod control;
 mod delivery;
 mod delivery_faults;
@@ -13,6 +14,7 @@ mod monitors;
 mod protocols;
 mod rules;
 mod settings;
+mod sinks;
 mod state;
 mod status;
 mod status_page;

@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use tests::http::Reply;
 use tests::nginx::{Check, Config};
 use tests::process::Signal;
 use tests::scene::{Scene, Setup};
@@ -74,6 +75,29 @@ fn a_restart_delivers_what_was_undelivered() {
 }
 
 #[test]
+fn a_pause_that_the_sink_asked_for_does_not_outlive_a_restart() {
+    let mut scene = Scene::start(&SETUP());
+    scene.client.get_many(10, "/");
+    scene.sink.queue(Answer::Reply(Reply::new(429, "").header("Retry-After", "600")), 1);
+    scene.blue.set_status(500);
+    scene.client.get_many(5, "/");
+    scene.sink.wait_for(1, RESUMED);
+    wait::until("the answer", RESUMED, || scene.status()["sinks"]["slack"]["retried"] == 1);
+    restart(&mut scene, Signal::QUIT);
+    let posts = scene.sink.wait_for(2, RESUMED);
+    assert_eq!(posts[1].headline(), FAILOVER);
+}
+
+#[test]
+fn a_single_process_keeps_its_state_too() {
+    let mut scene = Scene::start(&Setup { workers: 1, single_process: true, ..SETUP() });
+    scene.client.get_many(10, "/");
+    scene.wait_filled(10);
+    restart(&mut scene, Signal::TERM);
+    scene.wait_filled(10);
+}
+
+#[test]
 fn a_hung_sink_loses_no_alert_at_a_restart_and_delays_no_stop() {
     let mut scene = Scene::start(&SETUP());
     scene.client.get_many(10, "/");
@@ -84,7 +108,7 @@ fn a_hung_sink_loses_no_alert_at_a_restart_and_delays_no_stop() {
     let took = scene.nginx.stop(Signal::TERM);
     assert!(took < Duration::from_millis(1500), "{took:?}");
     let tried = scene.sink.posts().len();
-    scene.sink.set(Answer::Reply(tests::http::Reply::new(200, "ok")));
+    scene.sink.set(Answer::Reply(Reply::new(200, "ok")));
     scene.nginx.start_again();
     let posts = scene.sink.wait_for(tried + 1, RESUMED);
     assert_eq!(posts[tried].headline(), FAILOVER);
