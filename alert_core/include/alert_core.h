@@ -175,7 +175,8 @@ enum alert_code alert_tick(struct alert_t *handle,
                            uint64_t time_ms);
 
 // Waits until every request put before by this process is judged: at most `limit_ms` milliseconds, then
-// ALERT_ETIMEOUT. Without threads that is always so. It does not wait for deliveries.
+// ALERT_ETIMEOUT. Without threads that is always so. It does not wait for deliveries. A failover may be told up to 50
+// milliseconds later, since an answer that another process has yet to judge may speak against it.
 enum alert_code alert_flush(struct alert_t *handle,
                             uint32_t limit_ms);
 

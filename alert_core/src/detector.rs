@@ -59,16 +59,19 @@ impl Detector {
             let Round { judged, waiting } = self.guarded(&mut next_tick_ms);
             if judged > 0 {
                 empty_looks = 0;
-            } else if stopping {
+            } else if stopping && !waiting {
                 break;
             } else {
                 empty_looks += 1;
             }
-            if stopping || judged == BATCH {
+            if judged == BATCH {
                 continue;
             }
             if waiting {
                 thread::sleep(SHORT_NAP);
+                continue;
+            }
+            if stopping {
                 continue;
             }
             if empty_looks < EMPTY_LOOKS {

@@ -74,8 +74,8 @@ impl Intake {
         match self.events.try_send(event) {
             Ok(()) => {
                 if let Some(worker) = self.worker {
-                    // The event loop is the only one that writes here.
-                    worker.queued.store(worker.queued.load(Relaxed) + 1, Relaxed);
+                    // A program in C may put from several threads at once.
+                    worker.queued.fetch_add(1, Relaxed);
                 }
                 self.doorbell.ring(&self.detector);
             }

@@ -51,7 +51,7 @@ impl Status<'_> {
         });
         json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "nginx": self.settings.nginx,
+            "nginx": known(self.settings.nginx.clone()),
             "uptime_seconds": self.now_ms.saturating_sub(self.board.created_ms()) / 1000,
             "workers": self.workers(),
             "monitors": monitors.collect::<Map<_, _>>(),

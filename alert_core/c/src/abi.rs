@@ -234,8 +234,11 @@ pub extern "C" fn alert_start(handle: *mut alert_t) -> alert_code {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn alert_put(handle: *mut alert_t, request: *const alert_request) -> alert_code {
     with(handle, |engine| {
+        if request.is_null() || !request.is_aligned() {
+            return Err(ALERT_EARGUMENT);
+        }
         // SAFETY: not NULL and aligned by the check, initialized by the caller's promise.
-        let request = unsafe { request.as_ref().filter(|_| request.is_aligned()) }.ok_or(ALERT_EARGUMENT)?;
+        let request = unsafe { &*request };
         // SAFETY: the caller's promise.
         let (monitor, release, attempts) = unsafe {
             (
@@ -310,7 +313,8 @@ pub extern "C" fn alert_tick(handle: *mut alert_t, time_ms: u64) -> alert_code {
 }
 
 /// Waits until every request put before by this process is judged: at most `limit_ms` milliseconds, then
-/// ALERT_ETIMEOUT. Without threads that is always so. It does not wait for deliveries.
+/// ALERT_ETIMEOUT. Without threads that is always so. It does not wait for deliveries. A failover may be told up to 50
+/// milliseconds later, since an answer that another process has yet to judge may speak against it.
 #[unsafe(no_mangle)]
 pub extern "C" fn alert_flush(handle: *mut alert_t, limit_ms: u32) -> alert_code {
     with(handle, |engine| engine.flush(Duration::from_millis(limit_ms.into())).map(|()| ALERT_OK))

@@ -214,7 +214,10 @@ impl Engine {
     pub fn tick(&self, time_ms: Option<u64>) -> Result<(), alert_code> {
         let now = checked_time(time_ms)?;
         if self.running()?.is_none() {
-            self.judge_here()?.tick(now);
+            let mut judge = self.judge_here()?;
+            // What had to wait for the threads of other processes.
+            judge.settle(now);
+            judge.tick(now);
         }
         Ok(())
     }

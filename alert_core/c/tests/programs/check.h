@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define CHECK(condition)                                                             \
     do {                                                                             \
@@ -60,7 +61,6 @@ static inline alert_attempt attempt(const char *address, uint32_t status)
     attempt.address = address;
     attempt.address_len = strlen(address);
     attempt.status = status;
-    attempt.time_ms = 5;
     return attempt;
 }
 
@@ -74,6 +74,14 @@ static inline int put(alert_t *handle, const alert_attempt *attempts, size_t len
     request.status = status;
     request.time_ms = time_ms;
     return alert_put(handle, &request);
+}
+
+/* A moment later than every request that was put without a time: within one millisecond nobody knows who answered last. */
+static inline uint64_t later(void)
+{
+    struct timespec now;
+    CHECK(timespec_get(&now, TIME_UTC) == TIME_UTC);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 + 2;
 }
 
 /* Blue fails and green answers in its place. */

@@ -61,7 +61,7 @@ static void wrong_settings(void)
     for (size_t n = 0; n < sizeof(SETTINGS) - 1; n++) {
         memcpy(text, SETTINGS, sizeof(SETTINGS));
         alert_board_size(text, n, &size, error, sizeof(error));
-        for (int byte = 0; byte < 256; byte += 5) {
+        for (int byte = 0; byte < 256; byte += 17) {
             text[n] = (char)byte;
             alert_board_size(text, sizeof(SETTINGS) - 1, &size, error, sizeof(error));
         }

