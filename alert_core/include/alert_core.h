@@ -71,7 +71,7 @@ typedef struct alert_t alert_t;
 
 // One upstream attempt.
 typedef struct alert_attempt {
-  // Address of the server as nginx writes it: "127.0.0.1:8081", "[::1]:80", "unix:/path"; or empty.
+  // Address of the server as nginx writes it: `127.0.0.1:8081`, `[::1]:80`, `unix:/path`; or empty.
   const char *address;
   // Its length in bytes.
   size_t address_len;

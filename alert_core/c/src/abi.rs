@@ -93,7 +93,7 @@ pub struct alert_t {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct alert_attempt {
-    /// Address of the server as nginx writes it: "127.0.0.1:8081", "[::1]:80", "unix:/path"; or empty.
+    /// Address of the server as nginx writes it: `127.0.0.1:8081`, `[::1]:80`, `unix:/path`; or empty.
     pub address: *const c_char,
     /// Its length in bytes.
     pub address_len: usize,
