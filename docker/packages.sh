@@ -36,35 +36,28 @@ else
 fi
 
 echo "Installing$missing"
+# Debian starts what it installs, and nginx would take port 80 now and at every boot. A policy says no for the time of the
+# installation (a service may also come along with another package), and the services named here are left disabled.
 # shellcheck disable=SC2086 # $root and $missing are lists of words
+$root sh -eu -c '
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+        trap "rm -f $policy" EXIT
+        trap "exit 130" INT TERM
+        printf "#!/bin/sh\nexit 101\n" > "$policy"
+        chmod 755 "$policy"
+    fi
+    apt-get update
+    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" </dev/null
+    command -v systemctl >/dev/null || exit 0
+    for package; do
+        case $package in
+            nginx | prometheus | prometheus-alertmanager) systemctl disable "$package" >/dev/null 2>&1 || : ;;
+        esac
+    done
+' packages $missing
 case " $missing " in
     *' nginx '* | *' prometheus '* | *' prometheus-alertmanager '*)
-        # Debian starts what it installs, and nginx would take port 80 (Prometheus and Alertmanager theirs) now and at
-        # every boot. A policy says no for the time of the installation, and the service is left disabled.
-        $root sh -eu -c '
-            policy=/usr/sbin/policy-rc.d
-            if [ ! -e "$policy" ]; then
-                trap "rm -f $policy" EXIT
-                trap "exit 130" INT TERM
-                printf "#!/bin/sh\nexit 101\n" > "$policy"
-                chmod 755 "$policy"
-            fi
-            apt-get update
-            DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" </dev/null
-            if command -v systemctl >/dev/null; then
-                for package; do
-                    case $package in
-                        nginx | prometheus | prometheus-alertmanager) systemctl disable "$package" >/dev/null 2>&1 || : ;;
-                    esac
-                done
-            fi
-        ' packages $missing
         echo 'What was installed is not started, and its service is disabled ("systemctl enable --now nginx" uses it).'
-        ;;
-    *)
-        $root sh -eu -c '
-            apt-get update
-            DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" </dev/null
-        ' packages $missing
         ;;
 esac
