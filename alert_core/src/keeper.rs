@@ -70,9 +70,7 @@ impl Keeper {
     fn save(&self, patience: Duration) {
         let saving = self.board.saving();
         // A worker of an earlier configuration knows the file of that time.
-        if self.board.generation() != self.generation
-            || self.board.snapshot(now_ms()).fingerprint == saving.saved.load(Relaxed)
-        {
+        if self.board.generation() != self.generation || self.board.fingerprint() == saving.saved.load(Relaxed) {
             return;
         }
         let take = || {

@@ -67,7 +67,22 @@ impl std::error::Error for Unusable {}
 impl Board {
     /// Everything on the board that is worth keeping.
     pub fn snapshot(&self, now_ms: u64) -> Snapshot {
-        let mut out = Writer { bytes: Vec::new(), hasher: DefaultHasher::new() };
+        let mut out = Writer { bytes: Some(Vec::new()), hasher: DefaultHasher::new() };
+        self.write(&mut out, now_ms);
+        let fingerprint = out.fingerprint();
+        let mut bytes = out.bytes.unwrap_or_default();
+        bytes.extend_from_slice(digest(&SHA256, &bytes).as_ref());
+        Snapshot { bytes, fingerprint }
+    }
+
+    /// The fingerprint that a snapshot would have now: far cheaper than to take it.
+    pub fn fingerprint(&self) -> u64 {
+        let mut out = Writer { bytes: None, hasher: DefaultHasher::new() };
+        self.write(&mut out, 0);
+        out.fingerprint()
+    }
+
+    fn write(&self, out: &mut Writer, now_ms: u64) {
         [MAGIC, LAYOUT, now_ms].into_iter().for_each(|word| out.word(word));
         for (at, len) in [SINKS, OUTBOX] {
             out.words(self.region.slice(at, len).unwrap_or_default());
@@ -79,16 +94,13 @@ impl Board {
             let window = self.region.slice(window.offset as usize, window.len as usize).unwrap_or_default();
             let name = monitor.name.load();
             out.word(name.len() as u64);
-            out.bytes.extend_from_slice(name.as_bytes());
+            out.raw(name.as_bytes());
             out.words(&words[..HISTORY_AT]);
             out.quietly(&words[HISTORY_AT..HISTORY_AT + HISTORY_WORDS]);
             out.words(&words[HISTORY_AT + HISTORY_WORDS..]);
             out.word(window.len() as u64);
             out.words(window);
         }
-        let Writer { mut bytes, hasher } = out;
-        bytes.extend_from_slice(digest(&SHA256, &bytes).as_ref());
-        Snapshot { bytes, fingerprint: hasher.finish().max(1) }
     }
 
     /// Puts a snapshot on the board, which is new: its configuration is reserved and not yet in force. Returns when the
@@ -167,14 +179,26 @@ impl MonitorBoard {
 }
 
 struct Writer {
-    bytes: Vec<u8>,
+    /// What was written; `None` where only the fingerprint is wanted.
+    bytes: Option<Vec<u8>>,
     hasher: DefaultHasher,
 }
 
 impl Writer {
+    fn fingerprint(&self) -> u64 {
+        // Zero says that nothing was saved yet.
+        self.hasher.finish().max(1)
+    }
+
+    fn raw(&mut self, bytes: &[u8]) {
+        if let Some(written) = &mut self.bytes {
+            written.extend_from_slice(bytes);
+        }
+    }
+
     /// A word that says nothing new.
     fn word(&mut self, word: u64) {
-        self.bytes.extend_from_slice(&word.to_le_bytes());
+        self.raw(&word.to_le_bytes());
     }
 
     fn words(&mut self, cells: &[AtomicU64]) {
@@ -353,6 +377,7 @@ mod tests {
         let (board, plan) = busy(&configuration(&[]));
         let monitor = board.monitor(&plan, 0).expect("a monitor");
         let before = board.snapshot(T0).fingerprint;
+        assert_eq!(board.fingerprint(), before);
         monitor.history.sample(monitor, T0 + 60_000);
         assert_eq!(board.snapshot(T0 + 60_000).fingerprint, before);
         board.outbox().mark(1, plan.sinks()[0], Delivery::Sent);
