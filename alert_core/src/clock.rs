@@ -6,7 +6,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 ///
 /// All workers, and the next start after a stop, have to agree on time; only the wall clock offers that. What would
 /// suffer from a clock that is set back looks after itself.
-#[allow(clippy::disallowed_methods)]
 pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
