@@ -23,8 +23,8 @@ $root debootstrap --variant=minbase "$suite" "$directory/root" ${DEBIAN_MIRROR:+
     tail -n 20 "$log" >&2
     exit 1
 }
-# As in the original, documentation and translations stay out, also of packages that are installed later, and dpkg does
-# not wait for the disk: a layer is there as a whole or not at all.
+# As in the original, documentation and translations stay out, also of packages that are installed later, downloaded
+# packages go, and dpkg does not wait for the disk: a layer is there as a whole or not at all.
 $root sh -eu -c '
     cat > "$1/etc/dpkg/dpkg.cfg.d/docker" <<END
 force-unsafe-io
@@ -33,7 +33,12 @@ path-include /usr/share/doc/*/copyright
 path-exclude /usr/share/man/*
 path-exclude /usr/share/locale/*
 END
-    echo "Acquire::Languages \"none\";" > "$1/etc/apt/apt.conf.d/docker-no-languages"
+    cat > "$1/etc/apt/apt.conf.d/docker" <<END
+Acquire::Languages "none";
+Dir::Cache::pkgcache "";
+Dir::Cache::srcpkgcache "";
+DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb"; };
+END
     find "$1/usr/share/doc" -type f ! -name copyright -delete
     rm -rf "$1"/usr/share/man/* "$1"/usr/share/locale/* "$1"/var/cache/apt/archives/*.deb "$1"/var/cache/apt/*.bin \
         "$1"/var/lib/apt/lists/* "$1"/var/log/*.log
