@@ -11,6 +11,7 @@ mod harness;
 mod life_cycle;
 mod metrics;
 mod monitors;
+mod names;
 mod protocols;
 mod rules;
 mod settings;
