@@ -103,6 +103,11 @@ impl Judge {
         judged.limits(&window)
     }
 
+    /// Whether no other worker judges.
+    fn is_alone(&self, now_ms: u64) -> bool {
+        self.board.workers().of_generation(self.generation, now_ms).nth(1).is_none()
+    }
+
     /// The window of a monitor. Another configuration may have moved it.
     #[inline]
     fn window(&self, monitor: &Monitor) -> Option<Window<'static>> {
@@ -122,9 +127,8 @@ impl Judge {
             }
             let waited_ms = now_ms.abs_diff(since_ms);
             let workers = || self.board.workers().of_generation(self.generation, now_ms);
-            let is_alone = || workers().nth(1).is_none();
             let caught_up = || workers().all(|worker| worker.queue_depth() == 0);
-            if waited_ms < SETTLE_LIMIT_MS && !is_alone() && (waited_ms < SETTLE_MS || !caught_up()) {
+            if waited_ms < SETTLE_LIMIT_MS && !self.is_alone(now_ms) && (waited_ms < SETTLE_MS || !caught_up()) {
                 settled.waiting = true;
                 continue;
             }

@@ -29,7 +29,11 @@ impl Judged<'_> {
         let mut word = shared.failover.load(Acquire);
         let (old, new) = loop {
             let old = failover::State::from_word(word);
-            let served_ms = shared.pool(old.serving).last_seen_ms.load(Relaxed);
+            let mut served_ms = shared.pool(old.serving).last_seen_ms.load(Relaxed);
+            if served_ms >= seen.time_ms && self.judge.is_alone(self.now_ms) {
+                // One worker judges in the order in which requests end, whatever the ticks of the clock.
+                served_ms = 0;
+            }
             let new = old.step(seen, &failover::Rules { active: shared.active(), confirm }, served_ms);
             if new.ripe && self.monitor.ripe_since_ms.load(Relaxed) == 0 {
                 self.monitor.ripe_since_ms.store(self.now_ms, Relaxed);
