@@ -215,7 +215,7 @@ put = cmp -s "$(1)" "$(2)" || { cp "$(1)" "$(2).new" && mv -f "$(2).new" "$(2)";
 
 # end_to_end NGINX,MODULE: most of these tests wait most of the time, so more of them run at once than there are processors.
 end_to_end = echo "End-to-end tests: $$("$(1)" -v 2>&1)"; \
-	TEST_NGINX="$(1)" TEST_NGINX_MODULE="$(2)" $(CARGO) test --package tests -- --test-threads 6
+	TEST_NGINX="$(1)" TEST_NGINX_MODULE="$(2)" $(CARGO) test --package tests -- --test-threads 4
 
 # The steps before, which say nothing when there is nothing to do.
 
