@@ -357,3 +357,14 @@ fn a_rule_that_is_switched_off_ends_what_it_told() {
     rig.pass(1000);
     assert_eq!(rig.told()[2..], [(Kind::ErrorRate, RESOLVED), (Kind::Failback, RESOLVED)]);
 }
+
+#[test]
+fn a_worker_alone_tells_at_the_second_request_whatever_the_ticks_of_the_clock() {
+    let mut rig = Rig::new(1, &[]);
+    let instant = rig.now_ms;
+    for attempts in [BLUE, BLUE, RETRIED, RETRIED] {
+        rig.now_ms = instant;
+        rig.requests(1, attempts);
+    }
+    assert_eq!(rig.told(), [(Kind::Failover, FIRING)]);
+}
