@@ -1,7 +1,8 @@
-//! The detector thread of a worker: takes events from the channel and judges them.
+//! The detector thread of a worker: takes requests from lane and channel and judges them.
 //!
-//! Under load it never sleeps inside the channel, where every event would have to wake it: it empties the channel, naps,
-//! and looks again. Only when nothing has come for a while does it ask to be woken.
+//! It never sleeps inside the channel, where every event would have to wake it. Usual answers wait on the lane until it
+//! comes by, every few milliseconds. An event wakes it from that; after one it looks again every millisecond by itself
+//! until they stop coming. Only when nothing has come at all does it sleep until it is woken.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,19 +12,23 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
+use crate::answer::Answer;
 use crate::board::worker::{HEARTBEAT_MS, WorkerBoard};
 use crate::clock::now_ms;
 use crate::event::Event;
-use crate::intake::Doorbell;
+use crate::intake::{Doorbell, Sleep};
 use crate::judge::Judge;
+use crate::lane::Exit;
 use crate::log::{Level, Log};
 
-/// Between two looks at the channel while requests come.
+/// Between two looks at the channel while events come.
 const NAP: Duration = Duration::from_millis(1);
 /// The same while a failover waits for the other workers.
 const SHORT_NAP: Duration = Duration::from_micros(250);
-/// Looks without an event after which the detector asks to be woken.
-const EMPTY_LOOKS: u32 = 8;
+/// Between two looks at the lane while answers come.
+const DOZE: Duration = Duration::from_millis(10);
+/// Looks without an event after which the detector asks to be woken for the next one.
+const QUIET_LOOKS: u32 = 8;
 /// Events after which it looks at the time even if more wait.
 const BATCH: usize = 1024;
 
@@ -31,6 +36,9 @@ const BATCH: usize = 1024;
 pub(crate) struct Detector {
     pub(crate) judge: Judge,
     pub(crate) events: Receiver<Event>,
+    pub(crate) lane: Exit,
+    /// Those taken from the lane last, with room for all that can wait there.
+    pub(crate) answers: Vec<Answer>,
     pub(crate) doorbell: Arc<Doorbell>,
     pub(crate) worker: Option<&'static WorkerBoard>,
     pub(crate) couriers: Vec<Thread>,
@@ -44,7 +52,9 @@ pub(crate) struct Detector {
 #[derive(Default)]
 struct Round {
     /// Events judged.
-    judged: usize,
+    events: usize,
+    /// Answers counted.
+    answers: usize,
     /// Something is decided and waits for the other workers.
     waiting: bool,
 }
@@ -52,52 +62,52 @@ struct Round {
 impl Detector {
     /// Runs until it is told to stop; then judges what still waits.
     pub(crate) fn run(mut self) {
-        let mut empty_looks = 0;
+        let mut quiet_looks = QUIET_LOOKS;
         let mut next_tick_ms = 0;
         loop {
             let stopping = self.stop.load(Relaxed);
-            let Round { judged, waiting } = self.guarded(&mut next_tick_ms);
-            if judged > 0 {
-                empty_looks = 0;
-            } else if stopping && !waiting {
-                break;
-            } else {
-                empty_looks += 1;
-            }
-            if judged == BATCH {
+            let round = self.guarded(&mut next_tick_ms);
+            quiet_looks = if round.events > 0 { 0 } else { quiet_looks.saturating_add(1) };
+            if round.events == BATCH {
                 continue;
             }
-            if waiting {
+            if round.waiting {
                 thread::sleep(SHORT_NAP);
-                continue;
-            }
-            if stopping {
-                continue;
-            }
-            if empty_looks < EMPTY_LOOKS {
+            } else if stopping {
+                if round.events == 0 && round.answers == 0 {
+                    break;
+                }
+            } else if quiet_looks < QUIET_LOOKS {
                 thread::sleep(NAP);
-                continue;
-            }
-            self.doorbell.going_idle();
-            if self.events.is_empty() && !self.stop.load(Relaxed) {
+            } else if round.answers > 0 {
+                self.sleep(Sleep::Dozing, DOZE);
+            } else {
                 let until_tick = next_tick_ms.saturating_sub(now_ms()).clamp(1, HEARTBEAT_MS);
-                thread::park_timeout(Duration::from_millis(until_tick));
+                self.sleep(Sleep::Asleep, Duration::from_millis(until_tick));
             }
-            self.doorbell.awake();
-            empty_looks = if self.events.is_empty() { EMPTY_LOOKS } else { 0 };
         }
         self.stop_couriers.store(true, Relaxed);
         self.couriers.iter().for_each(Thread::unpark);
     }
 
-    /// One round, in which a panic costs at most the events of this round.
+    /// Sleeps until it is woken for what this sleep lets through, but not for longer than `limit`.
+    fn sleep(&self, sleep: Sleep, limit: Duration) {
+        self.doorbell.set(sleep);
+        let waits = !self.events.is_empty() || (sleep == Sleep::Asleep && self.lane.waiting() > 0);
+        if !waits && !self.stop.load(Relaxed) {
+            thread::park_timeout(limit);
+        }
+        self.doorbell.set(Sleep::Awake);
+    }
+
+    /// One round, in which a panic costs at most what was taken in this round.
     fn guarded(&mut self, next_tick_ms: &mut u64) -> Round {
         catch_unwind(AssertUnwindSafe(|| self.round(next_tick_ms))).unwrap_or_else(|_| {
             self.log.write(Level::Error, "the detector panicked and goes on".into());
             *next_tick_ms = now_ms() + HEARTBEAT_MS;
             if let Some(worker) = self.worker {
                 // What the panic cost counts as judged, or the other workers would wait for it.
-                let left = self.events.len() as u64;
+                let left = (self.events.len() + self.lane.waiting()) as u64;
                 worker.events.store(worker.queued.load(Relaxed).saturating_sub(left), Relaxed);
             }
             Round::default()
@@ -107,16 +117,27 @@ impl Detector {
     fn round(&mut self, next_tick_ms: &mut u64) -> Round {
         let now = now_ms();
         let mut told = false;
-        let mut judged = 0;
-        for event in self.events.try_iter().take(BATCH) {
+        let mut round = Round::default();
+        while round.events < BATCH {
+            // Looked at before the channel: what is on the lane now has no unseen event before it.
+            let waiting = self.lane.waiting();
+            let event = self.events.try_recv().ok();
+            let taken = self.lane.count() as u32;
+            let ahead = event.as_ref().map_or(waiting, |event| event.answers_ahead.wrapping_sub(taken) as usize);
+            self.answers.clear();
+            self.lane.take(ahead, &mut self.answers, Answer::from_words);
+            round.answers += self.answers.len();
+            told |= self.judge.count(&self.answers, now);
+            let Some(event) = event else { break };
+            round.events += 1;
             told |= self.judge.observe(&event, now);
-            judged += 1;
         }
-        if let Some(worker) = self.worker.filter(|_| judged > 0) {
-            worker.events.fetch_add(judged as u64, Relaxed);
+        if let Some(worker) = self.worker.filter(|_| round.events + round.answers > 0) {
+            worker.events.fetch_add((round.events + round.answers) as u64, Relaxed);
         }
         let settled = self.judge.settle(now);
         told |= settled.told;
+        round.waiting = settled.waiting;
         // A clock that was set back must not stop the heart.
         if now >= *next_tick_ms || *next_tick_ms > now + 2 * HEARTBEAT_MS {
             *next_tick_ms = now + HEARTBEAT_MS;
@@ -128,6 +149,6 @@ impl Detector {
         if told {
             self.couriers.iter().for_each(Thread::unpark);
         }
-        Round { judged, waiting: settled.waiting }
+        round
     }
 }

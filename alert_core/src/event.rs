@@ -1,5 +1,6 @@
 //! One finished request, as the log phase hands it to the detector: a plain copy of one cache line.
 
+use crate::answer::{Answer, Origin};
 use crate::pool::PoolId;
 use crate::window::Outcome;
 
@@ -13,6 +14,11 @@ pub struct PeerId(u8);
 impl PeerId {
     /// A server that is in no registry.
     pub const NONE: PeerId = PeerId(u8::MAX);
+
+    /// Its place, whatever it is.
+    pub const fn get(self) -> u8 {
+        self.0
+    }
 
     /// The server at this place.
     pub const fn new(place: u8) -> PeerId {
@@ -45,6 +51,8 @@ pub struct Event {
     pub latency_ms: u32,
     /// The place of its monitor among those of the configuration.
     pub monitor: u16,
+    /// Answers that went ahead on the lane before it, counted from the start; wraps.
+    pub(crate) answers_ahead: u32,
     /// Whether the client got an answer of the server class of errors.
     client_failed: bool,
     len: u8,
@@ -56,7 +64,15 @@ impl Event {
     #[inline]
     pub const fn begin(monitor: u16, time_ms: u64) -> Event {
         const NONE: Attempt = Attempt { pool: PoolId::NONE, peer: PeerId::NONE, failed: false };
-        Event { time_ms, latency_ms: 0, monitor, client_failed: false, len: 0, attempts: [NONE; ATTEMPTS_MAX] }
+        Event {
+            time_ms,
+            latency_ms: 0,
+            monitor,
+            answers_ahead: 0,
+            client_failed: false,
+            len: 0,
+            attempts: [NONE; ATTEMPTS_MAX],
+        }
     }
 
     /// Adds an attempt that ended with this status after this time.
@@ -87,6 +103,18 @@ impl Event {
         self.attempts().last()
     }
 
+    /// The event as a mere answer, where it is one.
+    #[inline]
+    pub fn answer(&self) -> Option<Answer> {
+        match *self.attempts() {
+            [Attempt { pool, peer, failed: false }] => {
+                let origin = Origin::new(self.monitor, pool, peer);
+                Some(Answer { time_ms: self.time_ms, latency_ms: self.latency_ms, origin })
+            }
+            _ => None,
+        }
+    }
+
     /// What became of the request, given whether traffic is failed over.
     #[inline]
     pub fn outcome(&self, failed_over: bool) -> Outcome {
@@ -100,6 +128,17 @@ impl Event {
             true if failed_over => Outcome::RetriedWhileFailedOver,
             true => Outcome::Retried,
         }
+    }
+}
+
+impl From<Answer> for Event {
+    fn from(answer: Answer) -> Event {
+        let Answer { origin, time_ms, .. } = answer;
+        let mut event = Event::begin(origin.monitor(), time_ms);
+        event.attempts[0] = Attempt { pool: origin.pool(), peer: origin.peer(), failed: false };
+        event.len = 1;
+        event.latency_ms = answer.latency_ms;
+        event
     }
 }
 

@@ -89,6 +89,11 @@ impl State {
         pool.is_known() && word == u64::from(pool.get()) << (TIME_BITS + 13)
     }
 
+    /// When the rival's row of answers began, in milliseconds since the Unix epoch; zero where there is no rival.
+    pub fn row_since_ms(self) -> u64 {
+        self.streak_since_ms
+    }
+
     /// Packs the state into a word.
     #[inline]
     pub fn to_word(self) -> u64 {

@@ -222,6 +222,7 @@ impl Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answer::Answer;
     use crate::board::region::Region;
 
     const T0: u64 = 1_790_000_000_000;
@@ -231,7 +232,7 @@ mod tests {
     }
 
     fn answer(monitor: &MonitorBoard, count: u32, latency_ms: u32) {
-        (0..count).for_each(|_| monitor.pools[1].count_answer(latency_ms));
+        (0..count).for_each(|_| monitor.pools[1].count_answers(&[Answer::after_ms(latency_ms)]));
     }
 
     #[test]

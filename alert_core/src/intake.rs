@@ -1,51 +1,79 @@
-//! The event loop's end: finished requests go into the channel.
+//! The event loop's end: finished requests go onto the lane or into the channel.
 //!
 //! This runs in every request. It never allocates, locks, waits or fails; a full channel is a counted drop. The only
-//! system call is the one that wakes a detector which had gone idle.
+//! system call is the one that wakes a detector which had gone to sleep.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering, Ordering::Relaxed, fence};
+use std::sync::atomic::{AtomicU8, Ordering, Ordering::Relaxed, fence};
 use std::thread::Thread;
 
 use crossbeam_channel::{Sender, TrySendError};
 
+use crate::answer::Answer;
 use crate::board::worker::WorkerBoard;
 use crate::event::Event;
-use crate::servers::Servers;
+use crate::lane::Lane;
 
-/// Whether the detector has gone idle and wants to be woken.
-#[derive(Debug, Default)]
+/// What the detector wants to be woken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Sleep {
+    /// Nothing: it looks at the channel again by itself at once.
+    Awake,
+    /// Events: it looks at the lane again by itself soon.
+    Dozing,
+    /// Anything.
+    Asleep,
+}
+
+/// How the detector sleeps, and wants to be woken.
+#[derive(Debug)]
 pub(crate) struct Doorbell {
-    idle: AtomicBool,
+    sleep: AtomicU8,
+}
+
+impl Default for Doorbell {
+    fn default() -> Self {
+        Doorbell { sleep: AtomicU8::new(Sleep::Awake as u8) }
+    }
 }
 
 impl Doorbell {
-    /// Says that the detector is about to sleep. It looks at the channel once more after this.
-    pub(crate) fn going_idle(&self) {
-        self.idle.store(true, Relaxed);
-        // Pairs with the fence in `ring`: either the detector sees the event, or the event loop sees the flag.
+    /// Says how the detector sleeps from now on. It looks at what waits once more after this.
+    pub(crate) fn set(&self, sleep: Sleep) {
+        self.sleep.store(sleep as u8, Relaxed);
+        // Pairs with the fence in `ring`: either the detector sees the event, or the event loop sees this.
         fence(Ordering::SeqCst);
     }
 
-    /// Says that the detector is awake.
-    pub(crate) fn awake(&self) {
-        self.idle.store(false, Relaxed);
-    }
-
+    /// Wakes the detector for an event.
     #[inline]
     fn ring(&self, detector: &Thread) {
         fence(Ordering::SeqCst);
-        if self.idle.load(Relaxed) {
-            self.idle.store(false, Relaxed);
-            detector.unpark();
+        if self.sleep.load(Relaxed) != Sleep::Awake as u8 {
+            self.wake(detector);
         }
+    }
+
+    /// Wakes the detector for an answer. Without the fence it may go unheard in the moment of falling asleep: the
+    /// detector's next tick finds the answer then.
+    #[inline(always)]
+    fn knock(&self, detector: &Thread) {
+        if self.sleep.load(Relaxed) == Sleep::Asleep as u8 {
+            self.wake(detector);
+        }
+    }
+
+    #[cold]
+    fn wake(&self, detector: &Thread) {
+        self.sleep.store(Sleep::Awake as u8, Relaxed);
+        detector.unpark();
     }
 }
 
 /// The event loop's end of one worker.
 #[derive(Debug)]
 pub struct Intake {
-    servers: Servers,
     events: Sender<Event>,
     doorbell: Arc<Doorbell>,
     detector: Thread,
@@ -54,28 +82,38 @@ pub struct Intake {
 
 impl Intake {
     pub(crate) fn new(
-        servers: Servers,
         events: Sender<Event>,
         (doorbell, detector): (Arc<Doorbell>, Thread),
         worker: Option<&'static WorkerBoard>,
     ) -> Intake {
-        Intake { servers, events, doorbell, detector, worker }
+        Intake { events, doorbell, detector, worker }
     }
 
-    /// Where servers belong.
-    #[inline]
-    pub fn servers(&self) -> &Servers {
-        &self.servers
+    /// Hands an answer of the pool that serves to the detector. Nothing else is put from another thread meanwhile.
+    #[inline(always)]
+    pub fn answered(&self, lane: &mut Lane, answer: Answer) {
+        if !lane.put(answer.to_words()) {
+            return self.push_behind(lane, answer.into());
+        }
+        if let Some(worker) = self.worker {
+            worker.queue_alone(answer.time_ms);
+        }
+        self.doorbell.knock(&self.detector);
     }
 
-    /// Hands a finished request to the detector.
-    #[inline]
+    /// Hands a finished request to the detector, behind what was put onto the lane before.
+    pub fn push_behind(&self, lane: &Lane, mut event: Event) {
+        event.answers_ahead = lane.count() as u32;
+        self.push(event);
+    }
+
+    /// Hands a finished request to the detector. Several threads may, where nobody uses the lane.
     pub fn push(&self, event: Event) {
+        let time_ms = event.time_ms;
         match self.events.try_send(event) {
             Ok(()) => {
                 if let Some(worker) = self.worker {
-                    // A program in C may put from several threads at once.
-                    worker.queued.fetch_add(1, Relaxed);
+                    worker.queue(time_ms);
                 }
                 self.doorbell.ring(&self.detector);
             }

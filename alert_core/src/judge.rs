@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed};
 
 use crate::alert::Kind;
+use crate::answer::{Answer, Origin};
 use crate::board::monitor::MonitorBoard;
 use crate::board::sink::SinkId;
 use crate::board::{Board, Plan};
@@ -77,11 +78,11 @@ impl Judge {
         let Some(monitor) = self.monitors.get(event.monitor as usize) else { return false };
         let Some(last) = event.last() else { return false };
         let shared = monitor.shared;
-        let word = shared.failover.load(Relaxed);
-        let steady = !last.failed && event.attempts().len() == 1 && failover::State::is_steady(word, last.pool);
-        let outcome = if steady { Outcome::Answered } else { event.outcome(shared.is_failed_over()) };
-
+        if let Some(answer) = event.answer().filter(|answer| shared.is_steady(answer.origin.pool())) {
+            return self.count(&[answer], now_ms);
+        }
         let Some(window) = self.window(monitor) else { return false };
+        let outcome = event.outcome(shared.is_failed_over());
         window.record(event.time_ms, event.latency_ms, outcome, last.pool);
         let before = Totals::of(shared);
         let failed = shared.count(event, outcome);
@@ -90,9 +91,6 @@ impl Judge {
             return false;
         }
         let judged = Judged { judge: self, monitor, now_ms };
-        if steady {
-            return judged.limits(&window);
-        }
         // A request that began before the active pool was changed on purpose went where it had to go then.
         let began_ms = event.time_ms.saturating_sub(event.latency_ms.into());
         let is_late = began_ms < shared.switched_ms.load(Relaxed);
@@ -101,6 +99,29 @@ impl Judge {
             judged.who_serves(&seen, confirm, before);
         }
         judged.limits(&window)
+    }
+
+    /// Counts answers, nearly all of which are of the pool that serves. Returns whether an alert was put into the outbox
+    /// for delivery.
+    pub fn count(&self, answers: &[Answer], now_ms: u64) -> bool {
+        answers
+            .chunk_by(|one, next| one.origin == next.origin)
+            .fold(false, |told, run| self.count_run(run, now_ms) | told)
+    }
+
+    /// The same for answers of one server. None of them breaks a limit on failures, so that limits can wait for the last.
+    fn count_run(&self, run: &[Answer], now_ms: u64) -> bool {
+        let Some(Answer { origin, .. }) = run.first() else { return false };
+        let Some(monitor) = self.monitors.get(origin.monitor() as usize) else { return false };
+        let pool = origin.pool();
+        if !monitor.shared.is_steady(pool) {
+            // Since they were put onto the lane, another pool has come into sight.
+            return run.iter().fold(false, |told, answer| self.observe(&Event::from(*answer), now_ms) | told);
+        }
+        let Some(window) = self.window(monitor) else { return false };
+        window.record_all(run.iter().map(|answer| (answer.time_ms, answer.latency_ms)), Outcome::Answered, pool);
+        monitor.shared.pool(pool).count_answers(run);
+        self.board.generation() == self.generation && Judged { judge: self, monitor, now_ms }.limits(&window)
     }
 
     /// Whether no other worker judges.
@@ -127,7 +148,9 @@ impl Judge {
             }
             let waited_ms = now_ms.abs_diff(since_ms);
             let workers = || self.board.workers().of_generation(self.generation, now_ms);
-            let caught_up = || workers().all(|worker| worker.queue_depth() == 0);
+            // What ended before the rival's row began cannot interrupt it.
+            let row_since_ms = failover::State::from_word(monitor.shared.failover.load(Relaxed)).row_since_ms();
+            let caught_up = || !workers().any(|worker| worker.owes(row_since_ms));
             if waited_ms < SETTLE_LIMIT_MS && !self.is_alone(now_ms) && (waited_ms < SETTLE_MS || !caught_up()) {
                 settled.waiting = true;
                 continue;
@@ -218,20 +241,21 @@ impl MonitorBoard {
             if attempt.failed {
                 failed.insert(attempt.pool);
                 pool.failed_attempts.fetch_add(1, Relaxed);
-                pool.remember_peer(attempt);
+                pool.remember_peer(attempt.peer);
             } else {
                 pool.passed_on.fetch_add(1, Relaxed);
             }
         }
         let pool = self.pool(last.pool);
-        pool.remember_peer(last);
         if last.failed {
             failed.insert(last.pool);
             pool.failed_attempts.fetch_add(1, Relaxed);
             pool.failed_last.fetch_add(1, Relaxed);
+            pool.remember_peer(last.peer);
         } else {
-            pool.seen(event.time_ms);
-            pool.count_answer(event.latency_ms);
+            let Event { time_ms, latency_ms, monitor, .. } = *event;
+            let origin = Origin::new(monitor, last.pool, last.peer);
+            pool.count_answers(&[Answer { time_ms, latency_ms, origin }]);
         }
         match outcome {
             Outcome::Answered => (),
@@ -243,24 +267,6 @@ impl MonitorBoard {
             }
         }
         failed
-    }
-}
-
-impl crate::board::monitor::PoolBoard {
-    /// Notes an answer. The latest counts, unless the clock was set back since.
-    #[inline]
-    fn seen(&self, time_ms: u64) {
-        let last_ms = self.last_seen_ms.load(Relaxed);
-        if time_ms > last_ms || last_ms > time_ms + failover::DISORDER_MS {
-            self.last_seen_ms.store(time_ms, Relaxed);
-        }
-    }
-
-    #[inline]
-    fn remember_peer(&self, attempt: &crate::event::Attempt) {
-        if let Some(place) = attempt.peer.index() {
-            self.last_peer.store(place as u64 + 1, Relaxed);
-        }
     }
 }
 

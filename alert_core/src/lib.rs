@@ -2,7 +2,7 @@
 //!
 //! The way of an alert through this crate, one module a stage:
 //!
-//! [`intake`] (event loop) → bounded channel → `detector` thread → [`judge`] → [`board`] (shared by all workers:
+//! [`intake`] (event loop) → bounded channel, [`lane`] → `detector` thread → [`judge`] → [`board`] (shared by all workers:
 //! [`window`], [`failover`], [`rule`], [`notice`]) → [`outbox`] → `courier` threads ([`letter`]) → [`sink`].
 //!
 //! A `keeper` thread saves the board to a [`state_file`], so that all of this outlives a restart.
@@ -11,6 +11,7 @@
 
 pub mod address;
 pub mod alert;
+pub mod answer;
 mod atomic;
 pub mod board;
 pub mod clock;
@@ -21,10 +22,12 @@ mod detector;
 pub mod event;
 pub mod failover;
 pub mod flapping;
+mod glance;
 pub mod history;
 pub mod intake;
 pub mod judge;
 mod keeper;
+pub mod lane;
 pub mod letter;
 pub mod log;
 pub mod metrics;
@@ -39,5 +42,6 @@ pub mod settings;
 pub mod sink;
 pub mod state_file;
 pub mod status;
+pub mod usual;
 pub mod window;
 pub mod worker;

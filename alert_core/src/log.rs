@@ -1,7 +1,7 @@
 //! What the threads have to say to the error log.
 //!
 //! They may not write there themselves, since nginx's log belongs to the event loop. Lines wait in a bounded queue that
-//! the event loop empties; what does not fit is counted and the count is said instead.
+//! the event loop empties when it is called; what does not fit is counted and the count is said instead.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -32,10 +32,12 @@ pub struct Line {
 }
 
 /// The writing end; threads share it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Log {
     lines: Sender<Line>,
     lost: Arc<AtomicU64>,
+    /// Calls whoever empties the queue.
+    call: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
 /// The reading end.
@@ -49,14 +51,22 @@ pub struct Lines {
 pub fn queue() -> (Log, Lines) {
     let (sender, receiver) = bounded(WAITING_MAX);
     let lost = Arc::new(AtomicU64::new(0));
-    (Log { lines: sender, lost: lost.clone() }, Lines { lines: receiver, lost })
+    (Log { lines: sender, lost: lost.clone(), call: None }, Lines { lines: receiver, lost })
 }
 
 impl Log {
+    /// The same, calling somebody to empty the queue after each line.
+    pub(crate) fn calling(self, call: impl Fn() + Send + Sync + 'static) -> Log {
+        Log { call: Some(Arc::new(call)), ..self }
+    }
+
     /// Queues a line.
     pub fn write(&self, level: Level, text: String) {
         if self.lines.try_send(Line { level, text }).is_err() {
             self.lost.fetch_add(1, Relaxed);
+        }
+        if let Some(call) = &self.call {
+            call();
         }
     }
 }

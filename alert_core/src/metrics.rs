@@ -259,6 +259,7 @@ fn alerts_of(monitor: &MonitorBoard, kind: Kind) -> [(Kind, AlertStatus, u64); 2
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answer::Answer;
     use crate::board::region::Region;
     use crate::board::tests::settings;
     use crate::board::{Board, Plan};
@@ -293,7 +294,7 @@ mod tests {
     fn counters_say_what_was_counted() {
         let rig = Rig::new(&["pool blue b:1", "pool green g:1", "active blue"]);
         let blue = &rig.monitor().pools[1];
-        [3, 3, 700, 60_000].into_iter().for_each(|ms| blue.count_answer(ms));
+        blue.count_answers(&[3, 3, 700, 60_000].map(Answer::after_ms));
         blue.failed_attempts.store(2, Relaxed);
         blue.failed_last.store(1, Relaxed);
         rig.monitor().failed.store(1, Relaxed);
@@ -327,7 +328,7 @@ mod tests {
         {
             rig.monitor().learn_pool(name);
         }
-        rig.monitor().pools[0].count_answer(1);
+        rig.monitor().pools[0].count_answers(&[Answer::after_ms(1)]);
         // What two workers leave that meet a name at once.
         rig.monitor().pools[20].name.store(b"blue");
         let text = rig.render();

@@ -1,6 +1,6 @@
 //! Where servers belong: from addresses and names to the small numbers of the board.
 //!
-//! This runs in every request. It never allocates, locks, waits or fails.
+//! This runs in every request that is no usual one. It never allocates, locks, waits or fails.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -9,7 +9,8 @@ use crate::board::{Board, Plan};
 use crate::event::PeerId;
 use crate::name::NameKey;
 use crate::pool::PoolId;
-use crate::settings::Settings;
+use crate::settings::{MonitorSettings, Settings};
+use crate::usual::Usual;
 
 /// Where a server belongs.
 #[derive(Clone, Copy, Debug)]
@@ -27,81 +28,134 @@ impl Server {
     pub const UNKNOWN: Server = Server { pool: PoolId::NONE, peer: PeerId::NONE, listed: false };
 }
 
-/// The servers of all monitors of a configuration.
+/// The servers of one monitor.
 #[derive(Debug)]
 pub struct Servers {
-    monitors: Vec<MonitorServers>,
-}
-
-#[derive(Debug)]
-struct MonitorServers {
     shared: &'static MonitorBoard,
-    /// The addresses that the configuration lists, sorted by key.
-    listed: Vec<(NameKey, Server)>,
+    listed: Listed,
 }
 
 impl Servers {
-    /// The servers of this configuration.
-    pub fn new(board: Board, plan: &Plan, settings: &Settings) -> Servers {
-        let monitors = settings.monitors.iter().enumerate().filter_map(|(at, monitor)| {
-            let shared = board.monitor(plan, at)?;
-            let mut listed: Vec<(NameKey, Server)> = Vec::new();
-            for ((_, addresses), pool) in monitor.pools.iter().zip(plan.pools(at)) {
-                listed.extend(addresses.iter().map(|address| {
-                    let key = NameKey::of(address.as_bytes());
-                    let peer = shared.find_peer(key).unwrap_or(PeerId::NONE);
-                    (key, Server { pool: *pool, peer, listed: true })
-                }));
-            }
-            listed.sort_unstable_by_key(|(key, _)| key.0);
-            Some(MonitorServers { shared, listed })
-        });
-        Servers { monitors: monitors.collect() }
+    /// The servers of each monitor of this configuration.
+    pub fn of_monitors(board: Board, plan: &Plan, settings: &Settings) -> Vec<Servers> {
+        let monitors = settings.monitors.iter().enumerate();
+        monitors
+            .filter_map(|(at, monitor)| Some(Servers::new(board.monitor(plan, at)?, monitor, plan.pools(at))))
+            .collect()
+    }
+
+    fn new(shared: &'static MonitorBoard, settings: &MonitorSettings, pools: &[PoolId]) -> Servers {
+        let mut listed = Vec::new();
+        for ((_, addresses), pool) in settings.pools.iter().zip(pools) {
+            listed.extend(addresses.iter().map(|address| {
+                let key = NameKey::of(address.as_bytes());
+                let peer = shared.find_peer(key).unwrap_or(PeerId::NONE);
+                (key, Server { pool: *pool, peer, listed: true })
+            }));
+        }
+        Servers { shared, listed: Listed::new(&listed) }
     }
 
     /// Where the server with this address belongs.
     #[inline]
-    pub fn server(&self, monitor: u16, address: &[u8]) -> Server {
-        let Some(monitor) = self.monitors.get(monitor as usize) else { return Server::UNKNOWN };
+    pub fn server(&self, address: &[u8]) -> Server {
         let key = NameKey::of(address);
-        if let Ok(at) = monitor.listed.binary_search_by_key(&key.0, |(key, _)| key.0) {
-            return monitor.listed[at].1;
-        }
-        match monitor.shared.find_peer(key) {
-            Some(peer) => {
-                let at = peer.index().unwrap_or(0);
-                let pool = PoolId::new(monitor.shared.peers[at].pool.load(Relaxed) as u8);
-                Server { pool, peer, listed: false }
-            }
-            None => Server::UNKNOWN,
-        }
+        self.listed.find(key).unwrap_or_else(|| self.learned(key))
+    }
+
+    /// The same as far as answers taught it.
+    fn learned(&self, key: NameKey) -> Server {
+        let Some(peer) = self.shared.find_peer(key) else { return Server::UNKNOWN };
+        let at = peer.index().unwrap_or(0);
+        Server { pool: PoolId::new(self.shared.peers[at].pool.load(Relaxed) as u8), peer, listed: false }
     }
 
     /// Learns from an answer that the server with this address belongs to the pool of this name.
     #[inline]
-    pub fn learn(&self, monitor: u16, address: &[u8], known: Server, pool: &[u8]) -> Server {
-        let Some(monitor) = self.monitors.get(monitor as usize) else { return known };
-        let pool = monitor.shared.learn_pool(pool);
+    pub fn learn(&self, address: &[u8], known: Server, pool: &[u8]) -> Server {
+        let pool = self.shared.learn_pool(pool);
         if pool == known.pool {
             return known;
         }
-        Server { pool, peer: monitor.shared.learn_peer(address, pool), listed: false }
+        Server { pool, peer: self.shared.learn_peer(address, pool), listed: false }
     }
 
     /// A server of which only the name of its pool is known.
-    #[inline]
-    pub fn nameless(&self, monitor: u16, pool: &[u8]) -> Server {
-        let Some(monitor) = self.monitors.get(monitor as usize) else { return Server::UNKNOWN };
-        Server { pool: monitor.shared.learn_pool(pool), ..Server::UNKNOWN }
+    pub fn nameless(&self, pool: &[u8]) -> Server {
+        Server { pool: self.shared.learn_pool(pool), ..Server::UNKNOWN }
     }
 
     /// Notes the release that a pool answered with.
     #[inline]
-    pub fn release(&self, monitor: u16, pool: PoolId, release: &[u8]) {
-        let Some(monitor) = self.monitors.get(monitor as usize) else { return };
-        let cell = &monitor.shared.pool(pool).release;
-        if pool.is_known() && cell.key() != NameKey::of(release) {
+    pub fn release(&self, pool: PoolId, release: &[u8]) {
+        let cell = &self.shared.pool(pool).release;
+        if cell.key() != NameKey::of(release) && pool.is_known() {
             cell.store(release);
+        }
+    }
+
+    /// Whether this pool serves and no other is in sight.
+    pub fn is_steady(&self, pool: PoolId) -> bool {
+        self.shared.is_steady(pool)
+    }
+
+    /// A place to remember usual answers of these servers.
+    pub fn usual(&self) -> Usual {
+        Usual::new(self.shared)
+    }
+}
+
+/// The addresses that a configuration lists, found by their keys: at least half of the places are free, so that the
+/// first look nearly always decides.
+#[derive(Debug)]
+struct Listed {
+    places: Vec<(NameKey, Server)>,
+}
+
+impl Listed {
+    fn new(servers: &[(NameKey, Server)]) -> Listed {
+        let free = (NameKey::EMPTY, Server::UNKNOWN);
+        let mut listed = Listed { places: vec![free; (2 * servers.len()).next_power_of_two()] };
+        for (key, server) in servers {
+            let at = listed.look(*key).find(|at| matches!(listed.places[*at].0, NameKey::EMPTY)).unwrap_or(0);
+            listed.places[at] = (*key, *server);
+        }
+        listed
+    }
+
+    fn find(&self, key: NameKey) -> Option<Server> {
+        for at in self.look(key) {
+            match self.places[at] {
+                (found, server) if found == key => return Some(server),
+                (NameKey::EMPTY, _) => return None,
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// All places, in the order in which this key looks at them.
+    fn look(&self, key: NameKey) -> impl Iterator<Item = usize> + use<> {
+        let (first, mask) = (key.0 as usize, self.places.len() - 1);
+        (0..=mask).map(move |step| first.wrapping_add(step) & mask)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_listed_address_is_found_and_no_other() {
+        for count in [0_usize, 1, 2, 3, 31, 64, 500] {
+            let key = |n: usize| NameKey::of(format!("10.0.{}.{}:8080", n / 256, n % 256).as_bytes());
+            let server = |n: usize| Server { peer: PeerId::new((n % 64) as u8), ..Server::UNKNOWN };
+            let servers: Vec<_> = (0..count).map(|n| (key(n), server(n))).collect();
+            let listed = Listed::new(&servers);
+            for n in 0..count {
+                assert_eq!(listed.find(key(n)).map(|found| found.peer), Some(server(n).peer), "{n} of {count}");
+            }
+            assert!((count..count + 500).all(|n| listed.find(key(n)).is_none()), "{count}");
         }
     }
 }

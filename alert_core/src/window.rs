@@ -25,13 +25,15 @@ pub enum Outcome {
 
 /// One request in the window, packed into a word: when, how long, what became of it, who answered.
 ///
-/// Zero is the empty place. Time is kept in tenths of a second since the beginning of 2026, which lasts for 54 years; latency
+/// Zero is the empty place. Time is kept in units of 64 ms since the beginning of 2026, which lasts for 34 years; latency
 /// saturates at 17 minutes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample(u64);
 
 /// 2026-01-01T00:00:00Z in milliseconds since the Unix epoch.
 const EPOCH_MS: u64 = 1_767_225_600_000;
+/// Milliseconds of a unit of time, as a power of two.
+const TIME_UNIT: u32 = 6;
 const TIME_SHIFT: u32 = 30;
 const LATENCY_SHIFT: u32 = 10;
 const LATENCY_MAX: u64 = (1 << 20) - 1;
@@ -49,7 +51,7 @@ impl Sample {
     /// Packs a request. `slow_ms` is the latency limit, `u32::MAX` where there is none.
     #[inline]
     pub fn new(time_ms: u64, latency_ms: u32, outcome: Outcome, pool: PoolId, slow_ms: u32) -> Sample {
-        let time = (time_ms.saturating_sub(EPOCH_MS) / 100).min((1 << 34) - 1);
+        let time = (time_ms.saturating_sub(EPOCH_MS) >> TIME_UNIT).min((1 << 34) - 1);
         let latency = u64::from(latency_ms).min(LATENCY_MAX);
         Sample(
             (time << TIME_SHIFT)
@@ -60,9 +62,9 @@ impl Sample {
         )
     }
 
-    /// When the request ended, in milliseconds since the Unix epoch, to a tenth of a second.
+    /// When the request ended, in milliseconds since the Unix epoch, to 64 ms.
     pub fn time_ms(self) -> u64 {
-        (self.0 >> TIME_SHIFT) * 100 + EPOCH_MS
+        ((self.0 >> TIME_SHIFT) << TIME_UNIT) + EPOCH_MS
     }
 
     /// Upstream time of all its attempts, in milliseconds.
@@ -107,6 +109,9 @@ impl Sample {
 /// The two bits that the latency rule counts: above the limit, and above the 80 % at which it resolves.
 #[inline]
 fn slowness(latency: u64, slow_ms: u32) -> u64 {
+    if slow_ms == u32::MAX {
+        return 0;
+    }
     let limit = u64::from(slow_ms);
     let slow = if latency > limit { SLOW } else { 0 };
     let nearly = if latency * 5 > limit * 4 { NEARLY_SLOW } else { 0 };
@@ -161,11 +166,26 @@ impl<'a> Window<'a> {
     /// Puts a request into the window, in the place of the oldest.
     #[inline]
     pub fn record(&self, time_ms: u64, latency_ms: u32, outcome: Outcome, pool: PoolId) {
-        let sample = Sample::new(time_ms, latency_ms, outcome, pool, self.slow_ms());
-        let claimed = self.head.next.fetch_add(1, Relaxed);
-        let place = (claimed % self.ring.len() as u64) as usize;
-        let displaced = Sample(self.ring[place].swap(sample.0, AcqRel));
-        self.adjust(displaced, sample);
+        self.record_all(std::iter::once((time_ms, latency_ms)), outcome, pool);
+    }
+
+    /// Puts requests, given by when they ended and how long they took, into the window, in the places of the oldest.
+    #[inline]
+    pub fn record_all(&self, requests: impl ExactSizeIterator<Item = (u64, u32)>, outcome: Outcome, pool: PoolId) {
+        let slow_ms = self.slow_ms();
+        let claimed = self.head.next.fetch_add(requests.len() as u64, Relaxed);
+        let mut places = self.ring[(claimed % self.ring.len() as u64) as usize..].iter();
+        for (time_ms, latency_ms) in requests {
+            let Some(place) = places.next().or_else(|| {
+                places = self.ring.iter();
+                places.next()
+            }) else {
+                return;
+            };
+            let sample = Sample::new(time_ms, latency_ms, outcome, pool, slow_ms);
+            let displaced = Sample(place.swap(sample.0, AcqRel));
+            self.adjust(displaced, sample);
+        }
     }
 
     /// Fills an empty window with the words of another of its size. Words that are no request leave their place empty.

@@ -17,12 +17,12 @@ use crate::detector::Detector;
 use crate::intake::{Doorbell, Intake};
 use crate::judge::{Judge, sinks_of};
 use crate::keeper::Keeper;
+use crate::lane::{Lane, ROOM, lane};
 use crate::log::{self, Level, Lines};
-use crate::servers::Servers;
 use crate::settings::Settings;
 use crate::sink::Sink;
 
-/// Events that wait for the detector at most: a tenth of a second at 40,000 requests a second.
+/// Events that wait for the detector at most: a tenth of a second of 40,000 failures a second.
 const CHANNEL: usize = 4096;
 /// Enough for TLS and JSON; the default of the system would reserve far more address space.
 const STACK: usize = 512 * 1024;
@@ -43,12 +43,21 @@ pub struct Worker {
 
 impl Worker {
     /// Starts the threads of this worker. They inherit the caller's signal mask, so the caller blocks all signals first.
+    /// The lane is for a caller with one thread. Whenever lines for the log wait, they `call` from any thread.
     ///
     /// # Errors
     /// A thread cannot be started; none is left behind.
-    pub fn start(board: Board, plan: &Plan, settings: &Settings, pid: u32) -> io::Result<Worker> {
+    pub fn start(
+        board: Board,
+        plan: &Plan,
+        settings: &Settings,
+        pid: u32,
+        call: impl Fn() + Send + Sync + 'static,
+    ) -> io::Result<(Worker, Lane)> {
         let (log, lines) = log::queue();
+        let log = log.calling(call);
         let (events, received) = bounded(CHANNEL);
+        let (lane, exit) = lane();
         let (alive, ended) = bounded(0);
         let (stop, stop_couriers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let place = board.workers().join(pid, plan.generation, now_ms());
@@ -84,6 +93,8 @@ impl Worker {
         let detector = Detector {
             judge: Judge::new(board, plan, settings, log.clone()),
             events: received,
+            lane: exit,
+            answers: Vec::with_capacity(ROOM),
             doorbell: doorbell.clone(),
             worker: place,
             couriers,
@@ -95,10 +106,9 @@ impl Worker {
         if place.is_none() {
             log.write(Level::Warn, "too many workers share the zone, this one is not in the status".into());
         }
-        let servers = Servers::new(board, plan, settings);
-        let intake = Intake::new(servers, events, (doorbell, thread), place);
+        let intake = Intake::new(events, (doorbell, thread), place);
         let threads = std::mem::take(&mut threads.handles);
-        Ok(Worker { intake, lines, stop, threads, sinks, ended, kept, place })
+        Ok((Worker { intake, lines, stop, threads, sinks, ended, kept, place }, lane))
     }
 
     /// The event loop's end.

@@ -15,6 +15,7 @@ use alert_core::window::{Outcome, Window};
 use proptest::prelude::*;
 
 const T0: u64 = 1_790_000_000_000;
+const YEAR_2026: u64 = 1_767_225_600_000;
 
 fn settings(lines: &[String]) -> Settings {
     let mut reader = MonitorReader::new("app").expect("a name");
@@ -62,7 +63,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// "The last N requests" as a list, with the same tenths of a second.
+/// "The last N requests" as a list, with time in the same units of 64 ms since 2026.
 struct Model {
     size: usize,
     slow_ms: u32,
@@ -81,7 +82,7 @@ impl Model {
             }
             Step::Expire { age_ms } => {
                 for request in &mut self.requests {
-                    request.take_if(|(time_ms, ..)| *time_ms / 100 * 100 < now_ms - age_ms);
+                    request.take_if(|(time_ms, ..)| (*time_ms - YEAR_2026) / 64 * 64 + YEAR_2026 < now_ms - age_ms);
                 }
             }
             Step::Limit { slow_ms } => self.slow_ms = *slow_ms,

@@ -1,5 +1,7 @@
 //! What the operator wrote, as the module keeps it between reading and running.
 
+use std::cell::Cell;
+
 use alert_core::board::{Board, Plan};
 use alert_core::settings::{MonitorSettings, Settings};
 use alert_core::sink::settings::SinkSettings;
@@ -122,35 +124,49 @@ pub enum Source {
 #[derive(Clone)]
 pub struct HeaderName {
     name: Vec<u8>,
-    /// The name with dashes, in the case that [`fold`] makes of it.
-    folded: Vec<u8>,
+    /// The first and the last eight bytes as [`fold`] makes them, where that is all of it.
+    ends: Option<(u64, u64)>,
+    /// Where it was found last.
+    pub found: Cell<Found>,
+}
+
+/// Where a header was among those of an answer, and nginx's hash of its name.
+#[derive(Clone, Copy, Default)]
+pub struct Found {
+    /// Its place in the first part of the list.
+    pub place: usize,
+    /// The hash; zero while it was not found.
+    pub hash: usize,
 }
 
 impl HeaderName {
+    /// How long the header's name is, in bytes.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.name.len()
+    }
+
     /// The header behind `$upstream_http_NAME`.
     pub fn of_variable(name: &str) -> Option<HeaderName> {
         let name = name.strip_prefix("upstream_http_")?.to_ascii_lowercase().into_bytes();
-        let folded = name.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte } | CASE).collect();
-        (!name.is_empty()).then_some(HeaderName { name, folded })
+        let dashed: Vec<u8> = name.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).collect();
+        let both = dashed.first_chunk().zip(dashed.last_chunk()).filter(|_| dashed.len() <= 16);
+        let ends = both.map(|(first, last)| (fold(first), fold(last)));
+        (!name.is_empty()).then_some(HeaderName { name, ends, found: Cell::default() })
     }
 
     /// Whether this is the header, by the rule of nginx's variables.
-    #[inline]
     pub fn is(&self, header: &[u8]) -> bool {
-        header.len() == self.name.len() && header[0] | CASE == self.folded[0] && self.is_likely(header)
+        header.len() == self.name.len() && (self.has_both_ends(header) || self.is_exactly(header))
     }
 
-    /// The same for a header of the right length and beginning. Compares eight bytes at a time where that is enough.
-    fn is_likely(&self, header: &[u8]) -> bool {
-        const WORD: usize = size_of::<u64>();
-        let last = header.len().saturating_sub(WORD);
-        let mut offsets = (0..last).step_by(WORD).chain([last]);
-        let same = offsets.all(|at| match (header[at..].first_chunk(), self.folded[at..].first_chunk()) {
-            (Some(header), Some(folded)) => u64::from_ne_bytes(*header) | CASES == u64::from_ne_bytes(*folded),
+    /// Whether a header of this length is the one, in one look: for the lengths at which both ends are all of it.
+    fn has_both_ends(&self, header: &[u8]) -> bool {
+        match (header.first_chunk(), header.last_chunk()) {
+            // The fold takes a few bytes that stand in no header for letters and dashes too.
+            (Some(first), Some(last)) => self.ends == Some((fold(first), fold(last))),
             _ => false,
-        });
-        // The fold takes a few bytes that stand in no header for letters and dashes too, and no underscore for a dash.
-        same || ((header.len() < WORD || header.contains(&b'_')) && self.is_exactly(header))
+        }
     }
 
     fn is_exactly(&self, header: &[u8]) -> bool {
@@ -161,6 +177,7 @@ impl HeaderName {
     }
 }
 
-/// The bit in which upper and lower case differ.
-const CASE: u8 = 0x20;
-const CASES: u64 = u64::from_ne_bytes([CASE; 8]);
+/// Eight bytes of a header with the bit set in which upper and lower case differ.
+fn fold(bytes: &[u8; 8]) -> u64 {
+    u64::from_ne_bytes(*bytes) | u64::from_ne_bytes([0x20; 8])
+}

@@ -1,5 +1,6 @@
 //! The life of the engine: the board when a configuration comes into force, the threads when a worker starts.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use alert_core::board::monitor::MonitorBoard;
@@ -7,20 +8,22 @@ use alert_core::board::region::Region;
 use alert_core::board::{Board, Plan};
 use alert_core::clock::now_ms;
 use alert_core::intake::Intake;
+use alert_core::lane::Lane;
 use alert_core::log::{Level, Line};
+use alert_core::servers::Servers;
 use alert_core::settings::Settings;
+use alert_core::usual::Usual;
 use alert_core::worker::Worker;
 use ngx::ffi::ngx_log_t;
 
 use crate::conf::{MainConf, Sources};
-use crate::ffi::process::{self, Timer};
+use crate::ffi::bell::Bell;
+use crate::ffi::process;
 use crate::ffi::user::{self, CoreConf};
 use crate::ffi::{Severity, log_line};
 
 /// How long the end of a process may wait for the threads.
 const STOP_LIMIT: Duration = Duration::from_millis(900);
-/// How often the lines of the threads go to the error log, in milliseconds.
-const LOG_INTERVAL_MS: usize = 200;
 
 /// The engine of this process.
 pub struct Engine {
@@ -28,10 +31,30 @@ pub struct Engine {
     board: Board,
     plan: Plan,
     settings: Settings,
-    sources: Vec<Sources>,
+    /// What the log phase works with.
+    pub log_phase: RefCell<LogPhase>,
     /// The configuration it works by, as an identity.
     configuration: *const (),
-    _log_timer: Timer,
+    /// By which threads tell that lines for the error log wait.
+    _bell: Bell,
+}
+
+/// What the log phase works with.
+pub struct LogPhase {
+    /// The short way to the detector.
+    pub lane: Lane,
+    /// Of each monitor.
+    pub watched: Vec<Watched>,
+}
+
+/// What the log phase needs of a monitor.
+pub struct Watched {
+    /// Where servers belong.
+    pub servers: Servers,
+    /// Where the names of its answers come from.
+    pub sources: Sources,
+    /// What its usual answers look like.
+    pub usual: Usual,
 }
 
 impl Engine {
@@ -41,19 +64,16 @@ impl Engine {
         self.worker.intake()
     }
 
-    /// Where the names of a monitor's answers come from. In single-process mode a request of the configuration before a
-    /// reload may end after it; its monitor's number means nothing here.
+    /// Whether it works by this configuration. In single-process mode a request of the configuration before a reload may
+    /// end after it; its monitor's number means nothing here.
     #[inline]
-    pub fn sources(&self, configuration: *const (), monitor: u16) -> Option<&Sources> {
-        if configuration == self.configuration { self.sources.get(monitor as usize) } else { None }
+    pub fn works_by(&self, configuration: *const ()) -> bool {
+        configuration == self.configuration
     }
 
     /// The shared state of a monitor; `None` for a request of another configuration.
     pub fn monitor(&self, configuration: *const (), monitor: u16) -> Option<&'static MonitorBoard> {
-        if configuration != self.configuration {
-            return None;
-        }
-        self.board.monitor(&self.plan, monitor as usize)
+        self.works_by(configuration).then(|| self.board.monitor(&self.plan, monitor as usize)).flatten()
     }
 
     /// Lets the couriers look for alerts at once.
@@ -126,22 +146,32 @@ pub fn configuration_in_force(main: Option<&mut MainConf>, log: *mut ngx_log_t) 
 /// Starts the engine of this process.
 pub fn start(main: &MainConf, log: *mut ngx_log_t) {
     let Some(board) = main.board else { return };
-    let started =
-        process::with_signals_blocked(|| Worker::start(board, &main.plan, &main.settings, std::process::id()));
+    let started = Bell::hang(write_lines).and_then(|bell| {
+        let (rope, pid) = (bell.rope(), std::process::id());
+        let ring = move || rope.pull();
+        let started = process::with_signals_blocked(|| Worker::start(board, &main.plan, &main.settings, pid, ring));
+        Ok((bell, started?))
+    });
     match started {
-        Ok(worker) => process::set_engine(Engine {
+        Ok((bell, (worker, lane))) => process::set_engine(Engine {
             worker,
             board,
             plan: main.plan.clone(),
             settings: main.settings.clone(),
-            sources: main.sources.clone(),
+            log_phase: RefCell::new(LogPhase { lane, watched: watched(board, main) }),
             configuration: (&raw const *main).cast(),
-            _log_timer: Timer::start(LOG_INTERVAL_MS, write_lines),
+            _bell: bell,
         }),
         Err(error) => {
             log_line(log, Severity::Alert, &format!("cannot start its threads, requests go on unwatched ({error})"));
         }
     }
+}
+
+fn watched(board: Board, main: &MainConf) -> Vec<Watched> {
+    let servers = Servers::of_monitors(board, &main.plan, &main.settings);
+    let watched = servers.into_iter().zip(main.sources.clone());
+    watched.map(|(servers, sources)| Watched { usual: servers.usual(), servers, sources }).collect()
 }
 
 /// Stops the engine of this process. Returns whether there was one.

@@ -1,75 +1,86 @@
-//! From a finished request to an event: which attempts there were, whose they are, and what the client got.
+//! From a finished request to what the detector gets of it: which attempts there were, whose they are, and what the client
+//! got.
 
+use alert_core::answer::{Answer, Origin};
 use alert_core::event::Event;
-use alert_core::servers::{Server, Servers};
+use alert_core::servers::Server;
 
-use crate::conf::{Source, Sources, Watch};
+use crate::conf::{Source, Watch};
+use crate::engine::{LogPhase, Watched};
 use crate::ffi::process;
 use crate::ffi::request::{Attempt, Finished};
 
 /// The status that nginx gives a request whose client went away.
-const CLIENT_CLOSED_REQUEST: u16 = 499;
+const CLIENT_CLOSED_REQUEST: usize = 499;
 
-/// Hands a finished request to the detector, if it is watched and says anything about upstreams.
-#[inline]
-pub fn observe(request: &Finished<'_>) {
+/// Hands a finished request to the detector where it is like nearly every request: an answer at the first try, of a known
+/// server of the pool that serves. Returns whether that is all there is to do.
+#[inline(never)]
+pub fn hand_over_usual(request: Finished<'_>) -> bool {
+    let Watch::By(monitor) = request.location().monitor else { return true };
+    let Some(attempt) = request.only_attempt().filter(|attempt| attempt.answered()) else { return false };
+    if request.status() == CLIENT_CLOSED_REQUEST {
+        return true;
+    }
+    let handed_over = process::with_engine(|engine| {
+        let LogPhase { lane, watched } = &mut *engine.log_phase.try_borrow_mut().ok()?;
+        let Watched { usual, sources, .. } = watched.get(monitor as usize)?;
+        let release = value(request, &sources.release);
+        let origin = usual.recognise(attempt.peer(), release, || value(request, &sources.pool))?;
+        let answer = Answer { time_ms: request.time_ms(), latency_ms: attempt.time_ms(), origin };
+        engine.works_by(request.configuration()).then(|| engine.intake().answered(lane, answer))
+    });
+    handed_over.flatten().is_some()
+}
+
+/// Hands any finished request to the detector that is watched and says anything about upstreams.
+#[cold]
+pub fn hand_over(request: Finished<'_>) {
     let Watch::By(monitor) = request.location().monitor else { return };
+    let Some((last, earlier)) = request.attempts().split_last() else { return };
+    if request.status() == CLIENT_CLOSED_REQUEST || last.status() == 0 {
+        // The client went away: that says nothing about the upstream.
+        return;
+    }
     process::with_engine(|engine| {
-        if let Some(sources) = engine.sources(request.configuration(), monitor) {
-            if let Some(event) = event(request, monitor, engine.intake().servers(), sources) {
-                engine.intake().push(event);
-            }
+        if !engine.works_by(request.configuration()) {
+            return;
         }
+        let LogPhase { lane, watched } = &mut *engine.log_phase.borrow_mut();
+        let Some(Watched { servers, sources, usual }) = watched.get_mut(monitor as usize) else { return };
+        let mut server = servers.server(last.peer());
+        let pool = if server.listed { &[] } else { value(request, &sources.pool) };
+        if !pool.is_empty() {
+            server = servers.learn(last.peer(), server, pool);
+        }
+        let release = value(request, &sources.release);
+        if !release.is_empty() {
+            servers.release(server.pool, release);
+        }
+        if earlier.is_empty() && last.answered() && servers.is_steady(server.pool) {
+            let origin = Origin::new(monitor, server.pool, server.peer);
+            if server.listed || !pool.is_empty() {
+                usual.remember(last.peer(), release, (!server.listed).then_some(pool), origin);
+            }
+            let answer = Answer { time_ms: request.time_ms(), latency_ms: last.time_ms(), origin };
+            return engine.intake().answered(lane, answer);
+        }
+        let mut event = Event::begin(monitor, request.time_ms());
+        let mut attempt = |attempt: &Attempt, server: Server| {
+            event.attempt(server.pool, server.peer, attempt.status(), attempt.time_ms());
+        };
+        earlier.iter().for_each(|earlier| attempt(earlier, servers.server(earlier.peer())));
+        attempt(last, server);
+        engine.intake().push_behind(lane, event.finish(request.status() as u16));
     });
 }
 
-#[inline]
-fn event(request: &Finished<'_>, monitor: u16, servers: &Servers, sources: &Sources) -> Option<Event> {
-    let status = request.status();
-    let mut attempts = request.attempts();
-    let last = attempts.len().checked_sub(1)?;
-    let mut event = Event::begin(monitor, request.time_ms());
-    for _ in 0..last {
-        let attempt = attempts.next()?;
-        let server = servers.server(monitor, attempt.peer());
-        event.attempt(server.pool, server.peer, attempt.status(), attempt.time_ms());
-    }
-    let attempt = attempts.next()?;
-    if status == CLIENT_CLOSED_REQUEST || attempt.status() == 0 {
-        // The client went away: that says nothing about the upstream.
-        return None;
-    }
-    let server = answering_server(request, monitor, servers, sources, attempt);
-    event.attempt(server.pool, server.peer, attempt.status(), attempt.time_ms());
-    Some(event.finish(status))
-}
-
-/// The server of the last attempt, with what its answer tells about it.
-#[inline]
-fn answering_server(
-    request: &Finished<'_>,
-    monitor: u16,
-    servers: &Servers,
-    sources: &Sources,
-    attempt: Attempt<'_>,
-) -> Server {
-    let mut server = servers.server(monitor, attempt.peer());
-    if !server.listed {
-        if let Some(pool) = value(request, &sources.pool) {
-            server = servers.learn(monitor, attempt.peer(), server, pool);
-        }
-    }
-    if let Some(release) = value(request, &sources.release) {
-        servers.release(monitor, server.pool, release);
-    }
-    server
-}
-
-#[inline]
-fn value<'a>(request: &'a Finished<'_>, source: &Source) -> Option<&'a [u8]> {
+/// What an answer says; empty where it says nothing.
+#[inline(always)]
+fn value<'a>(request: Finished<'a>, source: &Source) -> &'a [u8] {
     match source {
         Source::Header(name) => request.upstream_header(name),
         Source::Variable(index) => request.variable(*index),
     }
-    .filter(|value| !value.is_empty())
+    .unwrap_or_default()
 }

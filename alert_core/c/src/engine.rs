@@ -42,7 +42,8 @@ pub struct Engine {
     board: Board,
     plan: Plan,
     settings: Settings,
-    servers: Servers,
+    /// Of each monitor.
+    servers: Vec<Servers>,
     /// Judges within the calls, until threads do.
     judge: Mutex<Judge>,
     running: OnceLock<Running>,
@@ -116,7 +117,7 @@ impl Engine {
         board.activate_or_join(&mut plan, &settings, key_of(text));
         let (log, of_calls) = log::queue();
         Ok(Engine {
-            servers: Servers::new(board, &plan, &settings),
+            servers: Servers::of_monitors(board, &plan, &settings),
             judge: Mutex::new(Judge::new(board, &plan, &settings, log)),
             running: OnceLock::new(),
             log: Mutex::new(WaitingLines { of_calls, next: VecDeque::new() }),
@@ -139,7 +140,8 @@ impl Engine {
         if self.running.get().is_some() || self.board.workers().is_pid_alive(u64::from(pid), now) {
             return Err(alert_code::ALERT_ESTARTED);
         }
-        let worker = signals::blocked(|| Worker::start(self.board, &self.plan, &self.settings, pid))
+        // Programs put from several threads, so they have no use for the lane of one.
+        let (worker, _) = signals::blocked(|| Worker::start(self.board, &self.plan, &self.settings, pid, || {}))
             .map_err(|_| alert_code::ALERT_ETHREADS)?;
         // Nobody else gets here while the judge is locked.
         let _ = self.running.set(Running { worker, pid, put: AtomicU64::new(0) });
@@ -161,9 +163,10 @@ impl Engine {
         let monitor = found.and_then(|at| u16::try_from(at).ok()).ok_or(alert_code::ALERT_EMONITOR)?;
         let now = checked_time(ended.time_ms)?;
         let mut event = Event::begin(monitor, now);
+        let servers = self.servers.get(monitor as usize).ok_or(alert_code::ALERT_EMONITOR)?;
         let mut last: Option<(Attempt, Server)> = None;
         for attempt in attempts {
-            let server = self.server(monitor, &attempt, attempt.pool);
+            let server = server(servers, &attempt, attempt.pool);
             if let Some((earlier, server)) = last.replace((attempt, server)) {
                 event.attempt(server.pool, server.peer, earlier.status, earlier.time_ms);
             }
@@ -174,10 +177,10 @@ impl Engine {
             return Ok(());
         }
         if attempt.pool.is_empty() {
-            server = self.server(monitor, &attempt, ended.pool);
+            server = self::server(servers, &attempt, ended.pool);
         }
         if !ended.release.is_empty() {
-            self.servers.release(monitor, server.pool, ended.release);
+            servers.release(server.pool, ended.release);
         }
         event.attempt(server.pool, server.peer, attempt.status, attempt.time_ms);
         let event = event.finish(ended.status);
@@ -193,18 +196,6 @@ impl Engine {
             }
         }
         Ok(())
-    }
-
-    /// The server of an attempt, whose pool an answer named.
-    fn server(&self, monitor: u16, attempt: &Attempt, pool: &[u8]) -> Server {
-        if attempt.address.is_empty() {
-            return if pool.is_empty() { Server::UNKNOWN } else { self.servers.nameless(monitor, pool) };
-        }
-        let server = self.servers.server(monitor, attempt.address);
-        match server.listed || pool.is_empty() {
-            true => server,
-            false => self.servers.learn(monitor, attempt.address, server, pool),
-        }
     }
 
     /// Judges what time alone changes. Threads do that by themselves.
@@ -328,6 +319,18 @@ impl Engine {
     fn judge_here(&self) -> Result<MutexGuard<'_, Judge>, alert_code> {
         let judge = lock(&self.judge);
         if self.board.generation() == self.plan.generation { Ok(judge) } else { Err(alert_code::ALERT_ESTALE) }
+    }
+}
+
+/// The server of an attempt, whose pool an answer named.
+fn server(servers: &Servers, attempt: &Attempt, pool: &[u8]) -> Server {
+    if attempt.address.is_empty() {
+        return if pool.is_empty() { Server::UNKNOWN } else { servers.nameless(pool) };
+    }
+    let server = servers.server(attempt.address);
+    match server.listed || pool.is_empty() {
+        true => server,
+        false => servers.learn(attempt.address, server, pool),
     }
 }
 

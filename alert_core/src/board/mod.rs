@@ -36,7 +36,7 @@ use crate::window::{Window, WindowHead};
 /// "alertbrd" in ASCII.
 const MAGIC: u64 = u64::from_be_bytes(*b"alertbrd");
 /// Changes whenever the meaning of the board does; its size is part of it, to catch a forgotten change.
-const LAYOUT: u64 = (1 << 32) | (size_of::<Header>() + size_of::<MonitorBoard>()) as u64;
+const LAYOUT: u64 = (2 << 32) | (size_of::<Header>() + size_of::<MonitorBoard>()) as u64;
 
 /// The place of a caller who fetches alerts, under a name that no sink can have.
 const POLL: &str = "(poll)";

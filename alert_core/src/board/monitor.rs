@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Relaxed};
 
 use crate::alert::Kind;
+use crate::answer::Answer;
 use crate::board::maintenance::MaintenanceBoard;
 use crate::event::PeerId;
-use crate::failover::State;
+use crate::failover::{DISORDER_MS, State};
 use crate::history::History;
 use crate::name::{NameCell, NameKey};
 use crate::notice::Notice;
@@ -210,6 +211,12 @@ impl MonitorBoard {
         PoolId::new(self.stand_in.load(Relaxed) as u8)
     }
 
+    /// Whether this pool serves and no other is in sight.
+    #[inline]
+    pub fn is_steady(&self, pool: PoolId) -> bool {
+        State::is_steady(self.failover.load(Relaxed), pool)
+    }
+
     /// Whether another pool than the active one serves, as far as both are known.
     #[inline]
     pub fn is_failed_over(&self) -> bool {
@@ -241,13 +248,32 @@ impl MonitorBoard {
 }
 
 impl PoolBoard {
-    /// Counts a request that this pool answered.
+    /// Remembers the server that was seen last.
     #[inline]
-    pub fn count_answer(&self, latency_ms: u32) {
-        let bucket = BUCKETS_MS.iter().position(|bound| latency_ms <= *bound).unwrap_or(BUCKETS_MS.len());
-        self.latency_buckets[bucket].fetch_add(1, Relaxed);
-        if latency_ms > 0 {
-            self.latency_sum_ms.fetch_add(u64::from(latency_ms), Relaxed);
+    pub fn remember_peer(&self, peer: PeerId) {
+        if let Some(place) = peer.index() {
+            self.last_peer.store(place as u64 + 1, Relaxed);
+        }
+    }
+
+    /// Counts requests that a server of this pool answered.
+    #[inline]
+    pub fn count_answers(&self, run: &[Answer]) {
+        let Some(last) = run.last() else { return };
+        self.remember_peer(last.origin.peer());
+        let seen_ms = self.last_seen_ms.load(Relaxed);
+        // The latest counts, unless the clock was set back since.
+        if last.time_ms > seen_ms || seen_ms > last.time_ms + DISORDER_MS {
+            self.last_seen_ms.store(last.time_ms, Relaxed);
+        }
+        let mut sum_ms = 0;
+        for answer in run {
+            let bucket = BUCKETS_MS.iter().position(|bound| answer.latency_ms <= *bound).unwrap_or(BUCKETS_MS.len());
+            self.latency_buckets[bucket].fetch_add(1, Relaxed);
+            sum_ms += u64::from(answer.latency_ms);
+        }
+        if sum_ms > 0 {
+            self.latency_sum_ms.fetch_add(sum_ms, Relaxed);
         }
     }
 

@@ -3,7 +3,7 @@
 //! A worker is alive as long as its detector renews its time. What a worker holds (the delivery for a sink) counts as
 //! held only while it is alive, so nothing has to be given back by one that was killed.
 
-use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
 /// Workers that can share a board, those of earlier reloads that still drain included.
 pub const WORKERS_MAX: usize = 256;
@@ -22,8 +22,10 @@ pub struct WorkerBoard {
     pub generation: AtomicU64,
     /// When it was last alive, in milliseconds since the Unix epoch.
     pub seen_ms: AtomicU64,
-    /// Requests that its event loop has put into its channel.
+    /// Requests that its event loop has handed to its detector.
     pub queued: AtomicU64,
+    /// When the latest of them ended, in milliseconds since the Unix epoch.
+    pub latest_ms: AtomicU64,
     /// Requests that its detector has taken out and counted.
     pub events: AtomicU64,
     /// Requests it could not count, because the channel was full.
@@ -45,9 +47,27 @@ impl WorkerBoard {
         self.pid.load(Relaxed) != 0 && now_ms.saturating_sub(self.seen_ms.load(Relaxed)) < DEAD_MS
     }
 
-    /// Requests that wait in its channel.
+    /// Requests that wait for its detector.
     pub fn queue_depth(&self) -> u64 {
-        self.queued.load(Relaxed).saturating_sub(self.events.load(Relaxed))
+        self.queued.load(Acquire).saturating_sub(self.events.load(Relaxed))
+    }
+
+    /// Whether requests wait that ended at or after this time.
+    pub fn owes(&self, since_ms: u64) -> bool {
+        self.queue_depth() > 0 && self.latest_ms.load(Relaxed) >= since_ms
+    }
+
+    /// Counts a request that was handed to the detector, by any of several threads.
+    pub fn queue(&self, time_ms: u64) {
+        self.latest_ms.fetch_max(time_ms, Relaxed);
+        self.queued.fetch_add(1, Release);
+    }
+
+    /// The same where no other thread counts meanwhile, which spares the processor's lock.
+    #[inline]
+    pub fn queue_alone(&self, time_ms: u64) {
+        self.latest_ms.store(time_ms, Relaxed);
+        self.queued.store(self.queued.load(Relaxed) + 1, Release);
     }
 
     /// Says that the worker is alive.
@@ -73,6 +93,7 @@ impl WorkerTable {
             worker.renew(now_ms);
             worker.generation.store(generation, Relaxed);
             worker.queued.store(0, Relaxed);
+            worker.latest_ms.store(0, Relaxed);
             worker.events.store(0, Relaxed);
             self.dropped_before.fetch_add(worker.dropped.swap(0, Relaxed), Relaxed);
             true
@@ -125,6 +146,18 @@ mod tests {
         assert!(std::ptr::eq(first, second));
         assert_eq!((second.dropped.load(Relaxed), table.dropped()), (0, 3));
         assert_eq!(table.oldest_generation(1000 + DEAD_MS), 2);
+    }
+
+    #[test]
+    fn what_waits_is_owed_if_it_is_late_enough() {
+        let worker = table().join(10, 1, 1000).expect("a place");
+        assert!(!worker.owes(0));
+        worker.queue_alone(50);
+        worker.queue(40);
+        assert_eq!(worker.queue_depth(), 2);
+        assert!(worker.owes(50) && !worker.owes(51));
+        worker.events.store(2, Relaxed);
+        assert!(!worker.owes(50));
     }
 
     #[test]

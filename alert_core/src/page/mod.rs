@@ -661,6 +661,7 @@ fn title(kind: Kind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answer::Answer;
     use crate::board::region::Region;
     use crate::board::tests::settings;
     use crate::board::{Board, Plan};
@@ -709,7 +710,7 @@ mod tests {
             let outcome = if n % 7 == 0 { Outcome::Failed } else { Outcome::Answered };
             let pool = PoolId::new((n % 31) as u8);
             window.record(T0 + n * 1000, (n % 900) as u32, outcome, pool);
-            monitor.pools[1].count_answer((n * n % 900) as u32);
+            monitor.pools[1].count_answers(&[Answer::after_ms((n * n % 900) as u32)]);
             monitor.failed.fetch_add(u64::from(n % 13 == 0), Relaxed);
             monitor.history.sample(monitor, T0 + n * 1000);
         }

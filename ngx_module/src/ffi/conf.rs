@@ -215,10 +215,16 @@ pub struct Reported;
 /// The string is live for the lifetime of the reference.
 pub unsafe fn bytes_of(text: &ngx_str_t) -> &[u8] {
     if text.len == 0 {
-        return &[];
+        return nothing();
     }
     // SAFETY: a string with a length points to that many bytes.
     unsafe { std::slice::from_raw_parts(text.data, text.len) }
+}
+
+/// Rare, which the compiler should know: the request path reads many strings.
+#[cold]
+const fn nothing() -> &'static [u8] {
+    &[]
 }
 
 /// Runs the body of a directive's handler and reports its error.

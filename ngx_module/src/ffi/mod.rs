@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod bell;
 pub mod conf;
 mod control;
 pub mod module;

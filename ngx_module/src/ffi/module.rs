@@ -16,6 +16,7 @@ use ngx::ngx_string;
 use super::conf::{Conf, http_directive, location_directive};
 use super::process;
 use crate::conf::{LocationConf, MainConf};
+use crate::log_phase;
 
 /// The module.
 pub struct Module;
@@ -81,14 +82,13 @@ impl Merge for LocationConf {
 
 /// Called by nginx for every finished request.
 extern "C" fn log_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
-    // SAFETY: nginx passes a live request with a live connection.
-    let log = unsafe { (*(*r).connection).log };
-    super::guarded(log, (), || {
-        // SAFETY: the request is live during the call.
-        if let Some(request) = unsafe { super::request::Finished::new(r) } {
-            crate::log_phase::observe(&request);
-        }
-    });
+    // SAFETY: the request is live during the call.
+    let request = unsafe { super::request::Finished::new(r) };
+    if request.is_of_interest() && !log_phase::hand_over_usual(request) {
+        // SAFETY: nginx passes a live request with a live connection.
+        let log = unsafe { (*(*r).connection).log };
+        super::guarded(log, (), || log_phase::hand_over(request));
+    }
     Status::NGX_OK.0
 }
 

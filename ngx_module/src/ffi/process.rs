@@ -1,13 +1,11 @@
-//! The process: what kind it is, its signals, its timer, and the one engine that it runs.
+//! The process: what kind it is, its signals, and the one engine that it runs.
 
-use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 use ngx::ffi::{
-    NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_add_timer, ngx_connection_t, ngx_cycle, ngx_del_timer, ngx_event_t,
-    ngx_log_t, ngx_process, ngx_test_config, ngx_uint_t,
+    NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_cycle, ngx_log_t, ngx_process, ngx_test_config, ngx_uint_t,
 };
 
 use crate::engine::Engine;
@@ -67,59 +65,4 @@ pub fn take_engine() -> Option<Engine> {
     let engine = ENGINE.swap(ptr::null_mut(), Relaxed);
     // SAFETY: the pointer is null or from `Box::into_raw`, and nobody has it any more.
     (!engine.is_null()).then(|| *unsafe { Box::from_raw(engine) })
-}
-
-/// A timer of the event loop that keeps no worker from exiting.
-pub struct Timer(Box<TimerEvent>);
-
-/// What nginx keeps a pointer to.
-struct TimerEvent {
-    event: ngx_event_t,
-    /// nginx's debug log looks for a descriptor behind each event.
-    connection: ngx_connection_t,
-    interval_ms: usize,
-    tick: fn(),
-}
-
-impl Timer {
-    /// Calls `tick` on the event loop each time this many milliseconds have passed.
-    pub fn start(interval_ms: usize, tick: fn()) -> Timer {
-        // SAFETY: both structures are valid as zero, which is how nginx makes them.
-        let mut timer = Box::new(unsafe {
-            TimerEvent { event: std::mem::zeroed(), connection: std::mem::zeroed(), interval_ms, tick }
-        });
-        timer.connection.fd = -1;
-        timer.event.log = log();
-        timer.event.handler = Some(on_timer);
-        timer.event.set_cancelable(1);
-        let raw: *mut TimerEvent = &mut *timer;
-        // The handler finds its way back from the connection, which lies in the same structure.
-        timer.event.data = raw.cast::<c_void>().wrapping_byte_add(std::mem::offset_of!(TimerEvent, connection));
-        // SAFETY: the event stays in its box until `drop` has taken it out of the tree.
-        unsafe { ngx_add_timer(&mut timer.event, interval_ms) };
-        Timer(timer)
-    }
-}
-
-impl Drop for Timer {
-    fn drop(&mut self) {
-        if self.0.event.timer_set() != 0 {
-            // SAFETY: the timer is in the tree.
-            unsafe { ngx_del_timer(&mut self.0.event) };
-        }
-    }
-}
-
-/// Called by nginx when a timer has expired.
-extern "C" fn on_timer(event: *mut ngx_event_t) {
-    super::guarded(log(), (), || {
-        // SAFETY: the event is that of a live `Timer`: its data points to the connection within.
-        let timer = unsafe {
-            let connection = (*event).data;
-            &mut *connection.wrapping_byte_sub(std::mem::offset_of!(TimerEvent, connection)).cast::<TimerEvent>()
-        };
-        (timer.tick)();
-        // SAFETY: as above; nginx has taken the event out of the tree.
-        unsafe { ngx_add_timer(&mut timer.event, timer.interval_ms) };
-    });
 }

@@ -1,0 +1,111 @@
+//! A bell by which other threads call the event loop.
+//!
+//! Nothing runs until one rings: a timer instead would wake an idle worker again and again, and lengthen the way through
+//! nginx's tree of timers for every request.
+
+use std::ffi::c_void;
+use std::io;
+use std::mem::offset_of;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
+
+use ngx::core::Status;
+use ngx::ffi::{NGX_CLOSE_EVENT, ngx_connection_t, ngx_event_actions, ngx_event_t, ngx_handle_read_event, ngx_uint_t};
+
+use super::process;
+
+/// A bell that hangs in the event loop of this process.
+pub struct Bell {
+    rope: Rope,
+    hung: Box<Hung>,
+}
+
+/// What threads pull.
+#[derive(Clone)]
+pub struct Rope(Arc<OwnedFd>);
+
+/// What nginx keeps pointers to.
+struct Hung {
+    connection: ngx_connection_t,
+    read: ngx_event_t,
+    write: ngx_event_t,
+    answer: fn(),
+}
+
+impl Bell {
+    /// Calls `answer` on the event loop each time somebody rings.
+    ///
+    /// # Errors
+    /// The system or nginx has no room for it.
+    pub fn hang(answer: fn()) -> io::Result<Bell> {
+        // SAFETY: a plain system call; what it returns is a new descriptor or an error.
+        let rope = unsafe {
+            let fd = libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC);
+            if fd < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            Rope(Arc::new(OwnedFd::from_raw_fd(fd)))
+        };
+        // SAFETY: all three structures are valid as zero, which is how nginx makes them.
+        let mut hung = Box::new(unsafe {
+            Hung { connection: std::mem::zeroed(), read: std::mem::zeroed(), write: std::mem::zeroed(), answer }
+        });
+        let raw: *mut Hung = &mut *hung;
+        let at = |offset: usize| raw.cast::<c_void>().wrapping_byte_add(offset);
+        hung.connection.fd = rope.0.as_raw_fd();
+        hung.connection.log = process::log();
+        hung.connection.read = at(offset_of!(Hung, read)).cast();
+        hung.connection.write = at(offset_of!(Hung, write)).cast();
+        hung.read.handler = Some(on_ring);
+        hung.write.set_write(1);
+        for event in [&mut hung.read, &mut hung.write] {
+            event.log = process::log();
+            event.data = at(offset_of!(Hung, connection));
+        }
+        // SAFETY: the events and their connection stay in their box until `drop` has taken them out of the event loop.
+        if unsafe { ngx_handle_read_event(&mut hung.read, 0) } != Status::NGX_OK.0 {
+            return Err(io::Error::other("the event loop refuses a descriptor"));
+        }
+        Ok(Bell { rope, hung })
+    }
+
+    /// What threads pull.
+    pub fn rope(&self) -> Rope {
+        self.rope.clone()
+    }
+}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        let Hung { connection, read, .. } = &mut *self.hung;
+        // SAFETY: both are in the event loop. A thread that has not ended may keep the descriptor open, so that closing it
+        // would not take it out. Methods like poll have no function for whole connections.
+        unsafe {
+            match ngx_event_actions.del_conn {
+                Some(remove) => remove(connection, 0),
+                None => ngx_handle_read_event(read, NGX_CLOSE_EVENT as ngx_uint_t),
+            };
+        }
+    }
+}
+
+impl Rope {
+    /// Rings, from any thread.
+    pub fn pull(&self) {
+        let once = 1_u64.to_ne_bytes();
+        // SAFETY: the descriptor is open and the bytes are live. It fails only where the bell rings already.
+        unsafe { libc::write(self.0.as_raw_fd(), once.as_ptr().cast(), once.len()) };
+    }
+}
+
+/// Called by nginx when somebody has rung.
+extern "C" fn on_ring(event: *mut ngx_event_t) {
+    super::guarded(process::log(), (), || {
+        // SAFETY: the event is that of a hung bell: its data points to the connection within.
+        let hung = unsafe { &*(*event).data.wrapping_byte_sub(offset_of!(Hung, connection)).cast::<Hung>() };
+        let mut count = [0; size_of::<u64>()];
+        // SAFETY: the descriptor is open and the buffer has the size that is read. It fails only where nobody rang.
+        unsafe { libc::read(hung.connection.fd, count.as_mut_ptr().cast(), count.len()) };
+        (hung.answer)();
+    });
+}
