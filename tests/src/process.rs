@@ -23,6 +23,17 @@ pub fn title(pid: u32) -> String {
     String::from_utf8_lossy(&bytes).trim_end_matches('\0').replace('\0', " ")
 }
 
+/// The other processes that hold a file below this directory open.
+pub fn users_of(directory: &Path) -> Vec<u32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let uses = |pid: &u32| {
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
+        files.filter_map(|file| fs::read_link(file.ok()?.path()).ok()).any(|path| path.starts_with(directory))
+    };
+    pids.filter(|pid| *pid != std::process::id()).filter(uses).collect()
+}
+
 /// How many threads the process has; 0 when it is gone.
 pub fn threads(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
