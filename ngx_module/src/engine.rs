@@ -19,8 +19,8 @@ use crate::ffi::{Severity, log_line};
 
 /// How long the end of a process may wait for the threads.
 const STOP_LIMIT: Duration = Duration::from_millis(900);
-/// How often the lines of the threads go to the error log, in milliseconds.
-const LOG_INTERVAL_MS: usize = 200;
+/// How often the event loop looks after the threads, in milliseconds.
+const LOOK_MS: usize = 200;
 
 /// The engine of this process.
 pub struct Engine {
@@ -31,7 +31,7 @@ pub struct Engine {
     sources: Vec<Sources>,
     /// The configuration it works by, as an identity.
     configuration: *const (),
-    _log_timer: Timer,
+    _timer: Timer,
 }
 
 impl Engine {
@@ -136,7 +136,7 @@ pub fn start(main: &MainConf, log: *mut ngx_log_t) {
             settings: main.settings.clone(),
             sources: main.sources.clone(),
             configuration: (&raw const *main).cast(),
-            _log_timer: Timer::start(LOG_INTERVAL_MS, write_lines),
+            _timer: Timer::start(LOOK_MS, log, look_after),
         }),
         Err(error) => {
             log_line(log, Severity::Alert, &format!("cannot start its threads, requests go on unwatched ({error})"));
@@ -156,7 +156,11 @@ pub fn stop(log: *mut ngx_log_t) -> bool {
     true
 }
 
-fn write_lines() {
+/// Writes what the threads have to say to the error log, and ends them where the module is gone.
+fn look_after() {
+    if !process::is_in_force() {
+        stop(process::log());
+    }
     process::with_engine(|engine| {
         engine.worker.lines().drain().for_each(|line| write(process::log(), &line));
     });

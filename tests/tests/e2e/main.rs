@@ -13,6 +13,7 @@ mod metrics;
 mod monitors;
 mod names;
 mod protocols;
+mod reload;
 mod rules;
 mod settings;
 mod sinks;
