@@ -99,6 +99,7 @@ impl Detector {
                 // What the panic cost counts as judged, or the other workers would wait for it.
                 let left = self.events.len() as u64;
                 worker.events.store(worker.queued.load(Relaxed).saturating_sub(left), Relaxed);
+                worker.end_judging();
             }
             Round::default()
         })
@@ -108,6 +109,9 @@ impl Detector {
         let now = now_ms();
         let mut told = false;
         let mut judged = 0;
+        if let Some(worker) = self.worker {
+            worker.begin_judging();
+        }
         for event in self.events.try_iter().take(BATCH) {
             told |= self.judge.observe(&event, now);
             judged += 1;
@@ -123,7 +127,11 @@ impl Detector {
             told |= self.judge.tick(now);
             if let Some(worker) = self.worker {
                 worker.renew(now);
+                self.judge.mend(worker, now);
             }
+        }
+        if let Some(worker) = self.worker {
+            worker.end_judging();
         }
         if told {
             self.couriers.iter().for_each(Thread::unpark);

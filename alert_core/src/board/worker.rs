@@ -1,9 +1,12 @@
 //! The workers that share the board, and which of them are alive.
 //!
 //! A worker is alive as long as its detector renews its time. What a worker holds (the delivery for a sink) counts as
-//! held only while it is alive, so nothing has to be given back by one that was killed.
+//! held only while it is alive, so nothing has to be given back by one that was killed. What it was changing when it was
+//! killed can be half done, so each says when it changes windows.
 
-use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Relaxed};
+use std::path::Path;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicU64, fence};
 
 /// Workers that can share a board, those of earlier reloads that still drain included.
 pub const WORKERS_MAX: usize = 256;
@@ -28,6 +31,8 @@ pub struct WorkerBoard {
     pub events: AtomicU64,
     /// Requests it could not count, because the channel was full.
     pub dropped: AtomicU64,
+    /// Whether it may be changing windows.
+    judging: AtomicU64,
 }
 
 /// All workers.
@@ -55,6 +60,25 @@ impl WorkerBoard {
         self.seen_ms.store(now_ms, Relaxed);
     }
 
+    /// Says that the worker may change windows from now on. Once a round, not once a request.
+    pub fn begin_judging(&self) {
+        self.judging.store(1, Relaxed);
+        // Pairs with the fence in `is_quiet`: either that sees the mark, or this worker's changes come after.
+        fence(SeqCst);
+    }
+
+    /// Says that all changes are done.
+    pub fn end_judging(&self) {
+        self.judging.store(0, Release);
+    }
+
+    /// Whether the worker was killed while it changed windows. Without a heartbeat it could also be stopped, or the whole
+    /// machine just come back from a pause.
+    fn is_torn(&self, now_ms: u64) -> bool {
+        let exists = || Path::new(&format!("/proc/{}", self.pid.load(Relaxed))).exists();
+        self.judging.load(Acquire) != 0 && !self.is_alive(now_ms) && !exists()
+    }
+
     /// Gives the place back.
     pub fn leave(&self) {
         self.seen_ms.store(0, Relaxed);
@@ -66,8 +90,9 @@ impl WorkerTable {
     pub fn join(&self, pid: u32, generation: u64, now_ms: u64) -> Option<&WorkerBoard> {
         self.workers.iter().find(|worker| {
             let holder = worker.pid.load(Relaxed);
-            if worker.is_alive(now_ms) || worker.pid.compare_exchange(holder, u64::from(pid), AcqRel, Relaxed).is_err()
-            {
+            // One that was killed while it judged stays known until what it left is mended.
+            let taken = worker.is_alive(now_ms) || worker.judging.load(Relaxed) != 0;
+            if taken || worker.pid.compare_exchange(holder, u64::from(pid), AcqRel, Relaxed).is_err() {
                 return false;
             }
             worker.renew(now_ms);
@@ -82,6 +107,19 @@ impl WorkerTable {
     /// The living workers.
     pub fn alive(&self, now_ms: u64) -> impl Iterator<Item = &WorkerBoard> {
         self.workers.iter().filter(move |worker| worker.is_alive(now_ms))
+    }
+
+    /// The workers that were killed while they changed windows, until [`WorkerBoard::end_judging`] says for them that what
+    /// they left is mended.
+    pub fn torn(&self, now_ms: u64) -> impl Iterator<Item = &WorkerBoard> {
+        self.workers.iter().filter(move |worker| worker.is_torn(now_ms))
+    }
+
+    /// Whether no worker but this one is changing windows at this instant.
+    pub fn is_quiet(&self, but: &WorkerBoard, now_ms: u64) -> bool {
+        fence(SeqCst);
+        let changes = |worker: &&WorkerBoard| worker.judging.load(Acquire) != 0 && !worker.is_torn(now_ms);
+        !self.workers.iter().filter(changes).any(|worker| !std::ptr::eq(worker, but))
     }
 
     /// Whether the worker with this process id is alive.
@@ -125,6 +163,29 @@ mod tests {
         assert!(std::ptr::eq(first, second));
         assert_eq!((second.dropped.load(Relaxed), table.dropped()), (0, 3));
         assert_eq!(table.oldest_generation(1000 + DEAD_MS), 2);
+    }
+
+    #[test]
+    fn a_worker_killed_while_it_judged_is_known_until_somebody_mended() {
+        // No process has so high a number.
+        const KILLED: u32 = u32::MAX;
+        let table = table();
+        let (killed, other) =
+            (table.join(KILLED, 1, 1000).expect("a place"), table.join(11, 1, 1000).expect("a place"));
+        killed.begin_judging();
+        assert!(!table.is_quiet(other, 2000), "it may just take its time");
+        assert_eq!(table.torn(2000).count(), 0);
+        let later = 2000 + DEAD_MS;
+        other.renew(later);
+        assert!(table.is_quiet(other, later) && std::ptr::eq(table.torn(later).next().expect("torn"), killed));
+        assert!(!std::ptr::eq(table.join(12, 1, later).expect("a place"), killed));
+        killed.end_judging();
+        assert_eq!(table.torn(later).count(), 0);
+        assert!(std::ptr::eq(table.join(13, 1, later).expect("a place"), killed));
+
+        let stopped = table.join(std::process::id(), 1, later).expect("a place");
+        stopped.begin_judging();
+        assert!(!table.is_quiet(other, later + DEAD_MS), "a process that exists can go on");
     }
 
     #[test]
