@@ -9,6 +9,7 @@ pub mod alertmanager;
 pub mod browser;
 pub mod client;
 pub mod http;
+pub mod load;
 pub mod nginx;
 pub mod process;
 pub mod scene;

@@ -39,6 +39,32 @@ pub fn threads(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
 
+/// What a process holds of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Footprint {
+    /// Threads.
+    pub threads: usize,
+    /// Open descriptors.
+    pub descriptors: usize,
+    /// Mappings of its memory.
+    pub mappings: usize,
+    /// Resident memory, in KiB.
+    pub resident: u64,
+}
+
+/// What the process holds; all zero when it is gone.
+pub fn footprint(pid: u32) -> Footprint {
+    let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let resident =
+        read("status").lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().split(' ').next()?.parse().ok());
+    Footprint {
+        threads: threads(pid),
+        descriptors: fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count),
+        mappings: read("maps").lines().count(),
+        resident: resident.unwrap_or(0),
+    }
+}
+
 /// The processor time that the process has used, all its threads together.
 pub fn cpu_time(pid: u32) -> Duration {
     // In hundredths of a second, whatever the kernel counts in.

@@ -126,8 +126,14 @@ impl Scene {
     /// Reloads nginx with another setup of the same servers.
     #[track_caller]
     pub fn reload_with(&mut self, setup: &Setup) {
+        self.rewrite(setup);
+        self.nginx.reload();
+    }
+
+    /// Changes the configuration file to another setup of the same servers, and nothing that runs.
+    pub fn rewrite(&mut self, setup: &Setup) {
         let http = fill(&setup.http(), &self.blue, &self.green, &self.sink, self.listen);
-        self.nginx.reload_with(&http);
+        self.nginx.rewrite(|config| config.http = Some(http));
     }
 
     /// Where nginx listens.
