@@ -307,21 +307,32 @@ impl Nginx {
         self.child.try_wait().ok().flatten().and_then(|status| status.signal())
     }
 
-    /// Takes the master that this file of pids names for the one under test: after an upgrade there are two.
+    /// Takes the other master for the one under test: after an upgrade there are two.
     #[track_caller]
-    pub fn adopt(&mut self, pid_file: &str) {
-        self.master = self.pid_in(pid_file).expect("a master has written its number");
+    pub fn adopt(&mut self, master: u32) {
+        assert!(process::is_alive(master), "there is no such master");
+        self.master = master;
     }
 
-    /// Kills the master the hard way, and waits until its workers have noticed.
+    /// Kills all workers at once the hard way and waits until the master has replaced them.
     #[track_caller]
-    pub fn kill_master(&mut self) {
-        let all = process::users_of(self.directory());
+    pub fn kill_workers(&mut self) {
+        let killed = self.workers();
+        self.expect_in_log("exited on signal 9");
+        killed.iter().for_each(|pid| process::signal(*pid, Signal::KILL));
+        wait::until("new workers instead of the killed ones", START_LIMIT, || {
+            let workers = self.workers();
+            workers.len() == self.config.workers && !workers.iter().any(|pid| killed.contains(pid))
+        });
+    }
+
+    /// Kills the master the hard way. Its workers do not notice, and are returned.
+    #[track_caller]
+    pub fn kill_master(&mut self) -> Vec<u32> {
         self.killed = true;
         self.signal(Signal::KILL);
-        wait::until("the end of workers without a master", STOP_LIMIT, || {
-            !self.runs() && !all.iter().any(|pid| process::is_alive(*pid))
-        });
+        wait::until("the end of the master", STOP_LIMIT, || !self.runs());
+        process::users_of(self.directory())
     }
 
     fn alarming_lines(&self) -> Vec<String> {

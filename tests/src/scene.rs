@@ -28,6 +28,9 @@ pub struct Setup<'a> {
     pub workers: usize,
     /// `master_process off`.
     pub single_process: bool,
+    /// Whether each worker has a socket of its own, over which the kernel spreads connections. Without, one worker may
+    /// take nearly all.
+    pub reuseport: bool,
     /// Directives at http level, besides the monitor.
     pub http: &'a str,
     /// Where alerts go.
@@ -50,6 +53,7 @@ impl Default for Setup<'_> {
         Self {
             workers: 1,
             single_process: false,
+            reuseport: true,
             http: "",
             notify: "alert_notify slack {sink};",
             pools: "pool blue {blue}; pool green {green};",
@@ -65,8 +69,7 @@ impl Setup<'_> {
     /// What stands in `http {}`, with the placeholders still in it.
     pub fn http(&self) -> String {
         let Setup { http, notify, pools, rules, upstream, server, location, .. } = self;
-        // With reuseport the kernel spreads connections over all workers; without, one worker may take nearly all.
-        let reuseport = if self.single_process { "" } else { " reuseport" };
+        let reuseport = if self.reuseport && !self.single_process { " reuseport" } else { "" };
         format!(
             "{notify}
              alert_monitor app {{ {pools} {rules} }}

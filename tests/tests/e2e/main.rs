@@ -8,6 +8,7 @@ mod delivery_faults;
 mod error_rate;
 mod failover;
 mod harness;
+mod kills;
 mod life_cycle;
 mod metrics;
 mod monitors;
