@@ -27,11 +27,13 @@ pub fn title(pid: u32) -> String {
 pub fn users_of(directory: &Path) -> Vec<u32> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    let uses = |pid: &u32| {
-        let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
-        files.filter_map(|file| fs::read_link(file.ok()?.path()).ok()).any(|path| path.starts_with(directory))
-    };
-    pids.filter(|pid| *pid != std::process::id()).filter(uses).collect()
+    pids.filter(|pid| *pid != std::process::id()).filter(|pid| holds(*pid, directory)).collect()
+}
+
+/// Whether the process holds this file, or one below this directory, open.
+pub fn holds(pid: u32, path: &Path) -> bool {
+    let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
+    files.filter_map(|file| fs::read_link(file.ok()?.path()).ok()).any(|open| open.starts_with(path))
 }
 
 /// How many threads the process has; 0 when it is gone.

@@ -17,6 +17,7 @@ mod protocols;
 mod reload;
 mod rules;
 mod settings;
+mod signals;
 mod sinks;
 mod state;
 mod status;
