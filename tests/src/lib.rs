@@ -8,6 +8,7 @@ pub mod address;
 pub mod alertmanager;
 pub mod browser;
 pub mod client;
+pub mod debugger;
 pub mod http;
 pub mod load;
 pub mod nginx;

@@ -7,6 +7,7 @@ mod delivery;
 mod delivery_faults;
 mod error_rate;
 mod failover;
+mod faults;
 mod harness;
 mod kills;
 mod life_cycle;

@@ -1,0 +1,117 @@
+//! Whatever is broken beside a request (a sink, its name, a thread of the module), the request does not notice.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+use std::{env, fs};
+
+use tests::debugger::Stopped;
+use tests::http::Request;
+use tests::process::{self, Signal};
+use tests::scene::{Scene, Setup};
+use tests::server::Answer;
+use tests::wait;
+
+const LIMIT: Duration = Duration::from_secs(5);
+/// A worker has a second to stop; the rest is for the signal's way through the master of a loaded machine.
+const STOPPED: Duration = Duration::from_millis(1500);
+const OUTAGE: &str = ":warning: High upstream 5xx rate — ";
+/// Events that fit into the channel of a worker.
+const CHANNEL: u64 = 4096;
+
+fn fail(scene: &Scene, requests: usize) {
+    [&scene.blue, &scene.green].into_iter().for_each(|pool| pool.set_status(500));
+    scene.client.get_many(requests, "/");
+}
+
+#[test]
+fn a_hung_sink_keeps_no_request_waiting() {
+    let scene = Scene::start(&Setup { workers: 2, ..Setup::default() });
+    scene.sink.set(Answer::Hang);
+    fail(&scene, 6);
+    scene.sink.wait_for(1, LIMIT);
+    scene.blue.set_status(200);
+    assert!(scene.client.get_concurrently(4, 50, "/").iter().all(|status| *status == 200));
+    wait::until("the last request", LIMIT, || scene.monitor()["window"]["failed"] == 0);
+    // Its outage and the end of it.
+    wait::until("both alerts to wait", LIMIT, || scene.status()["sinks"]["slack"]["pending"] == 2);
+}
+
+/// A library that makes every lookup of a name take half a minute: what a name server that is gone does.
+fn slow_resolver(directory: &Path) -> PathBuf {
+    let (source, library) = (directory.join("slow.c"), directory.join("slow.so"));
+    let text = "#include <netdb.h>\n#include <unistd.h>\n
+        int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **found)
+        { sleep(30); return EAI_AGAIN; }";
+    fs::write(&source, text).unwrap();
+    let compiler = env::var_os("CC").unwrap_or_else(|| "cc".into());
+    let status = Command::new(compiler).args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
+    assert!(status.is_ok_and(|status| status.success()), "a C compiler is among the packages of a build");
+    library
+}
+
+#[test]
+fn a_name_server_that_is_gone_delays_no_request_no_other_sink_and_no_stop() {
+    let directory = tempfile::tempdir().unwrap();
+    let library = slow_resolver(directory.path()).display().to_string();
+    let notify = "alert_notify slack http://sink.invalid/hook name=lost timeout=1s; alert_notify slack {sink};";
+    let mut scene = Scene::start_with(&Setup { workers: 2, notify, ..Setup::default() }, |config| {
+        config.env = vec![("LD_PRELOAD".into(), library)];
+    });
+    fail(&scene, 6);
+    scene.sink.wait_for(1, LIMIT);
+    wait::until("the complaint", LIMIT, || scene.nginx.log_lines("looking up sink.invalid").len() == 1);
+    scene.blue.set_status(200);
+    assert!(scene.client.get_concurrently(4, 50, "/").iter().all(|status| *status == 200));
+    scene.wait_filled(200);
+    wait::until("the end of it at the other sink", LIMIT, || scene.sink.posts().len() == 2);
+    let (old, start) = (scene.nginx.workers(), Instant::now());
+    scene.nginx.reload();
+    wait::until("the end of the old workers", LIMIT, || !old.iter().any(|pid| process::is_alive(*pid)));
+    assert!(start.elapsed() < STOPPED, "took {:?}", start.elapsed());
+    wait::until("another try", LIMIT, || scene.status()["sinks"]["lost"]["retried"].as_u64() > Some(1));
+    let took = scene.nginx.stop(Signal::TERM);
+    assert!(took < STOPPED, "took {took:?}");
+}
+
+#[test]
+fn a_detector_that_stalls_costs_counted_events_and_no_request() {
+    let scene = Scene::start(&Setup { server: "keepalive_requests 100000;", ..Setup::default() });
+    scene.client.get_many(10, "/");
+    scene.wait_filled(10);
+    let stalled = Stopped::thread(scene.nginx.workers()[0], "alert-detector");
+    let mut connection = scene.client.connect().unwrap();
+    let sent = CHANNEL + 100;
+    for _ in 0..sent {
+        assert_eq!(connection.send(&Request::new("GET", "/")).unwrap().status, 200);
+    }
+    let dropped = || {
+        let metrics = scene.client.get("/alert/metrics").text();
+        let line =
+            metrics.lines().find_map(|line| line.strip_prefix("nginx_alert_events_dropped_total ")).map(str::to_owned);
+        line.and_then(|value| value.parse::<u64>().ok())
+    };
+    assert_eq!(dropped(), Some(sent - CHANNEL));
+    drop(stalled);
+    scene.wait_answered(10 + CHANNEL);
+    wait::until("the worker in the status", LIMIT, || scene.status()["workers"][0]["dropped"] == sent - CHANNEL);
+    fail(&scene, 6);
+    let posts = scene.sink.wait_for(1, LIMIT);
+    assert!(posts[0].headline().starts_with(OUTAGE), "{}", posts[0].headline());
+    assert_eq!(dropped(), Some(sent - CHANNEL));
+}
+
+#[test]
+fn the_other_workers_alert_while_the_threads_of_one_stall_and_it_stops_in_time() {
+    for name in ["alert-detector", "alert-courier", "alert-keeper"] {
+        let mut scene = Scene::start(&Setup { workers: 2, http: "alert_state own/state;", ..Setup::default() });
+        let _stalled = Stopped::thread(scene.nginx.workers()[0], name);
+        // The kernel spreads connections, so that either worker gets more than enough.
+        fail(&scene, 60);
+        let posts = scene.sink.wait_for(1, LIMIT);
+        assert!(posts[0].headline().starts_with(OUTAGE), "{}", posts[0].headline());
+        scene.sink.assert_quiet_for(Duration::from_millis(300));
+        let took = scene.nginx.stop(Signal::TERM);
+        assert!(took < STOPPED, "{name}: took {took:?}");
+    }
+}
