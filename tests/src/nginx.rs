@@ -155,7 +155,13 @@ pub struct Nginx {
 impl Nginx {
     /// Starts it and waits until it works.
     pub fn start(config: Config) -> Self {
+        Self::start_in(config, |_| {})
+    }
+
+    /// Starts it in a directory in which more is prepared than its configuration.
+    pub fn start_in(config: Config, prepare: impl FnOnce(&Path)) -> Self {
         let directory = directory();
+        prepare(directory.path());
         // Workers of another user have to get through to what is theirs.
         let passable = fs::Permissions::from_mode(0o711);
         fs::set_permissions(directory.path(), passable).expect("the test's directory is its own");

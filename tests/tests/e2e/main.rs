@@ -24,3 +24,4 @@ mod state;
 mod status;
 mod status_page;
 mod subrequests;
+mod transparent;
