@@ -182,9 +182,9 @@ impl Nginx {
 
     fn wait_until_it_works(&mut self) {
         if self.config.daemon {
-            // It returns when the daemon has written its number.
             let started = self.child.wait().is_ok_and(|status| status.success());
-            self.master = self.pid_in("nginx.pid").filter(|_| started).expect("nginx starts as a daemon");
+            assert!(started, "nginx does not start");
+            self.master = wait::find(START_LIMIT, || self.pid_in("nginx.pid")).expect("a daemon writes its number");
         }
         let works = wait::find(START_LIMIT, || match self.runs() {
             true => self.is_ready().then_some(true),

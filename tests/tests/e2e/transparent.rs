@@ -294,7 +294,8 @@ fn run(with_module: bool, http: &str, listen: SocketAddr, upstreams: &Upstreams)
         }
     });
     let log = nginx.directory().join("access.log");
-    let lines = || -> Vec<String> { fs::read_to_string(&log).unwrap().lines().map(str::to_owned).collect() };
+    let text = || String::from_utf8_lossy(&fs::read(&log).unwrap()).into_owned();
+    let lines = || -> Vec<String> { text().lines().map(str::to_owned).collect() };
     let mut seen = Seen::default();
     let mut expected = 0;
     for client in CLIENTS {
