@@ -16,12 +16,13 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Takes or keeps the right; `false` while another living worker has it.
+    /// Takes or keeps the right; `false` while another living worker has it, and for one that is not known to live, from
+    /// which anybody could take it at once.
     pub fn take(&self, pid: u32, workers: &WorkerTable, now_ms: u64) -> bool {
         let (pid, holder) = (u64::from(pid), self.holder.load(Relaxed));
+        let lives = |pid| workers.is_pid_alive(pid, now_ms);
         holder == pid
-            || (!workers.is_pid_alive(holder, now_ms)
-                && self.holder.compare_exchange(holder, pid, AcqRel, Relaxed).is_ok())
+            || (lives(pid) && !lives(holder) && self.holder.compare_exchange(holder, pid, AcqRel, Relaxed).is_ok())
     }
 
     /// Gives the right back, if this worker has it.
@@ -53,6 +54,7 @@ mod tests {
         second.expect("joined").renew(9000);
         assert!(lease.take(11, workers, 9000), "the holder is dead");
         lease.release(11);
+        assert!(!lease.take(10, workers, 9000), "it does not count as alive");
         first.expect("joined").renew(9000);
         assert!(lease.take(10, workers, 9000));
     }
