@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, prlimit};
 
 pub use rustix::process::Signal;
 
@@ -84,6 +84,15 @@ pub fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         let _ = kill_process(pid, signal);
     }
+}
+
+/// Lets the user of this process, and of those that it starts, have no more processes and threads than this; `None` is as
+/// many as that of the tests may have.
+pub fn limit_threads(pid: u32, count: Option<u64>) {
+    let own = getrlimit(Resource::Nproc);
+    let limit = Rlimit { current: count.or(own.current), ..own };
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    prlimit(pid, Resource::Nproc, limit).expect("a limit can be lowered");
 }
 
 fn parent_of(pid: u32) -> Option<u32> {

@@ -115,3 +115,30 @@ fn the_other_workers_alert_while_the_threads_of_one_stall_and_it_stops_in_time()
         assert!(took < STOPPED, "{name}: took {took:?}");
     }
 }
+
+#[test]
+fn a_worker_that_can_start_no_threads_or_too_few_serves_all_the_same() {
+    // A user that runs nothing else: the limit counts all of its processes and threads.
+    let setup = Setup { http: "alert_state own/state;", ..Setup::default() };
+    let mut scene = Scene::start_with(&setup, |config| config.user = "games games");
+    scene.nginx.expect_in_log("cannot start its threads, requests go on unwatched");
+    // The worker itself is one. It has a detector, a courier and a keeper.
+    for threads in [1, 2, 3] {
+        process::limit_threads(scene.nginx.master(), Some(threads));
+        let old = scene.nginx.workers();
+        scene.nginx.reload();
+        wait::until("the end of the old workers", LIMIT, || !old.iter().any(|pid| process::is_alive(*pid)));
+        wait::until("the complaint", LIMIT, || {
+            scene.nginx.log_lines("requests go on unwatched").len() == threads as usize
+        });
+        assert_eq!(scene.client.get_many(20, "/"), [200; 20]);
+        let worker = scene.nginx.workers()[0];
+        wait::until("no thread left behind", LIMIT, || process::threads(worker) == 1);
+        assert_eq!(scene.client.get("/alert/status.json").status, 503);
+    }
+    process::limit_threads(scene.nginx.master(), None);
+    scene.nginx.reload();
+    fail(&scene, 6);
+    let posts = scene.sink.wait_for(1, LIMIT);
+    assert!(posts[0].headline().starts_with(OUTAGE), "{}", posts[0].headline());
+}
