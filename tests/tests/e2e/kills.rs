@@ -30,7 +30,12 @@ fn workers_killed_again_and_again_under_load_leave_exact_counts_and_say_nothing_
     let load = Load::start(scene.client, &["/"; 6]);
     for round in 0..12 {
         match round % 4 {
-            3 => scene.nginx.kill_workers(),
+            0 => scene.nginx.kill_workers(),
+            1 => {
+                // In the middle of a reload, which it may take part in as an old worker.
+                process::signal(scene.nginx.workers()[0], Signal::KILL);
+                scene.nginx.reload();
+            }
             at => scene.nginx.kill_worker(scene.nginx.workers()[at]),
         }
     }

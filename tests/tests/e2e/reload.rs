@@ -1,5 +1,6 @@
 //! Reloads: what they keep, what they must not leak, and that the module comes and goes with one.
 
+use std::fs;
 use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use tests::process::{self, Footprint, Signal};
 use tests::scene::{Scene, Setup};
 use tests::server::Answer;
 use tests::upstream::Upstream;
-use tests::{address, wait};
+use tests::{address, nginx, wait};
 
 const LIMIT: Duration = Duration::from_secs(5);
 /// How many errors it names depends on how many came at once.
@@ -169,6 +170,15 @@ fn the_module_goes_with_one_reload_and_comes_back_with_another() {
     scene.assert_told(&[]);
 }
 
+/// Waits until only the threads of the module that now is in force are left.
+fn wait_for_threads(nginx: &Nginx, old: &[u32], count: usize) {
+    wait::until("the end of the threads", LIMIT, || {
+        let workers = nginx.workers();
+        let serving = if workers.is_empty() { vec![nginx.master()] } else { workers };
+        serving.iter().all(|pid| process::threads(*pid) == count) && !old.iter().any(|pid| process::is_alive(*pid))
+    });
+}
+
 #[test]
 fn a_reload_that_drops_the_module_leaves_no_thread_of_it() {
     for workers in [1, 2] {
@@ -180,13 +190,41 @@ fn a_reload_that_drops_the_module_leaves_no_thread_of_it() {
             config.with_module = false;
             config.http = Some(String::new());
         });
-        let reloads = scene.nginx.log_lines("using the \"epoll\"").len();
         scene.nginx.signal(Signal::HUP);
-        wait::until("the reload", LIMIT, || scene.nginx.log_lines("using the \"epoll\"").len() > reloads);
-        wait::until("the end of the threads", LIMIT, || {
-            let one = process::threads(scene.nginx.master()) == 1;
-            one && !old.iter().any(|pid| process::is_alive(*pid))
-        });
+        wait_for_threads(&scene.nginx, &old, 1);
         assert!(scene.nginx.stop(Signal::TERM) < Duration::from_secs(1));
+    }
+}
+
+#[test]
+fn a_reload_with_another_build_of_the_module_goes_on_with_the_state() {
+    for workers in [1, 2] {
+        // Of another path: the linker takes what it has loaded from one path for what is there now.
+        let copies = tempfile::tempdir().unwrap();
+        let load = |name: &str| {
+            let path = copies.path().join(name);
+            fs::copy(nginx::module(), &path).unwrap();
+            format!("load_module {};\n", path.display())
+        };
+        let http = "alert_state own/state;";
+        let setup = Setup { workers, single_process: workers == 1, http, ..Setup::default() };
+        let mut scene = Scene::start_with(&setup, |config| {
+            config.with_module = false;
+            config.main = load("one.so");
+        });
+        scene.client.get_many(3, "/");
+        scene.wait_filled(3);
+        wait::until("a save", Duration::from_secs(8), || scene.nginx.directory().join("own/state").exists());
+        scene.nginx.rewrite(|config| config.main = load("other.so"));
+        let old = scene.nginx.workers();
+        scene.nginx.signal(Signal::HUP);
+        wait::until("the loaded state", LIMIT, || scene.nginx.log_lines("is loaded from").len() == 1);
+        // Detector, courier, keeper and nginx itself.
+        wait_for_threads(&scene.nginx, &old, 4);
+        if workers > 1 {
+            // Without a master nginx itself answers no request after a reload.
+            scene.wait_filled(3);
+        }
+        assert!(scene.nginx.stop(Signal::TERM) < Duration::from_secs(2));
     }
 }
