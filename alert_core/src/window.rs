@@ -226,8 +226,8 @@ impl<'a> Window<'a> {
     /// Sets the counts right where a writer was killed between its swap and the adjustment. Returns whether they are
     /// right; `false` asks for another try, since somebody wrote meanwhile.
     ///
-    /// `is_quiet` says that nobody is between the two at this instant, nor anywhere else in a change. Whoever begins one
-    /// after that is noticed: a new request by its claim, anything else by a count that is not what it was.
+    /// `is_quiet` says that nobody is between the two at this instant, nor anywhere else in a change. Whoever begins
+    /// one after that is noticed: a new request by its claim, anything else by a count that is not what it was.
     pub fn mend(&self, is_quiet: impl Fn() -> bool) -> bool {
         let claimed = self.head.next.load(Relaxed);
         if !is_quiet() {

@@ -217,7 +217,8 @@ mod tests {
         let window = board.monitor(&plan, 0).and_then(|monitor| board.window(monitor)).expect("a window");
         let lines: Lines = worker.lines().clone();
         let mut told = Vec::new();
-        // No clock shows the end of time, and checked arithmetic panics beyond it: the second one compares with the first.
+        // No clock shows the end of time, and checked arithmetic panics beyond it, when the second one is compared with
+        // the first.
         (0..2).for_each(|_| worker.intake().push(answered(u64::MAX)));
         until("the panic is told", || {
             told.extend(lines.drain());

@@ -86,8 +86,8 @@ pub fn signal(pid: u32, signal: Signal) {
     }
 }
 
-/// Lets the user of this process, and of those that it starts, have no more processes and threads than this; `None` is as
-/// many as that of the tests may have.
+/// Lets the user of this process, and of those that it starts, have no more processes and threads than this; `None` is
+/// as many as that of the tests may have.
 pub fn limit_threads(pid: u32, count: Option<u64>) {
     let own = getrlimit(Resource::Nproc);
     let limit = Rlimit { current: count.or(own.current), ..own };

@@ -16,8 +16,8 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Takes or keeps the right; `false` while another living worker has it, and for one that is not known to live, from
-    /// which anybody could take it at once.
+    /// Takes or keeps the right; `false` while another living worker has it, and for one that is not known to live,
+    /// from which anybody could take it at once.
     pub fn take(&self, pid: u32, workers: &WorkerTable, now_ms: u64) -> bool {
         let (pid, holder) = (u64::from(pid), self.holder.load(Relaxed));
         let lives = |pid| workers.is_pid_alive(pid, now_ms);

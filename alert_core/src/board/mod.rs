@@ -1,7 +1,7 @@
 //! The board: everything that the workers share, in one stretch of memory without pointers and without locks.
 //!
 //! It begins with a [`Header`] at a fixed place; the monitors and their windows follow, each in a stretch of its own.
-//! All-zero is an empty board. A worker that is killed at any instant leaves nothing to repair.
+//! All-zero is an empty board. What a worker leaves half done that is killed, another one mends.
 //!
 //! A new configuration takes two steps, because nginx can still refuse it after the first: [`Board::reserve`] finds room
 //! and changes nothing that anybody sees, [`Board::activate`] puts the configuration into force and cannot fail.
@@ -92,8 +92,8 @@ pub enum Error {
     TooManySinks,
     /// More monitors than a board can hold, those counted whose workers still drain.
     TooManyMonitors,
-    /// The configuration in force, and what draining workers still use, leave no room for this one. The memory has to be
-    /// at least this large for both, in bytes.
+    /// The configuration in force, and what draining workers still use, leave no room for this one. The memory has to
+    /// be at least this large for both, in bytes.
     NoRoomBeside {
         /// Bytes that are needed.
         needed: usize,
@@ -109,7 +109,8 @@ impl fmt::Display for Error {
             Error::TooManyMonitors => f.write_str("too many monitors, those of workers that still drain included"),
             Error::NoRoomBeside { needed } => write!(
                 f,
-                "has no room for these monitors beside those in force, which workers use meanwhile, it needs at least {}k",
+                "has no room for these monitors beside those in force, which workers use meanwhile, \
+                 it needs at least {}k",
                 needed.div_ceil(1024)
             ),
         }

@@ -1,8 +1,8 @@
 //! The workers that share the board, and which of them are alive.
 //!
 //! A worker is alive as long as its detector renews its time. What a worker holds (the delivery for a sink) counts as
-//! held only while it is alive, so nothing has to be given back by one that was killed. What it was changing when it was
-//! killed can be half done, so each says when it changes windows.
+//! held only while it is alive, so nothing has to be given back by one that was killed. What it was changing when it
+//! was killed can be half done, so each says when it changes windows.
 
 use std::path::Path;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
@@ -72,8 +72,8 @@ impl WorkerBoard {
         self.judging.store(0, Release);
     }
 
-    /// Whether the worker was killed while it changed windows. Without a heartbeat it could also be stopped, or the whole
-    /// machine just come back from a pause.
+    /// Whether the worker was killed while it changed windows. Without a heartbeat it could also be stopped, or the
+    /// whole machine just come back from a pause.
     fn is_torn(&self, now_ms: u64) -> bool {
         let exists = || Path::new(&format!("/proc/{}", self.pid.load(Relaxed))).exists();
         self.judging.load(Acquire) != 0 && !self.is_alive(now_ms) && !exists()
@@ -109,8 +109,8 @@ impl WorkerTable {
         self.workers.iter().filter(move |worker| worker.is_alive(now_ms))
     }
 
-    /// The workers that were killed while they changed windows, until [`WorkerBoard::end_judging`] says for them that what
-    /// they left is mended.
+    /// The workers that were killed while they changed windows, until [`WorkerBoard::end_judging`] says for them that
+    /// what they left is mended.
     pub fn torn(&self, now_ms: u64) -> impl Iterator<Item = &WorkerBoard> {
         self.workers.iter().filter(move |worker| worker.is_torn(now_ms))
     }

@@ -107,8 +107,8 @@ struct TimerEvent {
 }
 
 impl Timer {
-    /// Calls `tick` on the event loop each time this many milliseconds have passed. The log is that of the cycle that the
-    /// timer belongs to, which outlives it.
+    /// Calls `tick` on the event loop each time this many milliseconds have passed. The log is that of the cycle that
+    /// the timer belongs to, which outlives it.
     pub fn start(interval_ms: usize, log: *mut ngx_log_t, tick: fn()) -> Timer {
         // SAFETY: both structures are valid as zero, which is how nginx makes them.
         let mut timer = Box::new(unsafe {

@@ -67,8 +67,8 @@ extern "C" fn init_zone(zone: *mut ngx_shm_zone_t, _previous: *mut c_void) -> ng
     })
 }
 
-/// The memory for the board: all pages of the zone, taken once as a single piece, so that nginx's allocator and its lock
-/// are out of the game from then on.
+/// The memory for the board: all pages of the zone, taken once as a single piece, so that nginx's allocator and its
+/// lock are out of the game from then on.
 ///
 /// Where there is a `single` process, as much memory of its own: a reload that drops the zone unmaps it there while the
 /// threads run, before anybody can stop them. The zone only says where that memory is.
@@ -87,7 +87,7 @@ fn region(pool: &mut ngx_slab_pool_t, single: bool) -> Option<Region> {
         unsafe { base.write_bytes(0, bytes) };
     }
     let base = NonNull::new(pool.data.cast::<u8>())?;
-    // SAFETY: the piece is aligned, has this many bytes, and is of this process for good or stays mapped as long as this
-    // zone, which outlives the processes that use it.
+    // SAFETY: the piece is aligned, has this many bytes, and is of this process for good or stays mapped as long as
+    // this zone, which outlives the processes that use it.
     Some(unsafe { Region::new(base, bytes) })
 }
