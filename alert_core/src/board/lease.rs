@@ -16,13 +16,11 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Takes or keeps the right; `false` while another living worker has it, and for one that is not known to live,
-    /// from which anybody could take it at once.
+    /// Takes or keeps the right; `false` while another living worker has it.
     pub fn take(&self, pid: u32, workers: &WorkerTable, now_ms: u64) -> bool {
         let (pid, holder) = (u64::from(pid), self.holder.load(Relaxed));
-        let lives = |pid| workers.is_pid_alive(pid, now_ms);
         holder == pid
-            || (lives(pid) && !lives(holder) && self.holder.compare_exchange(holder, pid, AcqRel, Relaxed).is_ok())
+            || (!workers.lives(holder, now_ms) && self.holder.compare_exchange(holder, pid, AcqRel, Relaxed).is_ok())
     }
 
     /// Gives the right back, if this worker has it.
@@ -54,8 +52,19 @@ mod tests {
         second.expect("joined").renew(9000);
         assert!(lease.take(11, workers, 9000), "the holder is dead");
         lease.release(11);
-        assert!(!lease.take(10, workers, 9000), "it does not count as alive");
         first.expect("joined").renew(9000);
         assert!(lease.take(10, workers, 9000));
+    }
+
+    #[test]
+    fn a_worker_that_found_no_place_keeps_it_until_its_process_ends() {
+        // No process has so high a number.
+        const KILLED: u32 = u32::MAX;
+        let workers: &WorkerTable = Region::private(size_of::<WorkerTable>()).get(0).expect("room");
+        workers.join(10, 1, 1000).expect("a place");
+        let lease = Lease { holder: AtomicU64::new(0) };
+        assert!(lease.take(std::process::id(), workers, 1000) && !lease.take(10, workers, 1000));
+        lease.release(std::process::id());
+        assert!(lease.take(KILLED, workers, 1000) && lease.take(10, workers, 1000));
     }
 }

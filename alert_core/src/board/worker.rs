@@ -75,8 +75,7 @@ impl WorkerBoard {
     /// Whether the worker was killed while it changed windows. Without a heartbeat it could also be stopped, or the
     /// whole machine just come back from a pause.
     fn is_torn(&self, now_ms: u64) -> bool {
-        let exists = || Path::new(&format!("/proc/{}", self.pid.load(Relaxed))).exists();
-        self.judging.load(Acquire) != 0 && !self.is_alive(now_ms) && !exists()
+        self.judging.load(Acquire) != 0 && !self.is_alive(now_ms) && !process_exists(self.pid.load(Relaxed))
     }
 
     /// Gives the place back.
@@ -127,6 +126,12 @@ impl WorkerTable {
         pid != 0 && self.alive(now_ms).any(|worker| worker.pid.load(Relaxed) == pid)
     }
 
+    /// Whether a worker lives, also one that found no place: of such a one nothing is known but its process.
+    pub fn lives(&self, pid: u64, now_ms: u64) -> bool {
+        let is_listed = || self.workers.iter().any(|worker| worker.pid.load(Relaxed) == pid);
+        pid != 0 && (self.is_pid_alive(pid, now_ms) || (!is_listed() && process_exists(pid)))
+    }
+
     /// The living workers of one configuration.
     pub fn of_generation(&self, generation: u64, now_ms: u64) -> impl Iterator<Item = &WorkerBoard> {
         self.alive(now_ms).filter(move |worker| worker.generation.load(Relaxed) == generation)
@@ -141,6 +146,10 @@ impl WorkerTable {
     pub fn oldest_generation(&self, now_ms: u64) -> u64 {
         self.alive(now_ms).map(|worker| worker.generation.load(Relaxed)).min().unwrap_or(u64::MAX)
     }
+}
+
+fn process_exists(pid: u64) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
 }
 
 #[cfg(test)]
