@@ -8,6 +8,11 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, prlimit};
 
 pub use rustix::process::Signal;
 
+use crate::wait;
+
+/// What was told to end does so in a second or so; this is for a machine under load.
+const GONE_LIMIT: Duration = Duration::from_secs(5);
+
 /// The processes whose parent is `parent`.
 pub fn children(parent: u32) -> Vec<u32> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
@@ -77,6 +82,12 @@ pub fn cpu_time(pid: u32) -> Duration {
 /// Whether the process exists (a zombie does not).
 pub fn is_alive(pid: u32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists() && field(pid, 0).is_some_and(|state| state != "Z")
+}
+
+/// Waits until none of these processes is left.
+#[track_caller]
+pub fn wait_gone(pids: &[u32]) {
+    wait::until("the end of processes", GONE_LIMIT, || !pids.iter().any(|pid| is_alive(*pid)));
 }
 
 /// Sends a signal; a process that is gone needs none.

@@ -1,5 +1,6 @@
 //! The usual arrangement: nginx, a blue and a green upstream, a sink, a client, and one monitor named `app`.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -15,6 +16,9 @@ use crate::wait;
 
 /// The detector works in milliseconds; this is for a machine under load.
 const COUNT_LIMIT: Duration = Duration::from_secs(5);
+
+/// The state is saved every three seconds if something changed.
+const SAVED: Duration = Duration::from_secs(5);
 
 /// Decided alerts arrive within milliseconds, so after this a message that should not come did not come.
 const QUIET: Duration = Duration::from_millis(300);
@@ -139,6 +143,23 @@ impl Scene {
         self.nginx.rewrite(|config| config.http = Some(http));
     }
 
+    /// Lets both pools fail from now on, and sends this many requests.
+    pub fn fail(&self, requests: usize) {
+        [&self.blue, &self.green].into_iter().for_each(|pool| pool.set_status(500));
+        self.client.get_many(requests, "/");
+    }
+
+    /// Waits until this file holds the state of now, or of later.
+    #[track_caller]
+    pub fn wait_saved(&self, file: &str) {
+        let file = self.nginx.directory().join(file);
+        let saved = || fs::metadata(&file).and_then(|found| found.modified()).ok();
+        let before = saved();
+        // Where it is not written for so long, nothing has changed since the last time.
+        wait::find(SAVED, || (saved() > before).then_some(()));
+        assert!(file.exists(), "the state is not saved");
+    }
+
     /// Where nginx listens.
     pub fn address(&self) -> SocketAddr {
         self.listen
@@ -200,6 +221,15 @@ impl Scene {
                 |pid: &u32| workers.iter().any(|worker| worker["pid"] == *pid && worker["events"].as_u64() > Some(0));
             pids.iter().all(busy)
         });
+    }
+
+    /// Fails the test unless one message that begins like this has come, and no more follow.
+    #[track_caller]
+    pub fn assert_told_once(&self, beginning: &str) {
+        self.sink.wait_for(1, COUNT_LIMIT);
+        self.sink.assert_quiet_for(QUIET);
+        let told = self.sink.headlines();
+        assert!(told.len() == 1 && told[0].starts_with(beginning), "{told:?}");
     }
 
     /// Fails the test unless exactly these first lines have come, and no more follow.

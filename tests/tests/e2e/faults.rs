@@ -7,28 +7,22 @@ use std::{env, fs};
 
 use tests::debugger::Stopped;
 use tests::http::Request;
+use tests::nginx::STOPPED;
 use tests::process::{self, Signal};
 use tests::scene::{Scene, Setup};
 use tests::server::Answer;
 use tests::wait;
 
 const LIMIT: Duration = Duration::from_secs(5);
-/// A worker has a second to stop; the rest is for the signal's way through the master of a loaded machine.
-const STOPPED: Duration = Duration::from_millis(1500);
 const OUTAGE: &str = ":warning: High upstream 5xx rate — ";
 /// Events that fit into the channel of a worker.
 const CHANNEL: u64 = 4096;
-
-fn fail(scene: &Scene, requests: usize) {
-    [&scene.blue, &scene.green].into_iter().for_each(|pool| pool.set_status(500));
-    scene.client.get_many(requests, "/");
-}
 
 #[test]
 fn a_hung_sink_keeps_no_request_waiting() {
     let scene = Scene::start(&Setup { workers: 2, ..Setup::default() });
     scene.sink.set(Answer::Hang);
-    fail(&scene, 6);
+    scene.fail(6);
     scene.sink.wait_for(1, LIMIT);
     scene.blue.set_status(200);
     assert!(scene.client.get_concurrently(4, 50, "/").iter().all(|status| *status == 200));
@@ -58,7 +52,7 @@ fn a_name_server_that_is_gone_delays_no_request_no_other_sink_and_no_stop() {
     let mut scene = Scene::start_with(&Setup { workers: 2, notify, ..Setup::default() }, |config| {
         config.env = vec![("LD_PRELOAD".into(), library)];
     });
-    fail(&scene, 6);
+    scene.fail(6);
     scene.sink.wait_for(1, LIMIT);
     wait::until("the complaint", LIMIT, || scene.nginx.log_lines("looking up sink.invalid").len() == 1);
     scene.blue.set_status(200);
@@ -67,7 +61,7 @@ fn a_name_server_that_is_gone_delays_no_request_no_other_sink_and_no_stop() {
     wait::until("the end of it at the other sink", LIMIT, || scene.sink.posts().len() == 2);
     let (old, start) = (scene.nginx.workers(), Instant::now());
     scene.nginx.reload();
-    wait::until("the end of the old workers", LIMIT, || !old.iter().any(|pid| process::is_alive(*pid)));
+    process::wait_gone(&old);
     assert!(start.elapsed() < STOPPED, "took {:?}", start.elapsed());
     wait::until("another try", LIMIT, || scene.status()["sinks"]["lost"]["retried"].as_u64() > Some(1));
     let took = scene.nginx.stop(Signal::TERM);
@@ -95,9 +89,8 @@ fn a_detector_that_stalls_costs_counted_events_and_no_request() {
     drop(stalled);
     scene.wait_answered(10 + CHANNEL);
     wait::until("the worker in the status", LIMIT, || scene.status()["workers"][0]["dropped"] == sent - CHANNEL);
-    fail(&scene, 6);
-    let posts = scene.sink.wait_for(1, LIMIT);
-    assert!(posts[0].headline().starts_with(OUTAGE), "{}", posts[0].headline());
+    scene.fail(6);
+    scene.assert_told_once(OUTAGE);
     assert_eq!(dropped(), Some(sent - CHANNEL));
 }
 
@@ -107,10 +100,8 @@ fn the_other_workers_alert_while_the_threads_of_one_stall_and_it_stops_in_time()
         let mut scene = Scene::start(&Setup { workers: 2, http: "alert_state own/state;", ..Setup::default() });
         let _stalled = Stopped::thread(scene.nginx.workers()[0], name);
         // The kernel spreads connections, so that either worker gets more than enough.
-        fail(&scene, 60);
-        let posts = scene.sink.wait_for(1, LIMIT);
-        assert!(posts[0].headline().starts_with(OUTAGE), "{}", posts[0].headline());
-        scene.sink.assert_quiet_for(Duration::from_millis(300));
+        scene.fail(60);
+        scene.assert_told_once(OUTAGE);
         let took = scene.nginx.stop(Signal::TERM);
         assert!(took < STOPPED, "{name}: took {took:?}");
     }
@@ -127,7 +118,7 @@ fn a_worker_that_can_start_no_threads_or_too_few_serves_all_the_same() {
         process::limit_threads(scene.nginx.master(), Some(threads));
         let old = scene.nginx.workers();
         scene.nginx.reload();
-        wait::until("the end of the old workers", LIMIT, || !old.iter().any(|pid| process::is_alive(*pid)));
+        process::wait_gone(&old);
         wait::until("the complaint", LIMIT, || {
             scene.nginx.log_lines("requests go on unwatched").len() == threads as usize
         });
@@ -138,7 +129,6 @@ fn a_worker_that_can_start_no_threads_or_too_few_serves_all_the_same() {
     }
     process::limit_threads(scene.nginx.master(), None);
     scene.nginx.reload();
-    fail(&scene, 6);
-    let posts = scene.sink.wait_for(1, LIMIT);
-    assert!(posts[0].headline().starts_with(OUTAGE), "{}", posts[0].headline());
+    scene.fail(6);
+    scene.assert_told_once(OUTAGE);
 }

@@ -14,18 +14,11 @@ const TAKEN_OVER: Duration = Duration::from_secs(15);
 const OUTAGE: &str = ":warning: High upstream 5xx rate — 100.00% 5xx over last 5 requests (5 errors). Threshold: 2%";
 const MENDED: &str = ":white_check_mark: Upstream 5xx rate is back to normal — ";
 
-/// Both pools fail for five requests, and it is told.
-fn outage(setup: &Setup) -> Scene {
-    let scene = Scene::start(setup);
-    [&scene.blue, &scene.green].into_iter().for_each(|pool| pool.set_status(500));
-    scene.client.get_many(5, "/");
-    scene
-}
-
 #[test]
 fn workers_killed_again_and_again_under_load_leave_exact_counts_and_say_nothing_twice() {
     let http = "alert_state own/state;";
-    let mut scene = outage(&Setup { workers: 4, http, ..Setup::default() });
+    let mut scene = Scene::start(&Setup { workers: 4, http, ..Setup::default() });
+    scene.fail(5);
     scene.assert_told(&[OUTAGE]);
     let load = Load::start(scene.client, &["/"; 6]);
     for round in 0..12 {
@@ -66,8 +59,7 @@ fn workers_killed_again_and_again_under_load_leave_exact_counts_and_say_nothing_
 fn an_alert_outlives_every_worker_that_is_killed_while_it_sends_it() {
     let mut scene = Scene::start(&Setup { workers: 2, ..Setup::default() });
     scene.sink.queue(Answer::Hang, 2);
-    [&scene.blue, &scene.green].into_iter().for_each(|pool| pool.set_status(500));
-    scene.client.get_many(5, "/");
+    scene.fail(5);
     for tried in 1..=2 {
         scene.sink.wait_for(tried, TAKEN_OVER);
         scene.nginx.kill_workers();
@@ -81,7 +73,8 @@ fn an_alert_outlives_every_worker_that_is_killed_while_it_sends_it() {
 #[test]
 fn workers_without_a_master_go_on_and_the_next_master_has_their_state() {
     let http = "alert_state own/state;";
-    let mut scene = outage(&Setup { workers: 2, http, ..Setup::default() });
+    let mut scene = Scene::start(&Setup { workers: 2, http, ..Setup::default() });
+    scene.fail(5);
     scene.assert_told(&[OUTAGE]);
     let orphans = scene.nginx.kill_master();
     assert_eq!(orphans.len(), 2, "nginx's own workers go on without a master");
@@ -89,7 +82,7 @@ fn workers_without_a_master_go_on_and_the_next_master_has_their_state() {
     scene.wait_filled(8);
     // What an operator does then.
     orphans.iter().for_each(|pid| process::signal(*pid, Signal::TERM));
-    wait::until("the end of the workers", LIMIT, || !orphans.iter().any(|pid| process::is_alive(*pid)));
+    process::wait_gone(&orphans);
     scene.nginx.start_again();
     scene.wait_filled(8);
     scene.client.get_many(3, "/");
@@ -100,15 +93,13 @@ fn workers_without_a_master_go_on_and_the_next_master_has_their_state() {
 #[test]
 fn a_master_killed_with_all_its_workers_loses_at_most_what_was_not_saved() {
     let http = "alert_state own/state;";
-    let mut scene = outage(&Setup { workers: 2, http, ..Setup::default() });
+    let mut scene = Scene::start(&Setup { workers: 2, http, ..Setup::default() });
+    scene.fail(5);
     scene.assert_told(&[OUTAGE]);
-    let file = scene.nginx.directory().join("own/state");
-    let saved = || std::fs::metadata(&file).and_then(|found| found.modified()).ok();
-    let before = saved();
-    wait::until("a save", Duration::from_secs(8), || saved() > before);
+    scene.wait_saved("own/state");
     let all = scene.nginx.kill_master();
     all.iter().for_each(|pid| process::signal(*pid, Signal::KILL));
-    wait::until("the end of all", LIMIT, || !all.iter().any(|pid| process::is_alive(*pid)));
+    process::wait_gone(&all);
     scene.nginx.start_again();
     scene.wait_filled(5);
     scene.client.get_many(5, "/");

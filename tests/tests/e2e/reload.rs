@@ -33,7 +33,7 @@ fn passing_monitors(round: usize) -> String {
 fn time_to_replace(nginx: &Nginx) -> Duration {
     let (old, start) = (nginx.workers(), Instant::now());
     nginx.reload();
-    wait::until("the end of the old workers", LIMIT, || !old.iter().any(|pid| process::is_alive(*pid)));
+    process::wait_gone(&old);
     start.elapsed()
 }
 
@@ -95,9 +95,7 @@ fn a_hundred_reloads_under_load_lose_nothing_leak_nothing_and_double_nothing() {
     let status = scene.status();
     assert_eq!(status["monitors"]["broken"]["pools"]["green"]["failed_attempts"], broken, "{status:#}");
     assert!(scene.client.get("/alert/metrics").text().contains("\nnginx_alert_events_dropped_total 0\n"));
-    scene.sink.assert_quiet_for(Duration::from_millis(300));
-    let told = scene.sink.headlines();
-    assert!(told.len() == 1 && told[0].starts_with(OUTAGE), "{told:?}");
+    scene.assert_told_once(OUTAGE);
 
     println!("replaced in {:?}, without the module in {:?}", median(with_module.clone()), median(without.clone()));
     assert!(median(with_module) < median(without) + Duration::from_millis(300));
@@ -127,9 +125,7 @@ fn a_refused_reload_leaves_the_configuration_in_force_judging() {
         scene.nginx.expect_in_log("[emerg]");
         scene.nginx.signal(Signal::HUP);
         wait::until(complaint, LIMIT, || !scene.nginx.log_lines(complaint).is_empty());
-        scene.blue.set_status(500);
-        scene.green.set_status(500);
-        scene.client.get_many(5, "/");
+        scene.fail(5);
         let window = scene.wait_filled(8)["window"].take();
         assert_eq!((&window["size"], &window["failed"]), (&200.into(), &5.into()));
         scene.assert_told(&[
@@ -154,7 +150,7 @@ fn the_module_goes_with_one_reload_and_comes_back_with_another() {
         let old = scene.nginx.workers();
         scene.nginx.rewrite(|config| config.with_module = false);
         scene.nginx.reload_with(&without);
-        wait::until("the end of the old workers", LIMIT, || !old.iter().any(|pid| process::is_alive(*pid)));
+        process::wait_gone(&old);
         assert!(scene.nginx.workers().iter().all(|pid| process::threads(*pid) == 1));
         assert!(shared(&scene) < mappings, "the zone is still there");
         scene.nginx.rewrite(|config| config.with_module = true);
@@ -172,10 +168,11 @@ fn the_module_goes_with_one_reload_and_comes_back_with_another() {
 
 /// Waits until only the threads of the module that now is in force are left.
 fn wait_for_threads(nginx: &Nginx, old: &[u32], count: usize) {
+    process::wait_gone(old);
     wait::until("the end of the threads", LIMIT, || {
         let workers = nginx.workers();
         let serving = if workers.is_empty() { vec![nginx.master()] } else { workers };
-        serving.iter().all(|pid| process::threads(*pid) == count) && !old.iter().any(|pid| process::is_alive(*pid))
+        serving.iter().all(|pid| process::threads(*pid) == count)
     });
 }
 
@@ -214,7 +211,7 @@ fn a_reload_with_another_build_of_the_module_goes_on_with_the_state() {
         });
         scene.client.get_many(3, "/");
         scene.wait_filled(3);
-        wait::until("a save", Duration::from_secs(8), || scene.nginx.directory().join("own/state").exists());
+        scene.wait_saved("own/state");
         scene.nginx.rewrite(|config| config.main = load("other.so"));
         let old = scene.nginx.workers();
         scene.nginx.signal(Signal::HUP);

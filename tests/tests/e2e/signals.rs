@@ -5,35 +5,17 @@ use std::time::{Duration, Instant};
 
 use tests::http::{Reply, Request};
 use tests::load::Load;
+use tests::nginx::STOPPED;
 use tests::process::{self, Signal};
 use tests::scene::{Scene, Setup};
 use tests::server::Answer;
 use tests::wait;
 
 const LIMIT: Duration = Duration::from_secs(5);
-/// A worker has a second to stop; the rest is for the signal's way through the master of a loaded machine.
-const STOPPED: Duration = Duration::from_millis(1500);
 /// The user without rights, with its group, which Debian names otherwise.
 const NOBODY: &str = "nobody nogroup";
 const STATE: &str = "alert_state own/state;";
 const OUTAGE: &str = ":warning: High upstream 5xx rate — ";
-
-fn fail(scene: &Scene, requests: usize) {
-    [&scene.blue, &scene.green].into_iter().for_each(|pool| pool.set_status(500));
-    scene.client.get_many(requests, "/");
-}
-
-#[track_caller]
-fn assert_outage_told_once(scene: &Scene) {
-    scene.sink.wait_for(1, LIMIT);
-    scene.sink.assert_quiet_for(Duration::from_millis(300));
-    let told = scene.sink.headlines();
-    assert!(told.len() == 1 && told[0].starts_with(OUTAGE), "{told:?}");
-}
-
-fn wait_gone(pids: &[u32]) {
-    wait::until("the end of the processes", LIMIT, || !pids.iter().any(|pid| process::is_alive(*pid)));
-}
 
 #[test]
 fn every_way_to_run_nginx_counts_alerts_and_stops() {
@@ -61,16 +43,16 @@ fn every_way_to_run_nginx_counts_alerts_and_stops() {
         let run = (workers, daemon, user, reuseport);
         scene.client.get_concurrently(4, 5, "/");
         scene.wait_filled(20);
-        fail(&scene, 6);
+        scene.fail(6);
         assert_eq!(scene.wait_filled(26)["window"]["failed"], 6, "{run:?}");
-        assert_outage_told_once(&scene);
+        scene.assert_told_once(OUTAGE);
         for signal in [Signal::QUIT, Signal::TERM] {
             let took = scene.nginx.stop(signal);
             assert!(took < STOPPED, "{run:?}: {signal:?} took {took:?}");
             scene.nginx.start_again();
             scene.wait_filled(26);
         }
-        assert_outage_told_once(&scene);
+        scene.assert_told_once(OUTAGE);
     }
 }
 
@@ -80,12 +62,9 @@ fn a_binary_upgrade_loses_no_request_and_goes_on_with_the_state() {
     let mut scene = Scene::start_with(&setup, |config| config.daemon = true);
     scene.client.get_many(10, "/");
     scene.wait_filled(10);
-    fail(&scene, 6);
-    assert_outage_told_once(&scene);
-    let file = scene.nginx.directory().join("own/state");
-    let saved = || fs::metadata(&file).and_then(|found| found.modified()).ok();
-    let before = saved();
-    wait::until("a save", Duration::from_secs(8), || saved() > before);
+    scene.fail(6);
+    scene.assert_told_once(OUTAGE);
+    scene.wait_saved("own/state");
 
     let load = Load::start(scene.client, &["/alert/status.json", "/alert/status.json"]);
     let (old, old_workers) = (scene.nginx.master(), scene.nginx.workers());
@@ -96,10 +75,10 @@ fn a_binary_upgrade_loses_no_request_and_goes_on_with_the_state() {
         new.is_some_and(|pid| process::children(pid).iter().any(|pid| process::title(*pid) == "nginx: worker process"))
     });
     scene.nginx.signal(Signal::WINCH);
-    wait_gone(&old_workers);
+    process::wait_gone(&old_workers);
     assert!(process::is_alive(old), "the old master waits for what becomes of the new one");
     scene.nginx.signal(Signal::QUIT);
-    wait_gone(&[old]);
+    process::wait_gone(&[old]);
     scene.nginx.adopt(new.expect("found above"));
     load.stop().iter().for_each(|tally| assert!(tally.all(200) > 0));
 
@@ -107,7 +86,7 @@ fn a_binary_upgrade_loses_no_request_and_goes_on_with_the_state() {
     scene.client.get_many(4, "/");
     scene.wait_filled(20);
     scene.nginx.reload();
-    assert_outage_told_once(&scene);
+    scene.assert_told_once(OUTAGE);
 }
 
 #[test]
@@ -125,17 +104,17 @@ fn an_upgrade_that_is_called_off_leaves_the_old_nginx_alerting() {
     });
     let old_workers = scene.nginx.workers();
     scene.nginx.signal(Signal::WINCH);
-    wait_gone(&old_workers);
+    process::wait_gone(&old_workers);
     // Its workers come back, then the new one goes.
     scene.nginx.signal(Signal::HUP);
     wait::until("the old master's workers", LIMIT, || scene.nginx.workers().len() == 2);
     let new = new.expect("found above");
     process::signal(new, Signal::QUIT);
-    wait_gone(&[new]);
+    process::wait_gone(&[new]);
     scene.wait_filled(10);
-    fail(&scene, 6);
+    scene.fail(6);
     scene.wait_filled(16);
-    assert_outage_told_once(&scene);
+    scene.assert_told_once(OUTAGE);
 }
 
 #[test]
@@ -150,7 +129,7 @@ fn logs_are_rotated() {
         // Each worker opens it by itself.
         let open = |pid: &u32| process::holds(*pid, &log);
         wait::until("the new log in every worker", LIMIT, || scene.nginx.workers().iter().all(open));
-        fail(&scene, 6);
+        scene.fail(6);
         scene.sink.wait_for(1, LIMIT);
         wait::until("the alert in the new log", LIMIT, || {
             fs::read_to_string(&log).is_ok_and(|log| log.contains("High upstream 5xx rate"))
@@ -184,8 +163,8 @@ fn a_shutdown_timeout_ends_workers_that_wait_for_an_upstream() {
     wait::until("the request at the upstream", LIMIT, || scene.blue.requests() == 1);
     let (old, start) = (scene.nginx.workers(), Instant::now());
     scene.nginx.reload();
-    wait_gone(&old);
+    process::wait_gone(&old);
     assert!(start.elapsed() < Duration::from_millis(300) + STOPPED, "took {:?}", start.elapsed());
-    fail(&scene, 6);
-    assert_outage_told_once(&scene);
+    scene.fail(6);
+    scene.assert_told_once(OUTAGE);
 }
