@@ -15,8 +15,16 @@ use tests::wait;
 
 const LIMIT: Duration = Duration::from_secs(5);
 const OUTAGE: &str = ":warning: High upstream 5xx rate — ";
+/// Alerts that the board keeps.
+const BOARD: u64 = 128;
 /// Events that fit into the channel of a worker.
 const CHANNEL: u64 = 4096;
+
+/// The value of a metric without labels.
+fn metric(scene: &Scene, name: &str) -> Option<u64> {
+    let metrics = scene.client.get("/alert/metrics").text();
+    metrics.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+}
 
 #[test]
 fn a_hung_sink_keeps_no_request_waiting() {
@@ -79,12 +87,7 @@ fn a_detector_that_stalls_costs_counted_events_and_no_request() {
     for _ in 0..sent {
         assert_eq!(connection.send(&Request::new("GET", "/")).unwrap().status, 200);
     }
-    let dropped = || {
-        let metrics = scene.client.get("/alert/metrics").text();
-        let line =
-            metrics.lines().find_map(|line| line.strip_prefix("nginx_alert_events_dropped_total ")).map(str::to_owned);
-        line.and_then(|value| value.parse::<u64>().ok())
-    };
+    let dropped = || metric(&scene, "nginx_alert_events_dropped_total");
     assert_eq!(dropped(), Some(sent - CHANNEL));
     drop(stalled);
     scene.wait_answered(10 + CHANNEL);
@@ -131,4 +134,27 @@ fn a_worker_that_can_start_no_threads_or_too_few_serves_all_the_same() {
     scene.nginx.reload();
     scene.fail(6);
     scene.assert_told_once(OUTAGE);
+}
+
+#[test]
+fn more_alerts_than_the_board_keeps_are_counted_and_cost_no_request() {
+    // Each monitor tells one that is worth keeping.
+    const MONITORS: u64 = BOARD + 12;
+    let each = |text: fn(u64) -> String| (0..MONITORS).map(text).collect::<String>();
+    let http = each(|at| format!("alert_monitor m{at} {{ window 10; failover off; }} "));
+    let server = each(|at| format!("location /m{at} {{ alert m{at}; proxy_pass http://app; }} "));
+    let setup = Setup { workers: 2, http: &format!("alert_zone zone=alert:16m; {http}"), ..Setup::default() };
+    let scene = Scene::start(&Setup { server: &server, ..setup });
+    scene.sink.go_away();
+    scene.fail(0);
+    for at in 0..MONITORS {
+        assert_eq!(scene.client.get(&format!("/m{at}")).status, 500);
+    }
+    wait::until("the alerts that made room", LIMIT, || metric(&scene, "nginx_alert_alerts_lost_total") == Some(12));
+    wait::until("a line about them", LIMIT, || scene.nginx.log_lines("they made room for newer ones").len() == 1);
+    assert_eq!(scene.status()["sinks"]["slack"]["pending"], BOARD);
+    scene.sink.come_back();
+    let posts = scene.sink.wait_for(1, Duration::from_secs(15));
+    assert!(posts[0].headline().starts_with(&format!("{BOARD} alerts")), "{}", posts[0].headline());
+    wait::until("their delivery", LIMIT, || scene.status()["sinks"]["slack"]["pending"] == 0);
 }
