@@ -127,7 +127,7 @@ impl Detector {
             told |= self.judge.tick(now);
             if let Some(worker) = self.worker {
                 worker.renew(now);
-                self.judge.mend(worker, now);
+                self.judge.mend(worker);
             }
         }
         if let Some(worker) = self.worker {

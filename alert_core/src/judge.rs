@@ -176,13 +176,13 @@ impl Judge {
 
     /// Sets the counts right that a worker left wrong which was killed in the middle of a change. Called at each tick by
     /// a worker that says that it judges, so that two of them never do this at once.
-    pub fn mend(&self, own: &WorkerBoard, now_ms: u64) {
+    pub fn mend(&self, own: &WorkerBoard) {
         let workers = self.board.workers();
-        let torn: Vec<&WorkerBoard> = workers.torn(now_ms).collect();
+        let torn: Vec<&WorkerBoard> = workers.torn().collect();
         if torn.is_empty() || self.board.generation() != self.generation {
             return;
         }
-        let is_quiet = || workers.is_quiet(own, now_ms);
+        let is_quiet = || workers.is_quiet(own);
         let windows = self.monitors.iter().filter_map(|monitor| self.board.window(monitor.shared));
         if windows.fold(true, |right, window| window.mend(is_quiet) & right) {
             torn.into_iter().for_each(WorkerBoard::end_judging);
