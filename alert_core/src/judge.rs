@@ -174,8 +174,8 @@ impl Judge {
         told
     }
 
-    /// Sets the counts right that a worker left wrong which was killed in the middle of a change. Called at each tick by
-    /// a worker that says that it judges, so that two of them never do this at once.
+    /// Sets the counts right that a worker left wrong which was killed in the middle of a change. Called at each tick
+    /// by a worker that says that it judges, so that two of them never do this at once.
     pub fn mend(&self, own: &WorkerBoard) {
         let workers = self.board.workers();
         let torn: Vec<&WorkerBoard> = workers.torn().collect();

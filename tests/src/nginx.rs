@@ -17,8 +17,8 @@ use tempfile::TempDir;
 use crate::process::{self, Signal};
 use crate::wait;
 
-/// The longest that nginx may take to stop: a worker has a second, the rest is for the signal's way through the master of
-/// a loaded machine.
+/// The longest that nginx may take to stop: a worker has a second, the rest is for the signal's way through the master
+/// of a loaded machine.
 pub const STOPPED: Duration = Duration::from_millis(1500);
 
 /// Starting and reloading take milliseconds; this is for a machine under load.

@@ -126,8 +126,8 @@ impl WorkerTable {
         pid != 0 && self.alive(now_ms).any(|worker| worker.pid.load(Relaxed) == pid)
     }
 
-    /// Whether a worker can still do what it has a right to: its process is there, and its heart beats. Of one that found
-    /// no place nothing is known but its process.
+    /// Whether a worker can still do what it has a right to: its process is there, and its heart beats. Of one that
+    /// found no place nothing is known but its process.
     pub fn lives(&self, pid: u64, now_ms: u64) -> bool {
         let mut places = self.workers.iter().filter(|worker| worker.pid.load(Relaxed) == pid).peekable();
         pid != 0 && process_exists(pid) && (places.peek().is_none() || places.any(|worker| worker.is_alive(now_ms)))
