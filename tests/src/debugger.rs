@@ -12,6 +12,10 @@ use nix::sys::ptrace::{self, Options};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use crate::wait;
+
+/// Threads start within milliseconds of their process; this is for a machine under load.
+const START_LIMIT: Duration = Duration::from_secs(5);
 /// How often the debugger looks whether the thread has ended.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -22,10 +26,11 @@ pub struct Stopped {
 }
 
 impl Stopped {
-    /// Stops the thread of this name.
+    /// Stops the thread of this name, as soon as there is one.
     #[track_caller]
     pub fn thread(pid: u32, name: &str) -> Self {
-        let stopped = find(pid, name).unwrap_or_else(|| panic!("process {pid} has no thread \"{name}\""));
+        let stopped = wait::find(START_LIMIT, || find(pid, name))
+            .unwrap_or_else(|| panic!("process {pid} has no thread \"{name}\""));
         let (release, released) = mpsc::channel();
         let (ready, is_ready) = mpsc::channel();
         // A debugger is a thread, and a process that ends is not gone before its debugger has noticed.
