@@ -295,21 +295,26 @@ impl Nginx {
     /// Stops it (`TERM`: fast, `QUIT`: after the requests in flight) and tells how long that took.
     #[track_caller]
     pub fn stop(&mut self, signal: Signal) -> Duration {
-        let start = Instant::now();
-        assert!(self.try_stop(signal), "nginx does not stop");
-        start.elapsed()
+        let took = self.end(signal).expect("nginx does not stop");
+        assert!(self.leaves_nothing(), "nginx leaves processes behind");
+        took
     }
 
-    fn try_stop(&mut self, signal: Signal) -> bool {
+    /// Waits for its end; `None` where it does not come in time.
+    fn end(&mut self, signal: Signal) -> Option<Duration> {
+        let start = Instant::now();
         self.signal(signal);
-        let stopped = wait::find(STOP_LIMIT, || (!self.runs()).then_some(())).is_some();
-        // Workers let go of the log when they end, which is no later than their master.
-        let left = wait::find(LEAVE_LIMIT, || process::users_of(self.directory()).is_empty().then_some(())).is_none();
+        wait::find(STOP_LIMIT, || (!self.runs()).then(|| start.elapsed()))
+    }
+
+    /// Ends what is left, and tells whether nothing was. Workers let go of the log when they end.
+    fn leaves_nothing(&mut self) -> bool {
+        let nothing = wait::find(LEAVE_LIMIT, || process::users_of(self.directory()).is_empty().then_some(()));
         for pid in process::users_of(self.directory()) {
             process::signal(pid, Signal::KILL);
         }
         let _ = self.child.wait();
-        stopped && !left
+        nothing.is_some()
     }
 
     /// The signal that ended the process which was started, if one did.
@@ -357,8 +362,8 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        let clean =
-            if self.runs() { self.try_stop(Signal::TERM) } else { process::users_of(self.directory()).is_empty() };
+        let stopped = !self.runs() || self.end(Signal::TERM).is_some();
+        let clean = self.leaves_nothing() && stopped;
         let alarming = self.alarming_lines();
         let signal = self.ended_by().filter(|_| !self.killed);
         if thread::panicking() {

@@ -107,8 +107,9 @@ fn the_other_workers_alert_while_the_threads_of_one_stall_and_it_stops_in_time()
         // The kernel spreads connections, so that either worker gets more than enough.
         scene.fail(60);
         scene.assert_told_once(OUTAGE);
+        // It waits for the thread as long as it may; nginx kills workers that take three seconds.
         let took = scene.nginx.stop(Signal::TERM);
-        assert!(took < STOPPED, "{name}: took {took:?}");
+        assert!(took < Duration::from_millis(2500), "{name}: took {took:?}");
     }
 }
 
