@@ -109,6 +109,7 @@ impl Detector {
                 // What the panic cost counts as judged, or the other workers would wait for it.
                 let left = (self.events.len() + self.lane.waiting()) as u64;
                 worker.events.store(worker.queued.load(Relaxed).saturating_sub(left), Relaxed);
+                worker.end_judging();
             }
             Round::default()
         })
@@ -118,6 +119,9 @@ impl Detector {
         let now = now_ms();
         let mut told = false;
         let mut round = Round::default();
+        if let Some(worker) = self.worker {
+            worker.begin_judging();
+        }
         while round.events < BATCH {
             // Looked at before the channel: what is on the lane now has no unseen event before it.
             let waiting = self.lane.waiting();
@@ -142,9 +146,14 @@ impl Detector {
         if now >= *next_tick_ms || *next_tick_ms > now + 2 * HEARTBEAT_MS {
             *next_tick_ms = now + HEARTBEAT_MS;
             told |= self.judge.tick(now);
+            self.log.call();
             if let Some(worker) = self.worker {
                 worker.renew(now);
+                self.judge.mend(worker);
             }
+        }
+        if let Some(worker) = self.worker {
+            worker.end_judging();
         }
         if told {
             self.couriers.iter().for_each(Thread::unpark);

@@ -125,3 +125,25 @@ impl Intake {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::board::Board;
+    use crate::board::region::Region;
+
+    #[test]
+    fn what_does_not_fit_and_what_nobody_takes_is_a_counted_drop() {
+        let board = Board::open(Region::private(1 << 20), 0).expect("a board");
+        let place = board.workers().join(10, 1, 0).expect("a place");
+        let (events, received) = crossbeam_channel::bounded(2);
+        let detector = (Arc::new(Doorbell::default()), std::thread::current());
+        let intake = Intake::new(events, detector, Some(place));
+        (0..5).for_each(|_| intake.push(Event::begin(0, 0)));
+        assert_eq!((place.queued.load(Relaxed), place.dropped.load(Relaxed)), (2, 3));
+        // The thread at the other end is gone.
+        drop(received);
+        intake.push(Event::begin(0, 0));
+        assert_eq!((place.queued.load(Relaxed), board.workers().dropped()), (2, 4));
+    }
+}

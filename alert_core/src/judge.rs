@@ -9,6 +9,7 @@ use crate::alert::Kind;
 use crate::answer::{Answer, Origin};
 use crate::board::monitor::MonitorBoard;
 use crate::board::sink::SinkId;
+use crate::board::worker::WorkerBoard;
 use crate::board::{Board, Plan};
 use crate::event::Event;
 use crate::failover::{self, Observation};
@@ -194,6 +195,21 @@ impl Judge {
             told |= judged.signal(Kind::Flapping, Signal::Unchanged, None);
         }
         told
+    }
+
+    /// Sets the counts right that a worker left wrong which was killed in the middle of a change. Called at each tick
+    /// by a worker that says that it judges, so that two of them never do this at once.
+    pub fn mend(&self, own: &WorkerBoard) {
+        let workers = self.board.workers();
+        let torn: Vec<&WorkerBoard> = workers.torn().collect();
+        if torn.is_empty() || self.board.generation() != self.generation {
+            return;
+        }
+        let is_quiet = || workers.is_quiet(own);
+        let windows = self.monitors.iter().filter_map(|monitor| self.board.window(monitor.shared));
+        if windows.fold(true, |right, window| window.mend(is_quiet) & right) {
+            torn.into_iter().for_each(WorkerBoard::end_judging);
+        }
     }
 
     fn look_after_maintenance(&self, monitor: &Monitor, now_ms: u64) {

@@ -65,6 +65,11 @@ impl Log {
         if self.lines.try_send(Line { level, text }).is_err() {
             self.lost.fetch_add(1, Relaxed);
         }
+        self.call();
+    }
+
+    /// Calls whoever empties the queue, as if there were something to say.
+    pub(crate) fn call(&self) {
         if let Some(call) = &self.call {
             call();
         }

@@ -2,9 +2,10 @@
 //!
 //! A writer claims the next place, swaps its word in and adjusts the running counts by the word it displaced. The
 //! counts are therefore exact whatever the interleaving, and a rule costs the same for 7 requests as for 100,000.
-//! Between the swap and the adjustment the counts lag by that one word, so they are signed and read as at least zero.
+//! Between the swap and the adjustment the counts lag by that one word, so they are signed and read as at least zero. A
+//! writer that is killed there leaves them so; [`Window::mend`] counts the words anew.
 
-use std::sync::atomic::{Ordering::AcqRel, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use crate::atomic::{AtomicI64, AtomicU64};
 use crate::pool::PoolId;
@@ -242,6 +243,32 @@ impl<'a> Window<'a> {
         }))
     }
 
+    /// Sets the counts right where a writer was killed between its swap and the adjustment. Returns whether they are
+    /// right; `false` asks for another try, since somebody wrote meanwhile.
+    ///
+    /// `is_quiet` says that nobody is between the two at this instant, nor anywhere else in a change. Whoever begins
+    /// one after that is noticed: a new request by its claim, anything else by a count that is not what it was.
+    pub fn mend(&self, is_quiet: impl Fn() -> bool) -> bool {
+        let claimed = self.head.next.load(Relaxed);
+        if !is_quiet() {
+            return false;
+        }
+        let seen = self.head.counts.each_ref().map(|count| count.load(Acquire));
+        let mut counted = [0; 5];
+        for word in self.ring {
+            let weight = Sample(word.load(Acquire)).weight();
+            counted.iter_mut().zip(weight).for_each(|(sum, weight)| *sum += weight);
+        }
+        if !is_quiet() || self.head.next.load(Relaxed) != claimed {
+            return false;
+        }
+        // Also where nothing is to change: a request that grew too old meanwhile shows in the count alone.
+        let set = |((count, seen), counted): ((&AtomicI64, i64), i64)| {
+            count.compare_exchange(seen, counted, AcqRel, Relaxed).is_ok()
+        };
+        self.head.counts.iter().zip(seen).zip(counted).fold(true, |right, count| set(count) & right)
+    }
+
     fn slow_ms(&self) -> u32 {
         match self.head.slow_limit.load(Relaxed) {
             0 => u32::MAX,
@@ -293,7 +320,8 @@ impl<'a> Window<'a> {
         let (old, new) = (old.weight(), new.weight());
         for ((count, old), new) in self.head.counts.iter().zip(old).zip(new) {
             if old != new {
-                count.fetch_add(new - old, Relaxed);
+                // Whoever reads the count sees the word that made it.
+                count.fetch_add(new - old, Release);
             }
         }
     }
@@ -373,6 +401,32 @@ mod tests {
         let failed = view.samples().filter(|sample| sample.outcome() == Some(Outcome::Failed)).count();
         assert_eq!(view.counts().filled, 97);
         assert_eq!(view.counts().failed as usize, failed);
+    }
+
+    #[test]
+    fn counts_that_a_killed_writer_left_wrong_are_mended() {
+        let owned = window(3);
+        let window = owned.view();
+        (0..3).for_each(|_| window.record(NOW, 0, Outcome::Failed, PoolId::NONE));
+        // Killed after its swap.
+        owned.1[1].store(Sample::new(NOW, 900, Outcome::Retried, PoolId::NONE, 500).0, Relaxed);
+        assert_eq!((window.counts().failed, window.counts().retried, window.counts().slow), (3, 0, 0));
+        assert!(!window.mend(|| false), "somebody is writing");
+        assert_eq!(window.counts().failed, 3);
+        let looks = std::cell::Cell::new(0);
+        let writes_meanwhile = || {
+            looks.set(looks.get() + 1);
+            if looks.get() == 2 {
+                window.record(NOW, 0, Outcome::Failed, PoolId::NONE);
+            }
+            true
+        };
+        assert!(!window.mend(writes_meanwhile), "a request came while the words were counted");
+        assert!(window.mend(|| true));
+        assert_eq!(window.counts(), Counts { failed: 2, retried: 1, slow: 1, nearly_slow: 1, filled: 3 });
+        assert!(window.mend(|| true));
+        (0..3).for_each(|_| window.record(NOW, 0, Outcome::Answered, PoolId::NONE));
+        assert_eq!(window.counts(), Counts { filled: 3, ..Counts::default() });
     }
 
     #[test]

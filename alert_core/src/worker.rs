@@ -43,7 +43,8 @@ pub struct Worker {
 
 impl Worker {
     /// Starts the threads of this worker. They inherit the caller's signal mask, so the caller blocks all signals first.
-    /// The lane is for a caller with one thread. Whenever lines for the log wait, they `call` from any thread.
+    /// The lane is for a caller with one thread. Whenever lines for the log wait, and once a second, a thread
+    /// of them makes the `call`.
     ///
     /// # Errors
     /// A thread cannot be started; none is left behind.
@@ -189,5 +190,56 @@ impl Threads {
                 Err(error)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::board::region::Region;
+    use crate::board::tests::settings;
+    use crate::event::{Event, PeerId};
+    use crate::pool::PoolId;
+
+    /// Longer than the detector takes for anything.
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    fn until(what: &str, mut reached: impl FnMut() -> bool) {
+        let end = Instant::now() + LIMIT;
+        while !reached() {
+            assert!(Instant::now() < end, "{what}");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn answered(time_ms: u64) -> Event {
+        let mut event = Event::begin(0, time_ms);
+        event.attempt(PoolId::new(1), PeerId::NONE, 200, 1);
+        event.finish(200)
+    }
+
+    #[test]
+    fn a_detector_that_panics_goes_on_and_is_told() {
+        let settings = settings(&["pool blue b:1"]);
+        let board = Board::open(Region::private(1 << 20), 0).expect("a board");
+        let mut plan = board.reserve(&settings, 0).expect("room");
+        board.activate(&mut plan, &settings);
+        let (worker, _) = Worker::start(board, &plan, &settings, std::process::id(), || {}).expect("threads");
+        let window = board.monitor(&plan, 0).and_then(|monitor| board.window(monitor)).expect("a window");
+        let lines: Lines = worker.lines().clone();
+        let mut told = Vec::new();
+        // No clock shows the end of time, and checked arithmetic panics beyond it, when the second one is compared with
+        // the first.
+        (0..2).for_each(|_| worker.intake().push(answered(u64::MAX)));
+        until("the panic is told", || {
+            told.extend(lines.drain());
+            told.iter().any(|line| line.text == "the detector panicked and goes on")
+        });
+        let before = window.counts().filled;
+        (0..10).for_each(|_| worker.intake().push(answered(now_ms())));
+        until("requests are counted", || window.counts().filled > before);
+        let own = worker.place.expect("a place");
+        until("nothing waits", || own.queue_depth() == 0);
+        assert!(worker.stop(LIMIT), "every thread ends");
     }
 }

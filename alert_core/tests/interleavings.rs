@@ -18,8 +18,9 @@ mod atomic {
 }
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
-use atomic::AtomicU64;
+use atomic::{AtomicU64, fence};
 use name::TextCell;
 use pool::PoolId;
 use window::{Outcome, Window, WindowHead};
@@ -110,6 +111,59 @@ fn a_changed_latency_limit_and_a_writer_leave_exact_counts() {
     });
 }
 
+/// What a worker says of itself: that it changes windows.
+#[derive(Default)]
+struct Mark(AtomicU64);
+
+impl Mark {
+    fn around(&self, change: impl FnOnce()) {
+        self.0.store(1, Relaxed);
+        fence(SeqCst);
+        change();
+        self.0.store(0, Release);
+    }
+
+    fn is_quiet(&self) -> bool {
+        fence(SeqCst);
+        self.0.load(Acquire) == 0
+    }
+}
+
+/// A window of one place in which a writer was killed after its swap.
+fn torn() -> Arc<Shared> {
+    let (shared, killed) = (Shared::new(1), Shared::new(1));
+    shared.record(0, Outcome::Failed);
+    killed.record(0, Outcome::Retried);
+    shared.ring[0].store(killed.ring[0].load(Relaxed), Relaxed);
+    shared
+}
+
+/// Mends beside a change of another worker, and again after it where that was in the way.
+fn assert_mended_beside(change: fn(&Window<'_>)) {
+    loom::model(move || {
+        let (shared, mark) = (torn(), Arc::new(Mark::default()));
+        let (other, others_mark) = (shared.clone(), mark.clone());
+        let writer = loom::thread::spawn(move || others_mark.around(|| change(&other.window())));
+        let mended = shared.window().mend(|| mark.is_quiet());
+        writer.join().expect("the writer");
+        assert!(mended || shared.window().mend(|| mark.is_quiet()), "nobody is in the way any more");
+        shared.assert_exact();
+        // A count below zero reads as zero; it shows here.
+        shared.record(0, Outcome::Retried);
+        shared.assert_exact();
+    });
+}
+
+fn what_a_killed_writer_left_is_mended_beside_writers() {
+    assert_mended_beside(|window| window.record(NOW, 0, Outcome::Failed, PoolId::NONE));
+    assert_mended_beside(|window| {
+        // Every count is back at what it was, and yet there were other words in between.
+        window.record(NOW, 0, Outcome::Answered, PoolId::NONE);
+        window.record(NOW, 0, Outcome::Retried, PoolId::NONE);
+    });
+    assert_mended_beside(|window| window.expire(NOW + 1000));
+}
+
 /// A cell of two words shows the same as one of six, in a time that can be waited for.
 type Cell = TextCell<2>;
 const NAMES: [&str; 3] = ["", "blue", "a-green-release"];
@@ -140,7 +194,7 @@ fn two_writers_of_a_name_leave_one_of_them_or_none() {
 }
 
 fn main() {
-    let models: [(&str, fn()); 6] = [
+    let models: [(&str, fn()); 7] = [
         ("writers_of_a_full_window_leave_exact_counts", writers_of_a_full_window_leave_exact_counts),
         ("counts_are_never_out_of_range_while_writers_write", counts_are_never_out_of_range_while_writers_write),
         (
@@ -151,6 +205,7 @@ fn main() {
             "a_changed_latency_limit_and_a_writer_leave_exact_counts",
             a_changed_latency_limit_and_a_writer_leave_exact_counts,
         ),
+        ("what_a_killed_writer_left_is_mended_beside_writers", what_a_killed_writer_left_is_mended_beside_writers),
         ("a_name_is_read_whole_or_not_at_all", a_name_is_read_whole_or_not_at_all),
         ("two_writers_of_a_name_leave_one_of_them_or_none", two_writers_of_a_name_leave_one_of_them_or_none),
     ];

@@ -30,7 +30,7 @@ pub struct MainConf {
     pub has_handler: bool,
     /// Where `alert_state` stands.
     pub state_place: Option<Place>,
-    /// Where the user of the workers stands.
+    /// nginx's own configuration: the user of the workers, and whether there are any.
     pub core: Option<CoreConf>,
     /// All of it for the engine, once it is complete.
     pub settings: Settings,

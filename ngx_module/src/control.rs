@@ -60,10 +60,12 @@ pub fn only_same_site() -> Document {
     refused(&Refusal { status: 403, text: "requests from pages of other sites are refused".into() })
 }
 
-fn refused(refusal: &Refusal) -> Document {
+/// The document that says so.
+pub fn refused(refusal: &Refusal) -> Document {
     Document::json(refusal.status, &refusal.to_json())
 }
 
-fn not_running() -> Refusal {
+/// Nothing is known here: the threads could not be started.
+pub fn not_running() -> Refusal {
     Refusal { status: 503, text: "this worker watches nothing, see the error log".into() }
 }

@@ -70,6 +70,7 @@ pub fn finish(cf: &mut Conf) -> Result<(), String> {
         }
         main.settings.sinks = std::mem::take(&mut main.sinks);
         name_sinks(&mut main.settings.sinks).map_err(|error| error.to_string())?;
+        main.core = Some(cf.core());
         main.settings.host = cf.hostname();
         main.settings.nginx = ngx::ffi::NGINX_VERSION.to_string_lossy().into_owned();
         if main.settings.monitors.is_empty() && !main.has_handler && main.zone.size == 0 {
@@ -163,7 +164,6 @@ fn state(cf: &Conf, main: &mut MainConf, words: &[String]) -> Result<(), String>
         }
     };
     main.state_place = Some(cf.place());
-    main.core = Some(cf.core());
     main.settings.state = Some(StateFile::new(path));
     Ok(())
 }

@@ -35,7 +35,7 @@ pub struct Engine {
     pub log_phase: RefCell<LogPhase>,
     /// The configuration it works by, as an identity.
     configuration: *const (),
-    /// By which threads tell that lines for the error log wait.
+    /// By which threads call the event loop to look after them.
     _bell: Bell,
 }
 
@@ -146,7 +146,7 @@ pub fn configuration_in_force(main: Option<&mut MainConf>, log: *mut ngx_log_t) 
 /// Starts the engine of this process.
 pub fn start(main: &MainConf, log: *mut ngx_log_t) {
     let Some(board) = main.board else { return };
-    let started = Bell::hang(write_lines).and_then(|bell| {
+    let started = Bell::hang(log, look_after).and_then(|bell| {
         let (rope, pid) = (bell.rope(), std::process::id());
         let ring = move || rope.pull();
         let started = process::with_signals_blocked(|| Worker::start(board, &main.plan, &main.settings, pid, ring));
@@ -186,7 +186,11 @@ pub fn stop(log: *mut ngx_log_t) -> bool {
     true
 }
 
-fn write_lines() {
+/// Writes what the threads have to say to the error log, and ends them where the module is gone.
+fn look_after() {
+    if !process::is_in_force() {
+        stop(process::log());
+    }
     process::with_engine(|engine| {
         engine.worker.lines().drain().for_each(|line| write(process::log(), &line));
     });

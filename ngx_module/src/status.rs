@@ -4,6 +4,7 @@ use alert_core::metrics;
 use alert_core::page;
 use alert_core::status::Status;
 
+use crate::control::{not_running, refused};
 use crate::ffi::process;
 
 /// What was asked for.
@@ -55,32 +56,31 @@ impl<'a> Query<'a> {
 
 /// The document for a query; `None` where there is none of this name.
 pub fn document(query: &Query<'_>) -> Option<Document> {
-    match query.below() {
-        b"" if query.wants_json() => Some(json()),
-        b"" => Some(html(query)),
-        b"status.json" => Some(json()),
-        b"metrics" => Some(text()),
-        _ => None,
-    }
+    process::with_engine(|engine| {
+        let status = engine.status();
+        match query.below() {
+            b"" if query.wants_json() => Some(json(&status)),
+            b"" => Some(html(&status, query)),
+            b"status.json" => Some(json(&status)),
+            b"metrics" => Some(text(&status)),
+            _ => None,
+        }
+    })
+    .unwrap_or_else(|| Some(refused(&not_running())))
 }
 
-fn json() -> Document {
-    let body = with_status(|status| status.to_json().to_string());
-    Document::json(200, &body.unwrap_or_else(|| "{}".into()))
+fn json(status: &Status<'_>) -> Document {
+    Document::json(200, &status.to_json())
 }
 
-fn text() -> Document {
-    let body = with_status(metrics::render).unwrap_or_default().into_bytes();
+fn text(status: &Status<'_>) -> Document {
+    let body = metrics::render(status).into_bytes();
     Document { status: 200, content_type: metrics::CONTENT_TYPE, headers: Vec::new(), body }
 }
 
-fn html(query: &Query<'_>) -> Document {
+fn html(status: &Status<'_>, query: &Query<'_>) -> Document {
     let arguments = String::from_utf8_lossy(query.arguments);
     let path = String::from_utf8_lossy(query.path);
-    let body = with_status(|status| page::render(status, &path, &arguments)).unwrap_or_default().into_bytes();
+    let body = page::render(status, &path, &arguments).into_bytes();
     Document { status: 200, content_type: page::CONTENT_TYPE, headers: page::headers().to_vec(), body }
-}
-
-fn with_status<T>(body: impl FnOnce(&Status<'_>) -> T) -> Option<T> {
-    process::with_engine(|engine| body(&engine.status()))
 }

@@ -88,9 +88,14 @@ impl Connection {
         self.0.write_request(request)
     }
 
+    /// Reads the answer to a request of this method.
+    pub fn read(&mut self, method: &str) -> io::Result<Reply> {
+        self.0.read_reply(method)
+    }
+
     /// One request.
     pub fn send(&mut self, request: &Request) -> io::Result<Reply> {
-        self.0.write_request(request)?;
-        self.0.read_reply(&request.method)
+        self.write(request)?;
+        self.read(&request.method)
     }
 }

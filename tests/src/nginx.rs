@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -16,9 +17,15 @@ use tempfile::TempDir;
 use crate::process::{self, Signal};
 use crate::wait;
 
+/// The longest that nginx may take to stop: a worker has a second, the rest is for the signal's way through the master
+/// of a loaded machine.
+pub const STOPPED: Duration = Duration::from_millis(1500);
+
 /// Starting and reloading take milliseconds; this is for a machine under load.
 const START_LIMIT: Duration = Duration::from_secs(10);
 const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// Who ended may still be seen for a moment.
+const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 
 /// What no error log may hold at the end of a test.
 const ALARMING: [&str; 7] =
@@ -31,6 +38,8 @@ pub struct Config {
     pub workers: usize,
     /// `master_process off`: the one process does everything.
     pub single_process: bool,
+    /// `daemon on`: it leaves the process that started it, as services do. Only such a master can be upgraded.
+    pub daemon: bool,
     /// Whether the module is loaded.
     pub with_module: bool,
     /// What stands before all blocks.
@@ -53,6 +62,7 @@ impl Config {
         Self {
             workers: 1,
             single_process: false,
+            daemon: false,
             with_module: true,
             main: String::new(),
             http: Some(http.into()),
@@ -70,7 +80,8 @@ impl Config {
         }
         text += &self.main;
         let Config { user, workers, log_level, .. } = self;
-        let _ = write!(text, "daemon off;\nuser {user};\npid nginx.pid;\nworker_processes {workers};\n");
+        let daemon = if self.daemon { "on" } else { "off" };
+        let _ = write!(text, "daemon {daemon};\nuser {user};\npid nginx.pid;\nworker_processes {workers};\n");
         let _ = writeln!(text, "error_log error.log {log_level};\nevents {{ worker_connections 512; }}");
         if self.single_process {
             text += "master_process off;\n";
@@ -137,6 +148,10 @@ pub struct Nginx {
     config: Config,
     directory: TempDir,
     child: Child,
+    /// The master, or the only process: the child, or what it left behind as a daemon.
+    master: u32,
+    /// Whether the test killed the process that was started.
+    killed: bool,
     /// Parts of lines of the error log that this test provokes.
     expected: Vec<&'static str>,
 }
@@ -144,28 +159,40 @@ pub struct Nginx {
 impl Nginx {
     /// Starts it and waits until it works.
     pub fn start(config: Config) -> Self {
+        Self::start_in(config, |_| {})
+    }
+
+    /// Starts it in a directory in which more is prepared than its configuration.
+    pub fn start_in(config: Config, prepare: impl FnOnce(&Path)) -> Self {
         let directory = directory();
+        prepare(directory.path());
         // Workers of another user have to get through to what is theirs.
         let passable = fs::Permissions::from_mode(0o711);
         fs::set_permissions(directory.path(), passable).expect("the test's directory is its own");
         let child = spawn(&config, directory.path());
-        let mut nginx = Self { config, directory, child, expected: Vec::new() };
+        let mut nginx = Self { config, directory, master: child.id(), child, killed: false, expected: Vec::new() };
         nginx.wait_until_it_works();
         nginx
     }
 
     /// Starts it again where it was stopped.
     pub fn start_again(&mut self) {
-        assert!(matches!(self.child.try_wait(), Ok(Some(_))), "nginx still runs");
+        assert!(!self.runs(), "nginx still runs");
+        self.killed = false;
         self.child = spawn(&self.config, self.directory.path());
+        self.master = self.child.id();
         self.wait_until_it_works();
     }
 
     fn wait_until_it_works(&mut self) {
-        let nginx = self;
-        let works = wait::find(START_LIMIT, || match nginx.child.try_wait() {
-            Ok(None) => nginx.is_ready().then_some(true),
-            _ => Some(false),
+        if self.config.daemon {
+            let started = self.child.wait().is_ok_and(|status| status.success());
+            assert!(started, "nginx does not start");
+            self.master = wait::find(START_LIMIT, || self.pid_in("nginx.pid")).expect("a daemon writes its number");
+        }
+        let works = wait::find(START_LIMIT, || match self.runs() {
+            true => self.is_ready().then_some(true),
+            false => Some(false),
         });
         assert!(works == Some(true), "nginx does not start");
     }
@@ -175,9 +202,25 @@ impl Nginx {
         accepts && (self.config.single_process || self.workers().len() == self.config.workers)
     }
 
+    fn runs(&mut self) -> bool {
+        // Asking for the status is what takes the child out of the table of processes.
+        let _ = self.child.try_wait();
+        process::is_alive(self.master)
+    }
+
+    /// The number in this file of pids, if it is there.
+    pub fn pid_in(&self, name: &str) -> Option<u32> {
+        fs::read_to_string(self.directory.path().join(name)).ok()?.trim().parse().ok()
+    }
+
     /// The process that was started: the master, or the only one.
     pub fn master(&self) -> u32 {
-        self.child.id()
+        self.master
+    }
+
+    /// Sends the master a signal.
+    pub fn signal(&self, signal: Signal) {
+        process::signal(self.master, signal);
     }
 
     /// The workers that accept connections, without those that are shutting down.
@@ -218,7 +261,7 @@ impl Nginx {
     #[track_caller]
     pub fn reload(&self) {
         let old = self.workers();
-        process::signal(self.master(), Signal::HUP);
+        self.signal(Signal::HUP);
         wait::until("new workers after a reload", START_LIMIT, || {
             let workers = self.workers();
             workers.len() == self.config.workers && !workers.iter().any(|pid| old.contains(pid))
@@ -228,10 +271,15 @@ impl Nginx {
     /// Reloads with another text inside `http {}`.
     #[track_caller]
     pub fn reload_with(&mut self, http: &str) {
-        self.config.http = Some(http.into());
+        self.rewrite(|config| config.http = Some(http.into()));
+        self.reload();
+    }
+
+    /// Changes the configuration file, and nothing that runs.
+    pub fn rewrite(&mut self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config);
         let path = self.directory.path().join("nginx.conf");
         fs::write(path, self.config.text()).expect("the test's directory is writable");
-        self.reload();
     }
 
     /// Kills a worker the hard way and waits until the master has replaced it.
@@ -247,24 +295,59 @@ impl Nginx {
     /// Stops it (`TERM`: fast, `QUIT`: after the requests in flight) and tells how long that took.
     #[track_caller]
     pub fn stop(&mut self, signal: Signal) -> Duration {
-        let start = Instant::now();
-        assert!(self.try_stop(signal), "nginx does not stop");
-        start.elapsed()
+        let took = self.end(signal).expect("nginx does not stop");
+        assert!(self.leaves_nothing(), "nginx leaves processes behind");
+        took
     }
 
-    fn try_stop(&mut self, signal: Signal) -> bool {
-        let children = process::children(self.master());
-        process::signal(self.master(), signal);
-        let stopped = wait::find(STOP_LIMIT, || self.child.try_wait().ok().flatten()).is_some();
-        if !stopped {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
+    /// Waits for its end; `None` where it does not come in time.
+    fn end(&mut self, signal: Signal) -> Option<Duration> {
+        let start = Instant::now();
+        self.signal(signal);
+        wait::find(STOP_LIMIT, || (!self.runs()).then(|| start.elapsed()))
+    }
+
+    /// Ends what is left, and tells whether nothing was. Workers let go of the log when they end.
+    fn leaves_nothing(&mut self) -> bool {
+        let nothing = wait::find(LEAVE_LIMIT, || process::users_of(self.directory()).is_empty().then_some(()));
+        for pid in process::users_of(self.directory()) {
+            process::signal(pid, Signal::KILL);
         }
-        let orphans: Vec<_> = children.into_iter().filter(|pid| process::is_alive(*pid)).collect();
-        for pid in &orphans {
-            process::signal(*pid, Signal::KILL);
-        }
-        stopped && orphans.is_empty()
+        let _ = self.child.wait();
+        nothing.is_some()
+    }
+
+    /// The signal that ended the process which was started, if one did.
+    fn ended_by(&mut self) -> Option<i32> {
+        self.child.try_wait().ok().flatten().and_then(|status| status.signal())
+    }
+
+    /// Takes the other master for the one under test: after an upgrade there are two.
+    #[track_caller]
+    pub fn adopt(&mut self, master: u32) {
+        assert!(process::is_alive(master), "there is no such master");
+        self.master = master;
+    }
+
+    /// Kills all workers at once the hard way and waits until the master has replaced them.
+    #[track_caller]
+    pub fn kill_workers(&mut self) {
+        let killed = self.workers();
+        self.expect_in_log("exited on signal 9");
+        killed.iter().for_each(|pid| process::signal(*pid, Signal::KILL));
+        wait::until("new workers instead of the killed ones", START_LIMIT, || {
+            let workers = self.workers();
+            workers.len() == self.config.workers && !workers.iter().any(|pid| killed.contains(pid))
+        });
+    }
+
+    /// Kills the master the hard way. Its workers do not notice, and are returned.
+    #[track_caller]
+    pub fn kill_master(&mut self) -> Vec<u32> {
+        self.killed = true;
+        self.signal(Signal::KILL);
+        wait::until("the end of the master", STOP_LIMIT, || !self.runs());
+        process::users_of(self.directory())
     }
 
     fn alarming_lines(&self) -> Vec<String> {
@@ -279,15 +362,17 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        let running = matches!(self.child.try_wait(), Ok(None));
-        let stopped = !running || self.try_stop(Signal::TERM);
+        let stopped = !self.runs() || self.end(Signal::TERM).is_some();
+        let clean = self.leaves_nothing() && stopped;
         let alarming = self.alarming_lines();
+        let signal = self.ended_by().filter(|_| !self.killed);
         if thread::panicking() {
             eprintln!("the error log of nginx:\n{}", self.log());
             return;
         }
         assert!(alarming.is_empty(), "the error log is not clean:\n{}", alarming.join("\n"));
-        assert!(stopped, "nginx does not stop:\n{}", self.log());
+        assert!(signal.is_none(), "nginx was ended by signal {signal:?}:\n{}", self.log());
+        assert!(clean, "nginx does not stop, or leaves processes:\n{}", self.log());
     }
 }
 

@@ -4,9 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::process::{Pid, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, kill_process, prlimit};
 
 pub use rustix::process::Signal;
+
+use crate::wait;
+
+/// What was told to end does so in a second or so; this is for a machine under load.
+const GONE_LIMIT: Duration = Duration::from_secs(5);
 
 /// The processes whose parent is `parent`.
 pub fn children(parent: u32) -> Vec<u32> {
@@ -23,9 +28,48 @@ pub fn title(pid: u32) -> String {
     String::from_utf8_lossy(&bytes).trim_end_matches('\0').replace('\0', " ")
 }
 
+/// The other processes that hold a file below this directory open.
+pub fn users_of(directory: &Path) -> Vec<u32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| *pid != std::process::id()).filter(|pid| holds(*pid, directory)).collect()
+}
+
+/// Whether the process holds this file, or one below this directory, open.
+pub fn holds(pid: u32, path: &Path) -> bool {
+    let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
+    files.filter_map(|file| fs::read_link(file.ok()?.path()).ok()).any(|open| open.starts_with(path))
+}
+
 /// How many threads the process has; 0 when it is gone.
 pub fn threads(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
+}
+
+/// What a process holds of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Footprint {
+    /// Threads.
+    pub threads: usize,
+    /// Open descriptors.
+    pub descriptors: usize,
+    /// Mappings of its memory.
+    pub mappings: usize,
+    /// Resident memory, in KiB.
+    pub resident: u64,
+}
+
+/// What the process holds; all zero when it is gone.
+pub fn footprint(pid: u32) -> Footprint {
+    let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    let resident =
+        read("status").lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().split(' ').next()?.parse().ok());
+    Footprint {
+        threads: threads(pid),
+        descriptors: fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count),
+        mappings: read("maps").lines().count(),
+        resident: resident.unwrap_or(0),
+    }
 }
 
 /// The processor time that the process has used, all its threads together.
@@ -40,11 +84,26 @@ pub fn is_alive(pid: u32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists() && field(pid, 0).is_some_and(|state| state != "Z")
 }
 
+/// Waits until none of these processes is left.
+#[track_caller]
+pub fn wait_gone(pids: &[u32]) {
+    wait::until("the end of processes", GONE_LIMIT, || !pids.iter().any(|pid| is_alive(*pid)));
+}
+
 /// Sends a signal; a process that is gone needs none.
 pub fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         let _ = kill_process(pid, signal);
     }
+}
+
+/// Lets the user of this process, and of those that it starts, have no more processes and threads than this; `None` is
+/// as many as that of the tests may have.
+pub fn limit_threads(pid: u32, count: Option<u64>) {
+    let own = getrlimit(Resource::Nproc);
+    let limit = Rlimit { current: count.or(own.current), ..own };
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    prlimit(pid, Resource::Nproc, limit).expect("a limit can be lowered");
 }
 
 fn parent_of(pid: u32) -> Option<u32> {

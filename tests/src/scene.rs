@@ -1,5 +1,6 @@
 //! The usual arrangement: nginx, a blue and a green upstream, a sink, a client, and one monitor named `app`.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -16,6 +17,9 @@ use crate::wait;
 /// The detector works in milliseconds; this is for a machine under load.
 const COUNT_LIMIT: Duration = Duration::from_secs(5);
 
+/// The state is saved every three seconds if something changed.
+const SAVED: Duration = Duration::from_secs(5);
+
 /// Decided alerts arrive within milliseconds, so after this a message that should not come did not come.
 const QUIET: Duration = Duration::from_millis(300);
 
@@ -28,6 +32,9 @@ pub struct Setup<'a> {
     pub workers: usize,
     /// `master_process off`.
     pub single_process: bool,
+    /// Whether each worker has a socket of its own, over which the kernel spreads connections. Without, one worker may
+    /// take nearly all.
+    pub reuseport: bool,
     /// Directives at http level, besides the monitor.
     pub http: &'a str,
     /// Where alerts go.
@@ -50,6 +57,7 @@ impl Default for Setup<'_> {
         Self {
             workers: 1,
             single_process: false,
+            reuseport: true,
             http: "",
             notify: "alert_notify slack {sink};",
             pools: "pool blue {blue}; pool green {green};",
@@ -65,8 +73,7 @@ impl Setup<'_> {
     /// What stands in `http {}`, with the placeholders still in it.
     pub fn http(&self) -> String {
         let Setup { http, notify, pools, rules, upstream, server, location, .. } = self;
-        // With reuseport the kernel spreads connections over all workers; without, one worker may take nearly all.
-        let reuseport = if self.single_process { "" } else { " reuseport" };
+        let reuseport = if self.reuseport && !self.single_process { " reuseport" } else { "" };
         format!(
             "{notify}
              alert_monitor app {{ {pools} {rules} }}
@@ -126,8 +133,31 @@ impl Scene {
     /// Reloads nginx with another setup of the same servers.
     #[track_caller]
     pub fn reload_with(&mut self, setup: &Setup) {
+        self.rewrite(setup);
+        self.nginx.reload();
+    }
+
+    /// Changes the configuration file to another setup of the same servers, and nothing that runs.
+    pub fn rewrite(&mut self, setup: &Setup) {
         let http = fill(&setup.http(), &self.blue, &self.green, &self.sink, self.listen);
-        self.nginx.reload_with(&http);
+        self.nginx.rewrite(|config| config.http = Some(http));
+    }
+
+    /// Lets both pools fail from now on, and sends this many requests.
+    pub fn fail(&self, requests: usize) {
+        [&self.blue, &self.green].into_iter().for_each(|pool| pool.set_status(500));
+        self.client.get_many(requests, "/");
+    }
+
+    /// Waits until this file holds the state of now, or of later.
+    #[track_caller]
+    pub fn wait_saved(&self, file: &str) {
+        let file = self.nginx.directory().join(file);
+        let saved = || fs::metadata(&file).and_then(|found| found.modified()).ok();
+        let before = saved();
+        // Where it is not written for so long, nothing has changed since the last time.
+        wait::find(SAVED, || (saved() > before).then_some(()));
+        assert!(file.exists(), "the state is not saved");
     }
 
     /// Where nginx listens.
@@ -191,6 +221,15 @@ impl Scene {
                 |pid: &u32| workers.iter().any(|worker| worker["pid"] == *pid && worker["events"].as_u64() > Some(0));
             pids.iter().all(busy)
         });
+    }
+
+    /// Fails the test unless one message that begins like this has come, and no more follow.
+    #[track_caller]
+    pub fn assert_told_once(&self, beginning: &str) {
+        self.sink.wait_for(1, COUNT_LIMIT);
+        self.sink.assert_quiet_for(QUIET);
+        let told = self.sink.headlines();
+        assert!(told.len() == 1 && told[0].starts_with(beginning), "{told:?}");
     }
 
     /// Fails the test unless exactly these first lines have come, and no more follow.

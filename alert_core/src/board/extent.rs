@@ -103,6 +103,16 @@ impl ExtentTable {
             .map(|(extent, ..)| extent)
     }
 
+    /// Whether it can hold no further stretch, however much room there is.
+    pub fn is_full(&self) -> bool {
+        self.entries.iter().all(|entry| entry.get().is_some())
+    }
+
+    /// Words that are reserved, live or retired.
+    pub fn words_in_use(&self) -> usize {
+        self.entries.iter().filter_map(Entry::get).map(|(extent, ..)| extent.len as usize).sum()
+    }
+
     /// Frees what a refused configuration had reserved, and what was retired before `oldest_generation`.
     pub fn sweep(&self, oldest_generation: u64) {
         for entry in &self.entries {

@@ -1,7 +1,7 @@
 //! The board: everything that the workers share, in one stretch of memory without pointers and without locks.
 //!
 //! It begins with a [`Header`] at a fixed place; the monitors and their windows follow, each in a stretch of its own.
-//! All-zero is an empty board. A worker that is killed at any instant leaves nothing to repair.
+//! All-zero is an empty board. What a worker leaves half done that is killed, another one mends.
 //!
 //! A new configuration takes two steps, because nginx can still refuse it after the first: [`Board::reserve`] finds room
 //! and changes nothing that anybody sees, [`Board::activate`] puts the configuration into force and cannot fail.
@@ -92,6 +92,12 @@ pub enum Error {
     TooManySinks,
     /// More monitors than a board can hold, those counted whose workers still drain.
     TooManyMonitors,
+    /// The configuration in force, and what draining workers still use, leave no room for this one. The memory has to
+    /// be at least this large for both, in bytes.
+    NoRoomBeside {
+        /// Bytes that are needed.
+        needed: usize,
+    },
 }
 
 impl fmt::Display for Error {
@@ -100,7 +106,13 @@ impl fmt::Display for Error {
             Error::TooSmall { needed } => write!(f, "too small, it needs at least {}k", needed.div_ceil(1024)),
             Error::Foreign => f.write_str("holds the state of another version, give it another name or restart nginx"),
             Error::TooManySinks => write!(f, "too many notification targets, at most {} fit", sink::SINKS_MAX),
-            Error::TooManyMonitors => f.write_str("too many monitors"),
+            Error::TooManyMonitors => f.write_str("too many monitors, those of workers that still drain included"),
+            Error::NoRoomBeside { needed } => write!(
+                f,
+                "has no room for these monitors beside those in force, which workers use meanwhile, \
+                 it needs at least {}k",
+                needed.div_ceil(1024)
+            ),
         }
     }
 }
@@ -222,10 +234,15 @@ impl Board {
         if settings.sinks.len() > sink::SINKS_MAX {
             return Err(Error::TooManySinks);
         }
+        let (needed, in_use) = (needed_bytes(settings), table.words_in_use() * 8);
+        if needed > self.region.words() * 8 {
+            return Err(Error::TooSmall { needed });
+        }
         let reserve = |words, kind| {
-            table
-                .reserve(&self.region, size_of::<Header>() / 8, words, kind)
-                .ok_or(Error::TooSmall { needed: needed_bytes(settings) })
+            let full = || {
+                if table.is_full() { Error::TooManyMonitors } else { Error::NoRoomBeside { needed: needed + in_use } }
+            };
+            table.reserve(&self.region, size_of::<Header>() / 8, words, kind).ok_or_else(full)
         };
         let mut monitors = Vec::with_capacity(settings.monitors.len());
         for monitor in &settings.monitors {
@@ -244,10 +261,6 @@ impl Board {
                 None => reserve(words, Use::Window)?,
             };
             monitors.push(MonitorPlan { state, window, pools: Vec::new() });
-        }
-        // A board that is merely full of what draining workers still use has room for this configuration later.
-        if needed_bytes(settings) > self.region.words() * 8 {
-            return Err(Error::TooSmall { needed: needed_bytes(settings) });
         }
         Ok(Plan { monitors, ..Plan::default() })
     }
@@ -418,6 +431,17 @@ pub(crate) mod tests {
         let Err(Error::TooSmall { needed }) = board.reserve(&settings, 0) else { panic!("it cannot fit") };
         let board = Board::open(Region::private(needed), 0).expect("a board");
         assert!(board.reserve(&settings, 0).is_ok());
+    }
+
+    #[test]
+    fn a_configuration_that_fits_alone_and_not_beside_the_one_in_force_says_how_much_both_need() {
+        let (first, second) = (settings(&["window 70000"]), settings(&["window 70001"]));
+        let small = Board::open(Region::private(needed_bytes(&first) + (1 << 18)), 0).expect("a board");
+        apply(&small, &first);
+        let Err(Error::NoRoomBeside { needed }) = small.reserve(&second, 0) else { panic!("it cannot fit") };
+        let large = Board::open(Region::private(needed), 0).expect("a board");
+        apply(&large, &first);
+        assert!(large.reserve(&second, 0).is_ok());
     }
 
     #[test]

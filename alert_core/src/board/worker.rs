@@ -1,9 +1,12 @@
 //! The workers that share the board, and which of them are alive.
 //!
 //! A worker is alive as long as its detector renews its time. What a worker holds (the delivery for a sink) counts as
-//! held only while it is alive, so nothing has to be given back by one that was killed.
+//! held only while it is alive, so nothing has to be given back by one that was killed. What it was changing when it
+//! was killed can be half done, so each says when it changes windows.
 
-use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::path::Path;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicU64, fence};
 
 /// Workers that can share a board, those of earlier reloads that still drain included.
 pub const WORKERS_MAX: usize = 256;
@@ -30,6 +33,8 @@ pub struct WorkerBoard {
     pub events: AtomicU64,
     /// Requests it could not count, because the channel was full.
     pub dropped: AtomicU64,
+    /// Whether it may be changing windows.
+    judging: AtomicU64,
 }
 
 /// All workers.
@@ -75,6 +80,24 @@ impl WorkerBoard {
         self.seen_ms.store(now_ms, Relaxed);
     }
 
+    /// Says that the worker may change windows from now on. Once a round, not once a request.
+    pub fn begin_judging(&self) {
+        self.judging.store(1, Relaxed);
+        // Pairs with the fence in `is_quiet`: either that sees the mark, or this worker's changes come after.
+        fence(SeqCst);
+    }
+
+    /// Says that all changes are done.
+    pub fn end_judging(&self) {
+        self.judging.store(0, Release);
+    }
+
+    /// Whether the worker was killed while it changed windows. One whose heart does not beat could also be stopped, or
+    /// the whole machine just come back from a pause.
+    fn is_torn(&self) -> bool {
+        self.judging.load(Acquire) != 0 && !process_exists(self.pid.load(Relaxed))
+    }
+
     /// Gives the place back.
     pub fn leave(&self) {
         self.seen_ms.store(0, Relaxed);
@@ -86,8 +109,9 @@ impl WorkerTable {
     pub fn join(&self, pid: u32, generation: u64, now_ms: u64) -> Option<&WorkerBoard> {
         self.workers.iter().find(|worker| {
             let holder = worker.pid.load(Relaxed);
-            if worker.is_alive(now_ms) || worker.pid.compare_exchange(holder, u64::from(pid), AcqRel, Relaxed).is_err()
-            {
+            // One that was killed while it judged stays known until what it left is mended.
+            let taken = worker.is_alive(now_ms) || worker.judging.load(Relaxed) != 0;
+            if taken || worker.pid.compare_exchange(holder, u64::from(pid), AcqRel, Relaxed).is_err() {
                 return false;
             }
             worker.renew(now_ms);
@@ -105,9 +129,29 @@ impl WorkerTable {
         self.workers.iter().filter(move |worker| worker.is_alive(now_ms))
     }
 
+    /// The workers that were killed while they changed windows, until [`WorkerBoard::end_judging`] says for them that
+    /// what they left is mended.
+    pub fn torn(&self) -> impl Iterator<Item = &WorkerBoard> {
+        self.workers.iter().filter(|worker| worker.is_torn())
+    }
+
+    /// Whether no worker but this one is changing windows at this instant.
+    pub fn is_quiet(&self, but: &WorkerBoard) -> bool {
+        fence(SeqCst);
+        let changes = |worker: &&WorkerBoard| worker.judging.load(Acquire) != 0 && !worker.is_torn();
+        !self.workers.iter().filter(changes).any(|worker| !std::ptr::eq(worker, but))
+    }
+
     /// Whether the worker with this process id is alive.
     pub fn is_pid_alive(&self, pid: u64, now_ms: u64) -> bool {
         pid != 0 && self.alive(now_ms).any(|worker| worker.pid.load(Relaxed) == pid)
+    }
+
+    /// Whether a worker can still do what it has a right to: its process is there, and its heart beats. Of one that
+    /// found no place nothing is known but its process.
+    pub fn lives(&self, pid: u64, now_ms: u64) -> bool {
+        let mut places = self.workers.iter().filter(|worker| worker.pid.load(Relaxed) == pid).peekable();
+        pid != 0 && process_exists(pid) && (places.peek().is_none() || places.any(|worker| worker.is_alive(now_ms)))
     }
 
     /// The living workers of one configuration.
@@ -124,6 +168,12 @@ impl WorkerTable {
     pub fn oldest_generation(&self, now_ms: u64) -> u64 {
         self.alive(now_ms).map(|worker| worker.generation.load(Relaxed)).min().unwrap_or(u64::MAX)
     }
+}
+
+/// Whether there is such a process. Where that cannot be found out, there may be.
+fn process_exists(pid: u64) -> bool {
+    let is_there = |process: &str| Path::new("/proc").join(process).exists();
+    is_there(&pid.to_string()) || !is_there("self")
 }
 
 #[cfg(test)]
@@ -158,6 +208,28 @@ mod tests {
         assert!(worker.owes(50) && !worker.owes(51));
         worker.events.store(2, Relaxed);
         assert!(!worker.owes(50));
+    }
+
+    #[test]
+    fn a_worker_killed_while_it_judged_is_known_until_somebody_mended() {
+        // No process has so high a number.
+        const KILLED: u32 = u32::MAX;
+        let table = table();
+        let (killed, other) =
+            (table.join(KILLED, 1, 1000).expect("a place"), table.join(11, 1, 1000).expect("a place"));
+        assert_eq!(table.torn().count(), 0);
+        killed.begin_judging();
+        let later = 2000 + DEAD_MS;
+        other.renew(later);
+        assert!(table.is_quiet(other) && std::ptr::eq(table.torn().next().expect("torn"), killed));
+        assert!(!std::ptr::eq(table.join(12, 1, later).expect("a place"), killed));
+        killed.end_judging();
+        assert_eq!(table.torn().count(), 0);
+        assert!(std::ptr::eq(table.join(13, 1, later).expect("a place"), killed));
+
+        let stopped = table.join(std::process::id(), 1, later).expect("a place");
+        stopped.begin_judging();
+        assert!(!table.is_quiet(other) && table.torn().count() == 0, "a process that exists can go on");
     }
 
     #[test]

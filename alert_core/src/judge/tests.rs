@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::alert::{Alert, Status};
+use crate::board::extent::Extent;
 use crate::board::region::Region;
 use crate::board::tests::settings;
 use crate::event::PeerId;
@@ -13,6 +14,7 @@ const T0: u64 = 1_790_000_000_000;
 
 /// Workers that share a board, each with a judge of its own, and a clock that the test moves.
 struct Rig {
+    region: Region,
     board: Board,
     plan: Plan,
     settings: Settings,
@@ -24,9 +26,10 @@ struct Rig {
 impl Rig {
     fn new(workers: usize, lines: &[&str]) -> Rig {
         let lines = [&["pool blue b:1", "pool green g:1", "active blue"], lines].concat();
-        let board = Board::open(Region::private(1 << 20), T0).expect("a board");
-        let mut rig =
-            Rig { board, plan: Plan::default(), settings: settings(&lines), judges: Vec::new(), now_ms: T0, next: 0 };
+        let region = Region::private(1 << 20);
+        let board = Board::open(region, T0).expect("a board");
+        let (plan, settings) = (Plan::default(), settings(&lines));
+        let mut rig = Rig { region, board, plan, settings, judges: Vec::new(), now_ms: T0, next: 0 };
         rig.reload(workers);
         rig
     }
@@ -367,4 +370,29 @@ fn a_worker_alone_tells_at_the_second_request_whatever_the_ticks_of_the_clock() 
         rig.requests(1, attempts);
     }
     assert_eq!(rig.told(), [(Kind::Failover, FIRING)]);
+}
+
+#[test]
+fn what_a_killed_worker_left_half_done_is_mended_by_another() {
+    // No process has so high a number.
+    const KILLED: u32 = u32::MAX;
+    let mut rig = Rig::new(1, &["window 3"]);
+    let workers = rig.board.workers();
+    let [killed, own] = [KILLED, std::process::id()].map(|pid| workers.join(pid, 1, rig.now_ms).expect("a place"));
+    rig.requests(3, &[("blue", 500)]);
+    let window = rig.board.window(rig.shared()).expect("a window");
+    // Killed between the swap and the adjustment: three words say one thing and the counts another.
+    let extent = Extent::from_word(rig.shared().window.load(Relaxed));
+    let words = rig.region.slice(extent.offset as usize, extent.len as usize).expect("a window");
+    words.last().expect("a ring").store(0, Relaxed);
+    assert_eq!((window.counts().failed, window.samples().count()), (3, 2));
+    let mend = || {
+        own.begin_judging();
+        rig.judges[0].mend(own);
+        own.end_judging();
+        window.counts().failed
+    };
+    assert_eq!(mend(), 3, "nobody says that it was killed");
+    killed.begin_judging();
+    assert_eq!((mend(), workers.torn().count()), (2, 0));
 }

@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use ngx::ffi::{
     NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_cycle, ngx_log_t, ngx_process, ngx_test_config, ngx_uint_t,
 };
+use ngx::http::HttpModule;
 
+use super::module::Module;
+use super::user::CoreConf;
 use crate::engine::Engine;
 
 /// Whether this process serves requests: a worker, or the only process of nginx. Cache manager and loader do not.
@@ -15,6 +18,28 @@ pub fn serves_requests() -> bool {
     // SAFETY: nginx sets it before it calls any module in a new process.
     let kind = unsafe { ngx_process };
     kind == NGX_PROCESS_WORKER as ngx_uint_t || kind == NGX_PROCESS_SINGLE as ngx_uint_t
+}
+
+/// Whether this process is, or is about to be, the only one of nginx: the answer while a configuration is read.
+pub fn stays_single(core: CoreConf) -> bool {
+    // SAFETY: there is a cycle from the start of nginx's `main` on; before the first configuration it has none of it.
+    let (kind, is_first) = unsafe { (ngx_process, (*ngx_cycle).conf_ctx.is_null()) };
+    // The first configuration decides. A later one that says otherwise changes nothing.
+    kind == NGX_PROCESS_SINGLE as ngx_uint_t && !(is_first && core.has_master())
+}
+
+/// Whether the configuration in force has the module. In single-process mode a reload can do without, and tells nobody.
+pub fn is_in_force() -> bool {
+    // SAFETY: as above; once a configuration is in force, it has a list of modules that ends with null.
+    let mut modules = unsafe { (*ngx_cycle).modules };
+    // SAFETY: as above.
+    while let Some(module) = unsafe { modules.as_ref() }.filter(|module| !module.is_null()) {
+        if ptr::eq(*module, Module::module()) {
+            return true;
+        }
+        modules = modules.wrapping_add(1);
+    }
+    false
 }
 
 /// Whether nginx only tests a configuration.

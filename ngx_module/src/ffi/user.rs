@@ -32,6 +32,12 @@ impl Conf {
 }
 
 impl CoreConf {
+    /// Whether a master is to be above the workers.
+    pub fn has_master(self) -> bool {
+        // SAFETY: the structure lives as long as its cycle, which is being made or in force.
+        unsafe { self.0.as_ref() }.is_some_and(|core| core.master != 0)
+    }
+
     /// The user of the workers; `None` where they run as this process does.
     pub fn worker_user(self) -> Option<WorkerUser> {
         // SAFETY: the structure lives as long as its cycle, which is being made or in force.

@@ -43,7 +43,8 @@ extern "C" fn init_zone(zone: *mut ngx_shm_zone_t, _previous: *mut c_void) -> ng
     super::guarded(log, Status::NGX_ERROR.0, || {
         // SAFETY: `add_zone` put the configuration there, which lives as long as its cycle.
         let main = unsafe { &mut *zone.data.cast::<MainConf>() };
-        let opened = match region(pool) {
+        let single = main.core.is_some_and(super::process::stays_single);
+        let opened = match region(pool, single) {
             Some(region) => crate::engine::reserve(main, region),
             None => Err("is too small".to_string()),
         };
@@ -66,14 +67,19 @@ extern "C" fn init_zone(zone: *mut ngx_shm_zone_t, _previous: *mut c_void) -> ng
     })
 }
 
-/// The memory of the zone: all its pages, taken once as a single piece, so that nginx's allocator and its lock are out of
-/// the game from then on.
-fn region(pool: &mut ngx_slab_pool_t) -> Option<Region> {
+/// The memory for the board: all pages of the zone, taken once as a single piece, so that nginx's allocator and its
+/// lock are out of the game from then on.
+///
+/// Where there is a `single` process, as much memory of its own: a reload that drops the zone unmaps it there while the
+/// threads run, before anybody can stop them. The zone only says where that memory is.
+fn region(pool: &mut ngx_slab_pool_t, single: bool) -> Option<Region> {
     // SAFETY: both point into the same table of pages.
     let pages = unsafe { pool.last.offset_from(pool.pages) };
     // SAFETY: set by nginx before it reads the configuration.
     let bytes = usize::try_from(pages).ok()? * unsafe { ngx_pagesize };
-    if pool.data.is_null() {
+    if pool.data.is_null() && single {
+        pool.data = vec![0_u64; bytes / size_of::<u64>()].leak().as_mut_ptr().cast();
+    } else if pool.data.is_null() {
         // SAFETY: the pool is prepared, and nobody else allocates from it. Out of memory gives null.
         pool.data = unsafe { ngx_slab_alloc(pool, bytes) };
         let base = NonNull::new(pool.data.cast::<u8>())?;
@@ -81,7 +87,7 @@ fn region(pool: &mut ngx_slab_pool_t) -> Option<Region> {
         unsafe { base.write_bytes(0, bytes) };
     }
     let base = NonNull::new(pool.data.cast::<u8>())?;
-    // SAFETY: the piece is page-aligned, has this many bytes, and stays mapped as long as this zone, which outlives the
-    // processes that use it, and in single-process mode the threads: they end before nginx unmaps it.
+    // SAFETY: the piece is aligned, has this many bytes, and is of this process for good or stays mapped as long as
+    // this zone, which outlives the processes that use it.
     Some(unsafe { Region::new(base, bytes) })
 }

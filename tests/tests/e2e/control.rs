@@ -13,6 +13,7 @@ use tests::wait;
 const ROUTED: Setup = Setup {
     workers: 4,
     single_process: false,
+    reuseport: true,
     http: "map $alert_active_pool $first { green green_first; default blue_first; }
            upstream blue_first { server {blue} max_fails=0; server {green} backup max_fails=0; }
            upstream green_first { server {green} max_fails=0; server {blue} backup max_fails=0; }",

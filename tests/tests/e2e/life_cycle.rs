@@ -3,16 +3,13 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use tests::nginx::{Config, Nginx};
+use tests::nginx::{Config, Nginx, STOPPED};
 use tests::process::{self, Signal};
 use tests::scene::{Scene, Setup};
 use tests::server::Answer;
 use tests::{nginx, wait};
 
 const OUTAGE: &str = ":warning: High upstream 5xx rate — 100.00% 5xx over last 5 requests (5 errors). Threshold: 2%";
-
-/// A worker has a second to stop; the rest is for the signal's way through the master of a loaded machine.
-const STOPPED: Duration = Duration::from_millis(1500);
 
 fn outage(setup: &Setup) -> Scene {
     let scene = Scene::start(setup);
@@ -80,9 +77,7 @@ fn a_hung_sink_does_not_delay_a_reload() {
     let old = scene.nginx.workers();
     let start = Instant::now();
     scene.nginx.reload();
-    wait::until("the end of the old workers", Duration::from_secs(5), || {
-        !old.iter().any(|pid| process::is_alive(*pid))
-    });
+    process::wait_gone(&old);
     assert!(start.elapsed() < STOPPED, "took {:?}", start.elapsed());
 }
 
@@ -171,20 +166,6 @@ fn a_killed_worker_loses_nothing_that_was_counted() {
         let workers = status["workers"].as_array().cloned().unwrap_or_default();
         workers.len() == 2 && !workers.iter().any(|worker| killed.iter().any(|pid| worker["pid"] == *pid))
     });
-}
-
-#[test]
-fn what_a_killed_worker_was_sending_is_sent_by_another() {
-    let mut scene = outage(&Setup { workers: 2, ..Setup::default() });
-    scene.sink.queue(Answer::Hang, 1);
-    scene.client.get_many(5, "/");
-    scene.sink.wait_for(1, Duration::from_secs(5));
-    for pid in scene.nginx.workers() {
-        scene.nginx.kill_worker(pid);
-    }
-    let posts = scene.sink.wait_for(2, Duration::from_secs(16));
-    assert_eq!(posts[0].headline(), posts[1].headline());
-    scene.sink.assert_quiet_for(Duration::from_millis(300));
 }
 
 #[test]

@@ -122,10 +122,7 @@ fn workers_killed_before_the_end_lose_at_most_seconds() {
     scene.blue.set_status(500);
     scene.client.get_many(5, "/");
     scene.assert_told(&[FAILOVER]);
-    let told = fs::metadata(file(&scene, "state")).ok().and_then(|found| found.modified().ok());
-    wait::until("a save", SAVED, || {
-        fs::metadata(file(&scene, "state")).is_ok_and(|found| found.modified().ok() > told)
-    });
+    scene.wait_saved("own/state");
     // The last save has the alert as sent, whatever becomes of the workers.
     for pid in scene.nginx.workers() {
         scene.nginx.kill_worker(pid);

@@ -11,6 +11,7 @@ use tests::wait;
 const SETUP: Setup = Setup {
     workers: 2,
     single_process: false,
+    reuseport: true,
     http: "",
     notify: "alert_notify slack {sink};",
     pools: "pool blue {blue}; pool green {green};",
