@@ -38,6 +38,11 @@ const MAGIC: u64 = u64::from_be_bytes(*b"alertbrd");
 /// Changes whenever the meaning of the board does; its size is part of it, to catch a forgotten change.
 const LAYOUT: u64 = (1 << 32) | (size_of::<Header>() + size_of::<MonitorBoard>()) as u64;
 
+/// The first word behind the header.
+const FIRST: usize = size_of::<Header>() / 8;
+/// Monitors of one configuration: each takes a stretch for its state and one for its window.
+pub const MONITORS_MAX: usize = extent::EXTENTS_MAX / 2;
+
 /// The place of a caller who fetches alerts, under a name that no sink can have.
 const POLL: &str = "(poll)";
 
@@ -88,6 +93,11 @@ pub enum Error {
     },
     /// The memory holds something else, or a board of another version.
     Foreign,
+    /// There is room for this configuration alone, and not beside what is in use.
+    Full {
+        /// Bytes that are needed for both.
+        needed: usize,
+    },
     /// More sinks than a board can hold.
     TooManySinks,
     /// More monitors than a board can hold, those counted whose workers still drain.
@@ -97,10 +107,18 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::TooSmall { needed } => write!(f, "too small, it needs at least {}k", needed.div_ceil(1024)),
+            Error::TooSmall { needed } => write!(f, "is too small, it needs at least {}k", needed.div_ceil(1024)),
+            Error::Full { needed } => write!(
+                f,
+                "has no room for these monitors and their windows beside those in use, it would need {}k; \
+                 make it larger or restart nginx",
+                needed.div_ceil(1024)
+            ),
             Error::Foreign => f.write_str("holds the state of another version, give it another name or restart nginx"),
-            Error::TooManySinks => write!(f, "too many notification targets, at most {} fit", sink::SINKS_MAX),
-            Error::TooManyMonitors => f.write_str("too many monitors"),
+            Error::TooManySinks => write!(f, "has room for at most {} sinks", sink::SINKS_MAX),
+            Error::TooManyMonitors => {
+                write!(f, "has room for at most {MONITORS_MAX} monitors, or half as many to reload")
+            }
         }
     }
 }
@@ -205,11 +223,17 @@ impl Board {
     /// The window of a monitor as it is now.
     #[inline]
     pub fn window(&self, monitor: &MonitorBoard) -> Option<Window<'static>> {
-        let extent = Extent::from_word(monitor.window.load(Ordering::Acquire));
+        let extent = self.window_extent(monitor)?;
         let (offset, head_len) = (extent.offset as usize, size_of::<WindowHead>() / 8);
         let head = self.region.get(offset)?;
         let ring = self.region.slice(offset + head_len, (extent.len as usize).checked_sub(head_len)?)?;
-        (extent.offset > 0 && !ring.is_empty()).then(|| Window::new(head, ring))
+        (!ring.is_empty()).then(|| Window::new(head, ring))
+    }
+
+    /// Where the window of a monitor lies. A word that names no stretch of the table was not written by a board.
+    fn window_extent(&self, monitor: &MonitorBoard) -> Option<Extent> {
+        let extent = Extent::from_word(monitor.window.load(Ordering::Acquire));
+        (extent.offset as usize >= FIRST && self.header.extents.holds(extent, Use::Window)).then_some(extent)
     }
 
     /// Finds room for a configuration. Nothing that is in force changes.
@@ -222,11 +246,8 @@ impl Board {
         if settings.sinks.len() > sink::SINKS_MAX {
             return Err(Error::TooManySinks);
         }
-        let reserve = |words, kind| {
-            table
-                .reserve(&self.region, size_of::<Header>() / 8, words, kind)
-                .ok_or(Error::TooSmall { needed: needed_bytes(settings) })
-        };
+        let reserve =
+            |words, kind| table.reserve(&self.region, FIRST, words, kind).ok_or_else(|| self.no_room_for(settings));
         let mut monitors = Vec::with_capacity(settings.monitors.len());
         for monitor in &settings.monitors {
             let known = self.find_monitor(&monitor.name);
@@ -236,18 +257,13 @@ impl Board {
             };
             let words = window_words(monitor);
             let current = known
-                .and_then(|extent| self.monitor_at(extent))
-                .map(|board| Extent::from_word(board.window.load(Relaxed)))
+                .and_then(|extent| self.window_extent(self.monitor_at(extent)?))
                 .filter(|window| window.len as usize == words);
             let window = match current {
                 Some(extent) => extent,
                 None => reserve(words, Use::Window)?,
             };
             monitors.push(MonitorPlan { state, window, pools: Vec::new() });
-        }
-        // A board that is merely full of what draining workers still use has room for this configuration later.
-        if needed_bytes(settings) > self.region.words() * 8 {
-            return Err(Error::TooSmall { needed: needed_bytes(settings) });
         }
         Ok(Plan { monitors, ..Plan::default() })
     }
@@ -289,8 +305,20 @@ impl Board {
         plan.poll = if plan.polled { plan.sinks.pop() } else { None };
     }
 
+    fn no_room_for(&self, settings: &Settings) -> Error {
+        let (table, needed) = (&self.header.extents, needed_bytes(settings));
+        if needed > self.region.words() * 8 {
+            Error::TooSmall { needed }
+        } else if table.is_full() {
+            Error::TooManyMonitors
+        } else {
+            Error::Full { needed: needed + table.words_in_use() * 8 }
+        }
+    }
+
     fn monitor_at(&self, extent: Extent) -> Option<&'static MonitorBoard> {
-        self.region.get(extent.offset as usize)
+        let offset = extent.offset as usize;
+        if offset < FIRST { None } else { self.region.get(offset) }
     }
 
     fn find_monitor(&self, name: &str) -> Option<Extent> {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 
-use super::extent::{Extent, Use};
+use super::extent::Use;
 use super::monitor::MonitorBoard;
 use super::sink::SinkTable;
 use super::{Board, Header, LAYOUT, Plan};
@@ -90,8 +90,9 @@ impl Board {
         for extent in self.header.extents.live(Use::Monitor) {
             let Some(monitor) = self.monitor_at(extent) else { continue };
             let words = self.region.slice(extent.offset as usize, MONITOR_WORDS).unwrap_or_default();
-            let window = Extent::from_word(monitor.window.load(Relaxed));
-            let window = self.region.slice(window.offset as usize, window.len as usize).unwrap_or_default();
+            let window = self.window_extent(monitor);
+            let window =
+                window.and_then(|at| self.region.slice(at.offset as usize, at.len as usize)).unwrap_or_default();
             let name = monitor.name.load();
             out.word(name.len() as u64);
             out.raw(name.as_bytes());
