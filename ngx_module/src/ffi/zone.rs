@@ -47,7 +47,10 @@ extern "C" fn init_zone(zone: *mut ngx_shm_zone_t, _previous: *mut c_void) -> ng
             Some(region) => crate::engine::reserve(main, region),
             None => Err("is too small".to_string()),
         };
-        let opened = opened.map_err(|cause| format!("alert_zone \"{}\" {cause}", main.zone.name));
+        let opened = opened.map_err(|cause| {
+            let place = main.zone.place.as_ref().map(|Place { file, line }| format!(" in {file}:{line}"));
+            format!("alert_zone \"{}\" {cause}{}", main.zone.name, place.unwrap_or_default())
+        });
         // The user of the workers is known by now, unlike when the directive was read.
         let prepared = opened.and_then(|()| {
             crate::engine::prepare_state(main).map_err(|cause| {
