@@ -11,6 +11,9 @@ use crate::state_file::StateFile;
 
 /// Requests that a window may hold at most.
 pub const WINDOW_MAX: u32 = 1_000_000;
+/// The variables that name pool and release where nothing else is written.
+const POOL_FROM: &str = "$upstream_http_x_app_pool";
+const RELEASE_FROM: &str = "$upstream_http_x_release_id";
 /// The longest time that can be written.
 const TIME_MAX_DAYS: u64 = 3650;
 /// Answers that may be asked for to confirm a failover.
@@ -194,8 +197,8 @@ impl MonitorReader {
         let settings = MonitorSettings {
             name: checked_name("alert_monitor", name)?,
             pools: Vec::new(),
-            pool_from: "$upstream_http_x_app_pool".into(),
-            release_from: "$upstream_http_x_release_id".into(),
+            pool_from: POOL_FROM.into(),
+            release_from: RELEASE_FROM.into(),
             active: None,
             window: 200,
             max_age_ms: None,
@@ -226,8 +229,10 @@ impl MonitorReader {
         let settings = &mut self.settings;
         match (*directive, args) {
             ("pool", [pool, addresses @ ..]) if !addresses.is_empty() => settings.add_pool(pool, addresses, resolve)?,
-            ("pool_from", [variable]) => settings.pool_from = checked_variable("pool_from", variable)?,
-            ("release_from", [variable]) => settings.release_from = checked_variable("release_from", variable)?,
+            ("pool_from", [variable]) => settings.pool_from = checked_variable("pool_from", variable, POOL_FROM)?,
+            ("release_from", [variable]) => {
+                settings.release_from = checked_variable("release_from", variable, RELEASE_FROM)?
+            }
             ("active", [pool]) => settings.active = Some(checked_name("active", pool)?),
             ("window", [size, options @ ..]) if options.len() <= 1 => {
                 settings.window = checked_number("window", size, "window N", WINDOW_MAX)?;
@@ -315,12 +320,12 @@ fn checked_name(directive: &'static str, name: &str) -> Result<String, Error> {
     Ok(name.into())
 }
 
-fn checked_variable(directive: &'static str, text: &str) -> Result<String, Error> {
+fn checked_variable(directive: &'static str, text: &str, example: &str) -> Result<String, Error> {
     match text.strip_prefix('$') {
         Some(name) if !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => {
             Ok(text.into())
         }
-        _ => Err(value(directive, text, "one variable, such as \"$upstream_http_x_app_pool\"")),
+        _ => Err(value(directive, text, format!("one variable, such as \"{example}\""))),
     }
 }
 

@@ -38,13 +38,13 @@ pub fn location_level(cf: &mut Conf, location: &mut LocationConf) -> Result<(), 
         return answer(cf, location, handler, &words);
     }
     let [_, name] = words.as_slice() else {
-        return Err(wrong_count(&words[0], "write \"alert NAME;\" or \"alert off;\""));
+        return Err(wrong_count("alert NAME|off;"));
     };
     if location.monitor != Watch::Inherited {
         return Err("\"alert\" directive is duplicate".into());
     }
     location.monitor = match name.as_str() {
-        "" => return Err("invalid value \"\" in \"alert\" directive, expected the name of a monitor or \"off\"".into()),
+        "" => return Err(wrong_value("alert", name, "the name of a monitor or \"off\"")),
         "off" => Watch::Off,
         name => {
             let place = cf.place();
@@ -58,7 +58,7 @@ pub fn location_level(cf: &mut Conf, location: &mut LocationConf) -> Result<(), 
 fn answer(cf: &mut Conf, location: &mut LocationConf, handler: Handler, words: &[String]) -> Result<(), String> {
     let directive = handler.directive();
     if words.len() > 1 {
-        return Err(wrong_count(directive, &format!("write \"{directive};\"")));
+        return Err(wrong_count(&format!("{directive};")));
     }
     if location.answers.as_ref().is_some_and(|(other, _)| *other == handler) {
         return Err(format!("\"{directive}\" directive is duplicate"));
@@ -91,8 +91,14 @@ fn shared_location(handler: Handler) -> String {
     format!("\"{directive}\" shares its location with another handler (proxy_pass, say), give it a location of its own")
 }
 
-fn wrong_count(directive: &str, usage: &str) -> String {
-    format!("invalid number of arguments in \"{directive}\" directive, {usage}")
+/// What is said of a directive with too few or too many words, which is written like this.
+fn wrong_count(usage: &str) -> String {
+    let directive = usage.split([' ', ';']).next().unwrap_or_default();
+    format!("invalid number of arguments in \"{directive}\" directive, write \"{usage}\"")
+}
+
+fn wrong_value(directive: &str, value: &str, expected: &str) -> String {
+    format!("invalid value \"{value}\" in \"{directive}\" directive, expected {expected}")
 }
 
 /// Ends the http level: everything that can be checked only now.
@@ -182,14 +188,13 @@ fn zone_bytes(needed: usize) -> usize {
 }
 
 fn zone(cf: &Conf, main: &mut MainConf, words: &[String]) -> Result<(), String> {
-    const USAGE: &str = "write \"alert_zone zone=NAME:SIZE;\", such as \"zone=alert:1m\"";
     if main.zone.place.is_some() {
         return Err("\"alert_zone\" directive is duplicate".into());
     }
     let [_, zone] = words else {
-        return Err(wrong_count("alert_zone", USAGE));
+        return Err(wrong_count("alert_zone zone=NAME:SIZE;"));
     };
-    let invalid = || format!("invalid value \"{zone}\" in \"alert_zone\" directive, {USAGE}");
+    let invalid = || wrong_value("alert_zone", zone, "\"zone=NAME:SIZE\", such as \"zone=alert:1m\"");
     let (name, size) = zone.strip_prefix("zone=").and_then(|zone| zone.split_once(':')).ok_or_else(invalid)?;
     let size = parse_size(size).filter(|_| !name.is_empty()).ok_or_else(invalid)?;
     main.zone = ZoneConf { name: name.into(), size, place: Some(cf.place()) };
@@ -200,13 +205,10 @@ fn state(cf: &Conf, main: &mut MainConf, words: &[String]) -> Result<(), String>
     if main.state_place.is_some() {
         return Err("\"alert_state\" directive is duplicate".into());
     }
-    const USAGE: &str = "write \"alert_state PATH;\", such as \"alert_state /var/lib/nginx/alert/state;\"";
     let path = match words {
         [_, path] if !path.is_empty() && !path.ends_with('/') => cf.full_path(path)?,
-        [_, path] => {
-            return Err(format!("invalid value \"{path}\" in \"alert_state\" directive, expected a file, {USAGE}"));
-        }
-        _ => return Err(wrong_count("alert_state", USAGE)),
+        [_, path] => return Err(wrong_value("alert_state", path, "a file, such as \"/var/lib/nginx/alert/state\"")),
+        _ => return Err(wrong_count("alert_state PATH;")),
     };
     main.state_place = Some(cf.place());
     main.core = Some(cf.core());
@@ -236,15 +238,15 @@ fn add_sink(main: &mut MainConf, words: &[String]) -> Result<usize, String> {
 }
 
 fn monitor(cf: &mut Conf, main: &mut MainConf, words: &[String]) -> Result<(), String> {
-    let [directive, name] = words else {
-        return Err(wrong_count(&words[0], "write \"alert_monitor NAME { ... }\""));
+    let [_, name] = words else {
+        return Err(wrong_count("alert_monitor NAME { ... }"));
     };
     if name == "off" {
         return Err("a monitor cannot be named \"off\", since \"alert off\" means none".into());
     }
     let number = main.mention(name, cf.place());
     if main.mentioned[number].settings.is_some() {
-        return Err(format!("duplicate monitor \"{name}\", put all its rules into one \"{directive}\""));
+        return Err(format!("duplicate monitor \"{name}\", put all its rules into one \"alert_monitor\""));
     }
     if number >= board::MONITORS_MAX {
         return Err(format!("too many monitors, at most {} fit", board::MONITORS_MAX));

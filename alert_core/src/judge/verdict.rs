@@ -135,7 +135,9 @@ impl Judged<'_> {
             (Kind::RetryRate, settings.retry_rate.is_none()),
             (Kind::Latency, settings.latency.is_none()),
         ];
-        off.into_iter().filter(|(_, off)| *off).fold(false, |told, (kind, _)| self.limit(kind, || Standing::Fine) | told)
+        off.into_iter()
+            .filter(|(_, off)| *off)
+            .fold(false, |told, (kind, _)| self.limit(kind, || Standing::Fine) | told)
     }
 
     #[inline]

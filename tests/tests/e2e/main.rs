@@ -10,6 +10,7 @@ mod failover;
 mod harness;
 mod life_cycle;
 mod metrics;
+mod mistakes;
 mod monitors;
 mod names;
 mod protocols;
