@@ -145,7 +145,11 @@ impl Outbox {
 
     /// A number whose place can be given away; where all are worth keeping, that of the oldest.
     fn next_place(&self) -> u64 {
-        let next = || self.last_id.fetch_add(1, Relaxed) + 1;
+        // Zero is no number.
+        let next = || match self.last_id.fetch_add(1, Relaxed).wrapping_add(1) {
+            0 => self.last_id.fetch_add(1, Relaxed).wrapping_add(1),
+            id => id,
+        };
         (0..ALERTS_MAX).map(|_| next()).find(|id| !self.is_worth_keeping(self.cell(*id))).unwrap_or_else(next)
     }
 

@@ -173,7 +173,7 @@ impl Board {
     pub fn open(region: Region, now_ms: u64) -> Result<Board, Error> {
         let header: &Header = region.get(0).ok_or(Error::TooSmall { needed: size_of::<Header>() })?;
         match (header.magic.load(Ordering::Acquire), header.layout.load(Relaxed)) {
-            (0, 0) => {
+            (0, 0) if region.slice(0, FIRST).is_some_and(is_zero) => {
                 header.created_ms.store(now_ms, Relaxed);
                 header.layout.store(LAYOUT, Relaxed);
                 header.magic.store(MAGIC, Ordering::Release);
@@ -274,7 +274,7 @@ impl Board {
         let wanted: Vec<Extent> = plan.monitors.iter().flat_map(|place| [place.state, place.window]).collect();
         self.header.extents.commit(&wanted, self.generation());
         self.header.joined_by.store(0, Relaxed);
-        plan.generation = self.header.generation.fetch_add(1, Ordering::AcqRel) + 1;
+        plan.generation = self.header.generation.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
     }
 
     /// Puts a reserved configuration into force, or joins it where the one in force has the same key.
@@ -357,6 +357,10 @@ impl MonitorBoard {
         }
         self.maintenance.configure(&settings.maintenance);
     }
+}
+
+fn is_zero(words: &[AtomicU64]) -> bool {
+    words.iter().all(|word| word.load(Relaxed) == 0)
 }
 
 fn window_words(settings: &MonitorSettings) -> usize {
@@ -450,9 +454,12 @@ pub(crate) mod tests {
 
     #[test]
     fn foreign_memory_is_refused() {
-        let region = Region::private(1 << 20);
-        region.slice(0, 1).expect("a word")[0].store(42, Relaxed);
-        assert_eq!(Board::open(region, 0).err(), Some(Error::Foreign));
+        // Something else, and what only begins like new memory.
+        for at in [0, 7, FIRST - 1] {
+            let region = Region::private(1 << 20);
+            region.slice(at, 1).expect("a word")[0].store(42, Relaxed);
+            assert_eq!(Board::open(region, 0).err(), Some(Error::Foreign));
+        }
     }
 
     #[test]

@@ -96,7 +96,8 @@ impl WorkerTable {
 
     /// Requests that could not be counted, ever.
     pub fn dropped(&self) -> u64 {
-        self.workers.iter().map(|worker| worker.dropped.load(Relaxed)).sum::<u64>() + self.dropped_before.load(Relaxed)
+        let dropped = self.workers.iter().map(|worker| &worker.dropped).chain([&self.dropped_before]);
+        dropped.map(|count| count.load(Relaxed)).fold(0, u64::saturating_add)
     }
 
     /// The oldest generation that a living worker works by; `u64::MAX` where there is none.
