@@ -413,6 +413,19 @@ pub fn parse_time_ms(text: &str) -> Option<u64> {
     (!text.is_empty() && total <= TIME_MAX_DAYS * 86_400_000).then_some(total)
 }
 
+/// Reads a size in nginx's syntax: a number of bytes, or of `k`, or of `m`.
+///
+/// Source: <https://nginx.org/en/docs/syntax.html>.
+pub fn parse_size(text: &str) -> Option<usize> {
+    let (digits, shift) = match text.as_bytes().last()? {
+        b'k' | b'K' => (&text[..text.len() - 1], 10),
+        b'm' | b'M' => (&text[..text.len() - 1], 20),
+        _ => (text, 0),
+    };
+    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse::<usize>().ok().filter(|_| plain)?.checked_mul(1 << shift)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -491,6 +504,16 @@ mod tests {
         }
         for text in ["", "s", "5x", "-1s", "5m5m", "1s1m", "1.5s", "99999999999999999999s", "99999d", "5 m"] {
             assert_eq!(parse_time_ms(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_those_of_nginx() {
+        for (text, bytes) in [("0", 0), ("4096", 4096), ("32k", 32 << 10), ("1m", 1 << 20), ("2M", 2 << 20)] {
+            assert_eq!(parse_size(text), Some(bytes), "{text}");
+        }
+        for text in ["", "k", "1g", "-1m", "+1", "1.5m", "1 m", "1mm", "17592186044416m", "99999999999999999999"] {
+            assert_eq!(parse_size(text), None, "{text}");
         }
     }
 }

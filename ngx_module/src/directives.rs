@@ -1,7 +1,7 @@
 //! The directives: what their words mean, and what is wrong with them.
 
 use alert_core::board;
-use alert_core::settings::MonitorReader;
+use alert_core::settings::{MonitorReader, parse_size};
 use alert_core::sink::settings::{SettingsError, SinkSettings, SystemSource, name_sinks};
 use alert_core::state_file::StateFile;
 
@@ -214,17 +214,6 @@ fn state(cf: &Conf, main: &mut MainConf, words: &[String]) -> Result<(), String>
     main.core = Some(cf.core());
     main.settings.state = Some(StateFile::new(path));
     Ok(())
-}
-
-/// Reads a size in nginx's syntax: a number of bytes, or of `k`, or of `m`.
-fn parse_size(text: &str) -> Option<usize> {
-    let (digits, shift) = match text.as_bytes().last()? {
-        b'k' | b'K' => (&text[..text.len() - 1], 10),
-        b'm' | b'M' => (&text[..text.len() - 1], 20),
-        _ => (text, 0),
-    };
-    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    digits.parse::<usize>().ok().filter(|_| plain)?.checked_mul(1 << shift)
 }
 
 /// Adds the sink of an `alert_notify` or `notify` and returns its number.

@@ -18,6 +18,7 @@ pub use super::endpoint::UrlProblem;
 use super::pagerduty;
 use super::proxy::{BadProxy, Proxy};
 use super::secret::Secret;
+use crate::address;
 use crate::board::sink::SINKS_MAX;
 use crate::settings::parse_time_ms;
 use crate::state_file::reason;
@@ -39,6 +40,15 @@ pub trait Source {
     ///
     /// Whatever kept the file from being read.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// The addresses of a server that is written like this.
+    ///
+    /// # Errors
+    ///
+    /// The cause.
+    fn resolve(&self, written: &str) -> Result<Vec<String>, String> {
+        address::resolve(written)
+    }
 }
 
 /// The environment and the files of this process.
