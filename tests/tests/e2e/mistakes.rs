@@ -3,10 +3,12 @@
 //! A row is what is written and what nginx says about it, with `'` for `"`. The mistake is in the last line, or in the
 //! one that ends in `# here`. `SECRET` stands for something that no output may hold, `DIR` for a directory with files.
 
-use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::{env, fs};
 
 use tempfile::TempDir;
-use tests::nginx::{Check, Config};
+use tests::nginx::{self, Check, Config};
 use tests::sink::SECRET;
 
 const HERE: &str = "# here";
@@ -576,4 +578,18 @@ fn a_proxy_that_is_none_is_named_by_its_variable() {
     let expected = "[emerg] the environment variable \"HTTPS_PROXY\" must be the URL of a proxy, such as \
                     http://proxy.example:3128 in \"alert_notify\" directive in ";
     assert!(!check.good && check.output.contains(expected) && !check.output.contains(SECRET), "{}", check.output);
+}
+
+#[test]
+fn a_module_built_for_another_nginx_is_refused_by_nginx() {
+    let variable = |name| {
+        env::var(name).unwrap_or_else(|_| panic!("run `make test`, or set {name} for an nginx of another version"))
+    };
+    let (other, module) = (variable("TEST_OTHER_NGINX"), variable("TEST_OTHER_NGINX_MODULE"));
+    let version = |binary: &Path| Command::new(binary).arg("-v").output().expect("nginx can be started").stderr;
+    let same = version(&nginx::binary()) == version(Path::new(&other));
+    let check = Check::run(&Config { main: format!("load_module {module};\n"), with_module: false, ..Config::new("") });
+    assert_eq!(check.good, same, "{}", check.output);
+    let said = format!("[emerg] module \"{module}\" version ");
+    assert!(same || (check.output.contains(&said) && check.output.contains(" instead of ")), "{}", check.output);
 }
