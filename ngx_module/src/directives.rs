@@ -7,6 +7,7 @@ use alert_core::state_file::StateFile;
 
 use crate::conf::{Handler, HeaderName, LocationConf, MainConf, Place, Source, Sources, Watch, ZoneConf};
 use crate::ffi::conf::Conf;
+use crate::ffi::zone::zone_bytes;
 
 /// The zone where there is no `alert_zone`.
 const DEFAULT_ZONE: (&str, usize) = ("alert", 1 << 20);
@@ -177,14 +178,6 @@ fn error_at(cf: &mut Conf, place: Option<&Place>, text: String) -> String {
         }
         None => text,
     }
-}
-
-/// The size of a zone that has room for this many bytes: nginx keeps a table of the pages in the zone itself.
-fn zone_bytes(needed: usize) -> usize {
-    const PAGE: usize = 4096;
-    const PAGE_ENTRY: usize = 32;
-    let pages = needed.div_ceil(PAGE);
-    (pages * (PAGE + PAGE_ENTRY)).next_multiple_of(PAGE) + 2 * PAGE
 }
 
 fn zone(cf: &Conf, main: &mut MainConf, words: &[String]) -> Result<(), String> {

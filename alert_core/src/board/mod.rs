@@ -463,6 +463,21 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_window_that_lies_where_none_was_reserved_is_not_used() {
+        let board = Board::open(Region::private(1 << 20), 0).expect("a board");
+        let settings = settings(&["window 10"]);
+        let (plan, monitor) = apply(&board, &settings);
+        let right = Extent::from_word(monitor.window.load(Relaxed));
+        let state = plan.monitors[0].state;
+        for stray in [Extent { offset: 2, ..right }, state, Extent { len: right.len + 1, ..right }] {
+            monitor.window.store(stray.to_word(), Relaxed);
+            assert!(board.window(monitor).is_none(), "{stray:?}");
+            let (_, monitor) = apply(&board, &settings);
+            assert_eq!(board.window(monitor).map(|window| window.size()), Some(10), "a reload mends it");
+        }
+    }
+
+    #[test]
     fn a_changed_active_pool_is_expected_to_serve() {
         let board = Board::open(Region::private(1 << 20), 0).expect("a board");
         let pools = ["pool blue a", "pool green b", "active blue"];

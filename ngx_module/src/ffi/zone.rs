@@ -6,8 +6,8 @@ use std::ptr::{NonNull, addr_of};
 use alert_core::board::region::Region;
 use ngx::core::Status;
 use ngx::ffi::{
-    NGX_LOG_EMERG, ngx_int_t, ngx_pagesize, ngx_shared_memory_add, ngx_shm_zone_t, ngx_slab_alloc, ngx_slab_pool_t,
-    ngx_str_t, ngx_uint_t,
+    NGX_LOG_EMERG, ngx_int_t, ngx_pagesize, ngx_shared_memory_add, ngx_shm_zone_t, ngx_slab_alloc, ngx_slab_page_t,
+    ngx_slab_pool_t, ngx_str_t, ngx_uint_t,
 };
 
 use super::conf::Conf;
@@ -32,6 +32,15 @@ impl Conf {
         zone.data = (&raw mut *main).cast();
         Ok(())
     }
+}
+
+/// The size of a zone that has room for this many bytes: nginx keeps a table of the pages in the zone itself, and aligns
+/// them behind it.
+pub fn zone_bytes(needed: usize) -> usize {
+    // SAFETY: set by nginx before it reads the configuration.
+    let page = unsafe { ngx_pagesize };
+    let pages = needed.div_ceil(page);
+    (pages * (page + size_of::<ngx_slab_page_t>())).next_multiple_of(page) + 2 * page
 }
 
 /// Called by nginx when the zone is mapped: a new one, or that of the configuration before.
