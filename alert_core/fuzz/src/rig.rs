@@ -132,6 +132,7 @@ impl Rig {
                 letter.told.iter().for_each(|id| outbox.mark(*id, *sink, state));
                 letter.left_out.iter().for_each(|id| outbox.mark(*id, *sink, Delivery::HeldBack));
             }
+            assert!(outbox.pending(*sink).is_empty(), "an alert would be told for ever");
             firing.iter().for_each(|alert| drop(alert.plain_text()));
             shared.lease.release(2);
         }
