@@ -32,10 +32,10 @@ pub struct Target {
 
 /// Every target.
 pub const TARGETS: [Target; 8] = [
-    Target { name: "values", run: values::run, words: values::WORDS, runs: 10_000 },
-    Target { name: "sinks", run: sinks::run, words: sinks::WORDS, runs: 3000 },
-    Target { name: "configuration", run: configuration::run, words: configuration::WORDS, runs: 3000 },
-    Target { name: "commands", run: commands::run, words: commands::WORDS, runs: 500 },
+    Target { name: "values", run: values::run, words: values::WORDS, runs: 100_000 },
+    Target { name: "sinks", run: sinks::run, words: sinks::WORDS, runs: 50_000 },
+    Target { name: "configuration", run: configuration::run, words: configuration::WORDS, runs: 50_000 },
+    Target { name: "commands", run: commands::run, words: commands::WORDS, runs: 2000 },
     Target { name: "messages", run: messages::run, words: hostile::WORDS, runs: 500 },
     Target { name: "pages", run: pages::run, words: hostile::WORDS, runs: 150 },
     Target { name: "board", run: board::run, words: &[], runs: 150 },
