@@ -32,6 +32,9 @@ fn right_configurations_are_accepted_in_any_order() {
     for http in [
         String::new(),
         "alert_zone zone=alert:1m;".into(),
+        "alert_monitor unused { }".into(),
+        "alert_monitor \"mönitor {1}\" { pool 'blü' 127.0.0.1:1; active \"blü\"; } alert 'mönitor {1}';".into(),
+        format!("alert_notify webhook https://user:{SECRET}@127.0.0.1:8443/{SECRET} secret={SECRET};"),
         with_monitor(""),
         with_monitor(monitor),
         with_monitor("error_rate off; failover off; cooldown 0s;"),
