@@ -80,7 +80,8 @@ fn what_a_build_lacks_is_named_with_what_would_be_right() {
         (&["NGINX=./apache"], r#""./apache" is no nginx that runs here: set NGINX to the nginx to build for"#),
         (
             &["NGINX_SOURCE_DIR=", "packaged_source=./none"],
-            r#"there are no headers in "./none": install nginx-dev of nginx 1.99.9, or set NGINX_SOURCE_DIR to a configured source of it"#,
+            "there are no headers in \"./none\": install nginx-dev of nginx 1.99.9, or set NGINX_SOURCE_DIR to a configured \
+             source of it",
         ),
         (
             &["NGINX_SOURCE_DIR=./none"],
@@ -88,11 +89,13 @@ fn what_a_build_lacks_is_named_with_what_would_be_right() {
         ),
         (
             &["NGINX_SOURCE_DIR=", "packaged_source=./old"],
-            r#"./nginx is nginx 1.99.9, but "./old" is the source of nginx 1.0.0: set NGINX_SOURCE_DIR to a configured source of 1.99.9, or NGINX to a binary of 1.0.0"#,
+            "./nginx is nginx 1.99.9, but \"./old\" is the source of nginx 1.0.0: set NGINX_SOURCE_DIR to a configured source \
+             of 1.99.9, or NGINX to a binary of 1.0.0",
         ),
         (
             &["NGINX_SOURCE_DIR=old"],
-            r#"./nginx is nginx 1.99.9, but "old" is the source of nginx 1.0.0: set NGINX_SOURCE_DIR to a configured source of 1.99.9, or NGINX to a binary of 1.0.0"#,
+            "./nginx is nginx 1.99.9, but \"old\" is the source of nginx 1.0.0: set NGINX_SOURCE_DIR to a configured source \
+             of 1.99.9, or NGINX to a binary of 1.0.0",
         ),
         (
             &["NGINX_SOURCE_DIR=bare"],
@@ -104,7 +107,8 @@ fn what_a_build_lacks_is_named_with_what_would_be_right() {
         ),
         (
             &["libclang_dirs=./none"],
-            r#"the build reads nginx's headers by libclang, which is not found: install it (Debian's package is libclang-dev), or set LIBCLANG_PATH to its directory"#,
+            "the build reads nginx's headers by libclang, which is not found: install it (Debian's package is \
+             libclang-dev), or set LIBCLANG_PATH to its directory",
         ),
     ] {
         workshop.refused(values, sentence);
