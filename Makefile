@@ -37,11 +37,13 @@ CA_CERTIFICATES ?= /usr/local/share/ca-certificates
 DEBIAN_MIRROR ?=
 
 nginx_version = $(shell "$(NGINX)" -v 2>&1 | sed -n 's|.*nginx/\([0-9.]*\).*|\1|p')
-source_dir = $(or $(NGINX_SOURCE_DIR),$(CURDIR)/target/nginx/$(nginx_version))
+source_dir = $(or $(abspath $(NGINX_SOURCE_DIR)),$(CURDIR)/target/nginx/$(nginx_version))
 # What the build scripts of the ngx crates read.
 nginx_env = NGINX_SOURCE_DIR="$(source_dir)" NGINX_BUILD_DIR="$(source_dir)/objs"
 
 test_dir := $(CURDIR)/target/nginx/1.28
+test_nginx := $(test_dir)/objs/nginx
+test_module := $(test_dir)/ngx_http_alert_module.so
 test_env = NGINX_SOURCE_DIR="$(test_dir)" NGINX_BUILD_DIR="$(test_dir)/objs" CARGO_TARGET_DIR="$(test_dir)/cargo"
 
 ##@ See it work
@@ -96,7 +98,9 @@ clean: sandbox ## Stop the stack and remove what it wrote
 
 .PHONY: module
 module: headers ## Build it for [NGINX=/path/to/nginx] [NGINX_SOURCE_DIR=configured source]
-	@$(nginx_env) $(CARGO) build --release --package ngx_module
+	@$(nginx_env) $(CARGO) build --release --package ngx_module || { \
+		$(has_libclang) || echo "the build reads nginx's headers by libclang, which is not found: install it (Debian's" \
+			"package is libclang-dev), or set LIBCLANG_PATH to its directory" >&2; exit 1; }
 	@$(call put,target/release/libngx_http_alert_module.so,$(module))
 
 # Root by sudo often has no cargo: then what `make module` built before is installed.
@@ -178,14 +182,38 @@ build = docker build --file docker/Dockerfile $(quiet) $(BUILD_OPTIONS) $(proxie
 .PHONY: test
 test: module module-1.28 ## Unit tests, then the end-to-end tests with the system's nginx and with 1.28
 	@$(CARGO) test --workspace --exclude ngx_module --exclude tests
-	@$(call end_to_end,$(NGINX),$(CURDIR)/$(module))
-	@$(call end_to_end,$(test_dir)/objs/nginx,$(test_dir)/ngx_http_alert_module.so)
+	@$(call end_to_end,$(NGINX),$(CURDIR)/$(module),$(test_nginx),$(test_module))
+	@$(call end_to_end,$(test_nginx),$(test_module),$(NGINX),$(CURDIR)/$(module))
 
 .PHONY: lint
 lint: headers ## Format, clippy, and whether the documentation builds
 	@$(CARGO) fmt --all --check
 	@$(nginx_env) $(CARGO) clippy --workspace --all-targets -- -D warnings
 	@$(nginx_env) RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+
+# Seconds for each target of the search, and the targets.
+SECONDS ?= 60
+TARGETS ?= $(notdir $(wildcard alert_core/fuzz/corpus/*))
+fuzz_dir := $(CURDIR)/target/fuzz
+fuzz_host = $(shell rustc -vV | sed -n 's/^host: //p')
+# What libFuzzer is guided by; and what a release leaves out that would show a mistake.
+fuzz_flags := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	-Cllvm-args=-sanitizer-coverage-trace-compares -Cdebug-assertions -Coverflow-checks
+
+.PHONY: fuzz
+fuzz: ## Look for inputs that break the engine, guided by coverage (libFuzzer): [SECONDS=60] for each of [TARGETS=]
+	@[ -z "$(strip $(PACKAGES))" ] || docker/packages.sh g++
+	@RUSTFLAGS="$(fuzz_flags)" CARGO_PROFILE_RELEASE_LTO=off CARGO_TARGET_DIR="$(fuzz_dir)" $(CARGO) build --release \
+		--target "$(fuzz_host)" --package fuzz --features guided --bin guided
+	@for target in $(TARGETS); do \
+		echo "$$target, for $(SECONDS) seconds"; \
+		mkdir -p "$(fuzz_dir)/found/$$target"; \
+		FUZZ_TARGET="$$target" "$(fuzz_dir)/$(fuzz_host)/release/guided" "$(fuzz_dir)/found/$$target" \
+			"alert_core/fuzz/corpus/$$target" -max_total_time=$(SECONDS) -timeout=20 -rss_limit_mb=2048 -verbosity=0 \
+			-print_final_stats=1 -artifact_prefix="$(fuzz_dir)/$$target-" || { \
+			echo "Keep the input (the file named above) in alert_core/fuzz/corpus/$$target/ and mend it." >&2; exit 1; }; \
+	done
 
 .PHONY: nginx-1.28
 nginx-1.28: test-packages ## Build the second nginx of the tests
@@ -203,7 +231,7 @@ nginx-1.28: test-packages ## Build the second nginx of the tests
 .PHONY: module-1.28
 module-1.28: nginx-1.28 packages ## Build the module for it
 	@$(test_env) $(CARGO) build --release --package ngx_module
-	@$(call put,$(test_dir)/cargo/release/libngx_http_alert_module.so,$(test_dir)/ngx_http_alert_module.so)
+	@$(call put,$(test_dir)/cargo/release/libngx_http_alert_module.so,$(test_module))
 
 # As distributions build it, which makes for the same layout of structures.
 test_configure := --with-compat --with-debug --with-threads --with-http_ssl_module --with-http_v2_module \
@@ -213,9 +241,11 @@ test_configure := --with-compat --with-debug --with-threads --with-http_ssl_modu
 # put FROM,TO: nginx may have TO mapped, so it is replaced and never overwritten; and only when it changed.
 put = cmp -s "$(1)" "$(2)" || { cp "$(1)" "$(2).new" && mv -f "$(2).new" "$(2)"; }
 
-# end_to_end NGINX,MODULE: most of these tests wait most of the time, so more of them run at once than there are processors.
+# end_to_end NGINX,MODULE,OTHER_NGINX,OTHER_MODULE: most of these tests wait most of the time, so more of them run at once
+# than there are processors.
 end_to_end = echo "End-to-end tests: $$("$(1)" -v 2>&1)"; \
-	TEST_NGINX="$(1)" TEST_NGINX_MODULE="$(2)" $(CARGO) test --package tests -- --test-threads 4
+	TEST_NGINX="$(1)" TEST_NGINX_MODULE="$(2)" TEST_OTHER_NGINX="$(3)" TEST_OTHER_NGINX_MODULE="$(4)" \
+		$(CARGO) test --package tests -- --test-threads 4
 
 # The steps before, which say nothing when there is nothing to do.
 
@@ -242,8 +272,13 @@ sandbox: stack-packages
 # A module loads only into the version it was built for, so headers of another one are an error and not a surprise later.
 .PHONY: headers
 headers: packages
+	@command -v "$(firstword $(CARGO))" > /dev/null || { \
+		echo "there is no \"$(firstword $(CARGO))\": install Rust 1.85 or later, or set CARGO to its cargo" >&2; exit 1; }
 	@version="$(nginx_version)"; origin="$(or $(NGINX_SOURCE_DIR),$(packaged_source))"; \
-	[ -n "$$version" ] || { echo "\"$(NGINX)\" does not run: set NGINX to the nginx to build for" >&2; exit 1; }; \
+	[ -n "$$version" ] || { echo "\"$(NGINX)\" is no nginx that runs here: set NGINX to the nginx to build for" >&2; exit 1; }; \
+	[ -n "$(NGINX_SOURCE_DIR)" ] || [ -d "$$origin" ] || { \
+		echo "there are no headers in \"$$origin\": install nginx-dev of nginx $$version, or set NGINX_SOURCE_DIR to a" \
+			"configured source of it" >&2; exit 1; }; \
 	[ -r "$$origin/src/core/nginx.h" ] || { \
 		echo "\"$$origin\" is no source of nginx: set NGINX_SOURCE_DIR to a configured source of nginx $$version" >&2; exit 1; }; \
 	found=$$(sed -n 's/.*NGINX_VERSION *"\(.*\)".*/\1/p' "$$origin/src/core/nginx.h"); \
@@ -251,8 +286,11 @@ headers: packages
 		echo "$(NGINX) is nginx $$version, but \"$$origin\" is the source of nginx $$found:" >&2; \
 		echo "set NGINX_SOURCE_DIR to a configured source of $$version, or NGINX to a binary of $$found" >&2; exit 1; }; \
 	if [ "$$origin" = $(packaged_source) ]; then $(configure_packaged_source); fi; \
-	[ -d "$(source_dir)/objs" ] || { \
+	[ -r "$(source_dir)/objs/ngx_auto_config.h" ] || { \
 		echo "\"$$origin\" is not configured: run ./configure there with the arguments that $(NGINX) -V shows" >&2; exit 1; }
+
+libclang_dirs ?= $(LIBCLANG_PATH) /usr/lib/llvm-*/lib /usr/lib/*-linux-gnu /usr/lib64 /usr/lib /usr/local/lib
+has_libclang = ls $(addsuffix /libclang*.so*,$(libclang_dirs)) 2>/dev/null | grep -q .
 
 # Where nginx-dev puts the source, which is configured in a copy. That holds until the package changes.
 packaged_source := /usr/share/nginx/src

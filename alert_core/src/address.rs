@@ -7,22 +7,24 @@ const PORT_DEFAULT: u16 = 80;
 /// Bytes that the path of a socket may have, its end included.
 const UNIX_PATH_MAX: usize = 108;
 
-/// Resolves `HOST[:PORT]`, `[IPV6][:PORT]` or `unix:/path` as `server` in an `upstream` would.
+/// An address as it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written<'a> {
+    /// The path of a socket.
+    Socket(&'a str),
+    /// A name or a numeric address, without brackets, and a port.
+    Host(&'a str, u16),
+}
+
+/// Resolves an address as `server` in an `upstream` would.
 ///
 /// # Errors
 /// The cause.
 pub fn resolve(written: &str) -> Result<Vec<String>, String> {
-    if let Some(path) = written.strip_prefix("unix:") {
-        return match path.len() {
-            0 => Err("no path of the socket".into()),
-            UNIX_PATH_MAX.. => Err("too long path of the socket".into()),
-            _ => Ok(vec![written.into()]),
-        };
-    }
-    let (host, port) = split(written)?;
-    if host.is_empty() {
-        return Err("no host".into());
-    }
+    let (host, port) = match parse(written)? {
+        Written::Socket(_) => return Ok(vec![written.into()]),
+        Written::Host(host, port) => (host, port),
+    };
     let found = (host, port).to_socket_addrs().map_err(|_| "host not found".to_string())?;
     let mut addresses = Vec::new();
     for address in found.map(|address| address.to_string()) {
@@ -33,7 +35,18 @@ pub fn resolve(written: &str) -> Result<Vec<String>, String> {
     if addresses.is_empty() { Err("host not found".into()) } else { Ok(addresses) }
 }
 
-fn split(written: &str) -> Result<(&str, u16), String> {
+/// Reads `HOST[:PORT]`, `[IPV6][:PORT]` or `unix:/path`, without looking a name up.
+///
+/// # Errors
+/// The cause.
+pub fn parse(written: &str) -> Result<Written<'_>, String> {
+    if let Some(path) = written.strip_prefix("unix:") {
+        return match path.len() {
+            0 => Err("no path of the socket".into()),
+            UNIX_PATH_MAX.. => Err("too long path of the socket".into()),
+            _ => Ok(Written::Socket(path)),
+        };
+    }
     let (host, port) = match written.strip_prefix('[') {
         Some(rest) => {
             let (host, port) = rest.split_once(']').ok_or("no \"]\" after the address")?;
@@ -48,12 +61,14 @@ fn split(written: &str) -> Result<(&str, u16), String> {
             None => (written, None),
         },
     };
-    let Some(port) = port else { return Ok((host, PORT_DEFAULT)) };
-    let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
-    match port.parse() {
-        Ok(port) if digits && port > 0 => Ok((host, port)),
-        _ => Err("invalid port".into()),
-    }
+    let port = match port {
+        None => PORT_DEFAULT,
+        Some(port) => {
+            let digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+            port.parse().ok().filter(|port| digits && *port > 0).ok_or("invalid port")?
+        }
+    };
+    if host.is_empty() { Err("no host".into()) } else { Ok(Written::Host(host, port)) }
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ use std::fmt;
 use std::iter::Peekable;
 use std::str::Chars;
 
-use crate::address;
 use crate::settings::{MonitorReader, Settings};
 use crate::sink::settings::{SettingsError, SinkSettings, Source, name_sinks};
 
@@ -98,7 +97,7 @@ fn monitor(
                 reader.notify(add_sink(settings, &words, source).map_err(error)?);
             }
             (words, End::Semicolon) => reader
-                .directive(words, &mut |written| address::resolve(written))
+                .directive(words, &mut |written| source.resolve(written))
                 .map_err(|cause| error(cause.to_string()))?,
         }
     }

@@ -119,7 +119,10 @@ impl Taken {
         Some(Point {
             time_ms: self.time_ms,
             span_ms,
-            requests: answered.iter().sum::<u32>() + difference(now.failed_last, before.failed_last),
+            requests: answered
+                .iter()
+                .copied()
+                .fold(difference(now.failed_last, before.failed_last), u32::saturating_add),
             failed: difference(now.failed, before.failed),
             retried: difference(now.retried, before.retried),
             percentiles_ms: percentiles(&answered),

@@ -82,7 +82,7 @@ impl Pool {
 
 impl PoolBoard {
     fn has_counted(&self) -> bool {
-        self.answered() + self.failed_attempts.load(Relaxed) + self.passed_on.load(Relaxed) > 0
+        self.answered() | self.failed_attempts.load(Relaxed) | self.passed_on.load(Relaxed) > 0
     }
 }
 
@@ -135,7 +135,9 @@ impl Page {
 
     fn requests(&mut self, monitors: &[Monitor]) {
         self.family("requests_total", "counter", "Watched requests, by the pool of their last attempt.");
-        self.by_pool("requests_total", monitors, |pool| pool.shared.answered() + pool.shared.failed_last.load(Relaxed));
+        self.by_pool("requests_total", monitors, |pool| {
+            pool.shared.answered().saturating_add(pool.shared.failed_last.load(Relaxed))
+        });
         self.family("failed_requests_total", "counter", "Requests whose client got an upstream failure.");
         for monitor in monitors {
             let failed = monitor.shared.failed.load(Relaxed);
@@ -149,7 +151,7 @@ impl Page {
         self.family("attempts_total", "counter", "Upstream attempts, retries included.");
         for monitor in monitors {
             for pool in &monitor.pools {
-                let answered = pool.shared.answered() + pool.shared.passed_on.load(Relaxed);
+                let answered = pool.shared.answered().saturating_add(pool.shared.passed_on.load(Relaxed));
                 for (result, count) in [("answered", answered), ("failed", pool.shared.failed_attempts.load(Relaxed))] {
                     let labels = [("monitor", &*monitor.label), ("pool", &*pool.label), ("result", result)];
                     self.sample("attempts_total", &labels, count);
@@ -167,7 +169,7 @@ impl Page {
                 let mut sum = 0;
                 for (at, bucket) in pool.shared.latency_buckets.iter().enumerate() {
                     // Summed up here, so that the last bucket is the count whatever is counted meanwhile.
-                    sum += bucket.load(Relaxed);
+                    sum = bucket.load(Relaxed).saturating_add(sum);
                     let bound = bounds.get(at).map_or("+Inf", String::as_str);
                     self.sample("response_seconds_bucket", &[labels[0], labels[1], ("le", bound)], sum);
                 }

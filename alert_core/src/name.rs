@@ -168,15 +168,32 @@ fn pack<const WORDS: usize>(text: &[u8]) -> [u64; WORDS] {
     words
 }
 
-/// Text for people from bytes of anybody: invalid UTF-8 replaced, control characters made spaces, a cut name marked.
+/// A character as it may stand in one line that is read from left to right: what would break the line or move a cursor is
+/// a space, and marks of direction, which would rearrange the text around a name, are replaced as invalid UTF-8 is.
+pub(crate) fn plain(c: char) -> char {
+    match c {
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+            char::REPLACEMENT_CHARACTER
+        }
+        '\u{2028}' | '\u{2029}' => ' ',
+        c => {
+            if c.is_control() {
+                ' '
+            } else {
+                c
+            }
+        }
+    }
+}
+
+/// Text for people from bytes of anybody: invalid UTF-8 replaced, plain characters only, a cut name marked.
 fn readable(bytes: &[u8], cut: bool) -> String {
     // A text that fills its cell was probably longer; a multi-byte character may have been cut in the middle.
     let whole = match std::str::from_utf8(bytes) {
         Err(error) if cut && error.error_len().is_none() => &bytes[..error.valid_up_to()],
         _ => bytes,
     };
-    let mut text: String =
-        String::from_utf8_lossy(whole).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut text: String = String::from_utf8_lossy(whole).chars().map(plain).collect();
     if cut {
         text.push('…');
     }
@@ -201,10 +218,17 @@ mod tests {
     #[test]
     fn hostile_names_are_bounded_and_valid() {
         let cell = NameCell::default();
-        for name in [vec![b'x'; 10_000], vec![0xff; 300], "ä".repeat(5000).into_bytes(), vec![b'\n'; 60], vec![0; 9]] {
+        for name in [
+            vec![b'x'; 10_000],
+            vec![0xff; 300],
+            "ä".repeat(5000).into_bytes(),
+            vec![b'\n'; 60],
+            vec![0; 9],
+            "\u{202e}".repeat(9).into_bytes(),
+        ] {
             cell.store(&name);
             let text = cell.load();
-            assert!(text.chars().count() <= NAME_MAX + 1 && !text.chars().any(char::is_control), "{text:?}");
+            assert!(text.chars().count() <= NAME_MAX + 1 && text.chars().all(|c| plain(c) == c), "{text:?}");
         }
     }
 

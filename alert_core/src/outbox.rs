@@ -145,7 +145,11 @@ impl Outbox {
 
     /// A number whose place can be given away; where all are worth keeping, that of the oldest.
     fn next_place(&self) -> u64 {
-        let next = || self.last_id.fetch_add(1, Relaxed) + 1;
+        // Zero is no number.
+        let next = || match self.last_id.fetch_add(1, Relaxed).wrapping_add(1) {
+            0 => self.last_id.fetch_add(1, Relaxed).wrapping_add(1),
+            id => id,
+        };
         (0..ALERTS_MAX).map(|_| next()).find(|id| !self.is_worth_keeping(self.cell(*id))).unwrap_or_else(next)
     }
 
@@ -168,9 +172,20 @@ impl Outbox {
         id != 0 && !self.cells.iter().any(is_later)
     }
 
+    /// The places that hold an alert, with its number and its deliveries: what a stray write left elsewhere could never be
+    /// marked as delivered.
+    fn whole(&self) -> impl Iterator<Item = (u64, &AlertCell, Deliveries)> {
+        self.cells.iter().enumerate().filter_map(|(place, cell)| {
+            let id = cell.id.load(Ordering::Acquire);
+            let deliveries = Deliveries(cell.deliveries.load(Relaxed));
+            let is_here = id != 0 && id % ALERTS_MAX as u64 == place as u64 && deliveries.belongs_to(id);
+            (is_here && cell.incident().is_some() && cell.status().is_some()).then_some((id, cell, deliveries))
+        })
+    }
+
     /// The alerts in the ring, newest first, without the host.
     pub fn alerts(&self) -> impl Iterator<Item = Alert> + '_ {
-        let mut ids: Vec<u64> = self.cells.iter().map(|cell| cell.id.load(Ordering::Acquire)).collect();
+        let mut ids: Vec<u64> = self.whole().map(|(id, ..)| id).collect();
         ids.sort_unstable_by(|a, b| b.cmp(a));
         ids.into_iter().filter_map(|id| self.get(id))
     }
@@ -189,25 +204,21 @@ impl Outbox {
 
     /// The numbers of the alerts that wait for a sink, oldest first.
     pub fn pending(&self, sink: SinkId) -> Vec<u64> {
-        let mut waiting: Vec<u64> = self
-            .cells
-            .iter()
-            .filter(|cell| Deliveries(cell.deliveries.load(Relaxed)).get(sink) == Delivery::Pending)
-            .map(|cell| cell.id.load(Ordering::Acquire))
-            .filter(|id| *id != 0)
-            .collect();
-        waiting.sort_unstable();
-        waiting
+        self.ids(|_, deliveries| deliveries.get(sink) == Delivery::Pending)
     }
 
     /// The numbers of the alerts that fire as far as a sink knows, oldest first.
     pub fn firing(&self, sink: SinkId) -> Vec<u64> {
-        let knows = |cell: &&AlertCell| Deliveries(cell.deliveries.load(Relaxed)).get(sink) == Delivery::Sent;
-        let fires = |cell: &&AlertCell| cell.status() == Some(Status::Firing) && self.is_last_word(cell);
-        let mut firing: Vec<u64> =
-            self.cells.iter().filter(knows).filter(fires).map(|cell| cell.id.load(Ordering::Acquire)).collect();
-        firing.sort_unstable();
-        firing
+        self.ids(|cell, deliveries| {
+            deliveries.get(sink) == Delivery::Sent && cell.status() == Some(Status::Firing) && self.is_last_word(cell)
+        })
+    }
+
+    fn ids(&self, wanted: impl Fn(&AlertCell, Deliveries) -> bool) -> Vec<u64> {
+        let found = self.whole().filter(|(_, cell, deliveries)| wanted(cell, *deliveries));
+        let mut ids: Vec<u64> = found.map(|(id, ..)| id).collect();
+        ids.sort_unstable();
+        ids
     }
 
     /// Forgets whatever was for a sink, since its place is given to another one.
@@ -398,6 +409,23 @@ mod tests {
         assert_eq!(outbox.pending(sinks[1]), ids);
         assert_eq!(outbox.delivery(ids[0], sinks[0]), Delivery::Sent);
         assert_eq!(outbox.delivery(ids[0], sinks[1]), Delivery::Pending);
+    }
+
+    #[test]
+    fn what_a_stray_write_left_is_neither_told_again_and_again_nor_waited_for() {
+        let (outbox, sinks) = outbox();
+        let alert = crate::alert::tests::failover();
+        let ids: Vec<u64> = (0..4).map(|_| outbox.publish(&alert, &sinks[..1], Delivery::Pending)).collect();
+        // The deliveries of another alert, the number of another place, no kind of alert.
+        outbox.cell(ids[0]).deliveries.fetch_xor(1 << ID_SHIFT, Relaxed);
+        outbox.cell(ids[1]).id.store(77, Relaxed);
+        outbox.cell(ids[2]).what.store(u64::MAX, Relaxed);
+        assert_eq!(outbox.pending(sinks[0]), ids[3..]);
+        assert_eq!(outbox.alerts().map(|alert| alert.id).collect::<Vec<_>>(), ids[3..]);
+        for id in ids.iter().chain([&77]) {
+            outbox.mark(*id, sinks[0], Delivery::Sent);
+        }
+        assert!(outbox.pending(sinks[0]).is_empty());
     }
 
     #[test]

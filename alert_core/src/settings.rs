@@ -11,6 +11,11 @@ use crate::state_file::StateFile;
 
 /// Requests that a window may hold at most.
 pub const WINDOW_MAX: u32 = 1_000_000;
+/// The variables that name pool and release where nothing else is written.
+const POOL_FROM: &str = "$upstream_http_x_app_pool";
+const RELEASE_FROM: &str = "$upstream_http_x_release_id";
+/// The longest time that can be written.
+const TIME_MAX_DAYS: u64 = 3650;
 /// Answers that may be asked for to confirm a failover.
 pub const CONFIRM_MAX: u32 = 200;
 
@@ -143,7 +148,10 @@ impl fmt::Display for Error {
             Error::DuplicateAddress { address, pool } => {
                 write!(f, "address \"{address}\" is already in pool \"{pool}\", an address belongs to one pool")
             }
-            Error::Address { address, cause } => write!(f, "{cause} in \"{address}\" of the \"pool\" directive"),
+            Error::Address { address, cause } => write!(
+                f,
+                "{cause} in \"{address}\" of the \"pool\" directive, expected HOST[:PORT], [IPV6][:PORT] or unix:/path"
+            ),
             Error::UnknownActive { name, pools } => {
                 write!(f, "unknown pool \"{name}\" in \"active\" directive, the pools of this monitor are: {pools}")
             }
@@ -164,7 +172,7 @@ const DIRECTIVES: [(&str, &str); 12] = [
     ("error_rate", "error_rate PERCENT|off;"),
     ("retry_rate", "retry_rate PERCENT|off;"),
     ("latency", "latency PERCENTILE TIME|off;"),
-    ("failover", "failover on|off [confirm=N];"),
+    ("failover", "failover on [confirm=N]|off;"),
     ("cooldown", "cooldown TIME;"),
     ("maintenance", "maintenance on|off|file=PATH;"),
     ("notify", "notify SINK TARGET [name=N] [timeout=TIME] [ca=PATH] [secret=S] [url=URL];"),
@@ -189,8 +197,8 @@ impl MonitorReader {
         let settings = MonitorSettings {
             name: checked_name("alert_monitor", name)?,
             pools: Vec::new(),
-            pool_from: "$upstream_http_x_app_pool".into(),
-            release_from: "$upstream_http_x_release_id".into(),
+            pool_from: POOL_FROM.into(),
+            release_from: RELEASE_FROM.into(),
             active: None,
             window: 200,
             max_age_ms: None,
@@ -221,8 +229,10 @@ impl MonitorReader {
         let settings = &mut self.settings;
         match (*directive, args) {
             ("pool", [pool, addresses @ ..]) if !addresses.is_empty() => settings.add_pool(pool, addresses, resolve)?,
-            ("pool_from", [variable]) => settings.pool_from = checked_variable("pool_from", variable)?,
-            ("release_from", [variable]) => settings.release_from = checked_variable("release_from", variable)?,
+            ("pool_from", [variable]) => settings.pool_from = checked_variable("pool_from", variable, POOL_FROM)?,
+            ("release_from", [variable]) => {
+                settings.release_from = checked_variable("release_from", variable, RELEASE_FROM)?
+            }
             ("active", [pool]) => settings.active = Some(checked_name("active", pool)?),
             ("window", [size, options @ ..]) if options.len() <= 1 => {
                 settings.window = checked_number("window", size, "window N", WINDOW_MAX)?;
@@ -238,10 +248,10 @@ impl MonitorReader {
             ("failover", ["off"]) => settings.failover = None,
             ("failover", ["on"]) => settings.failover = Some(2),
             ("failover", ["on", confirm]) => settings.failover = Some(checked_confirm(confirm)?),
-            ("failover", [other, ..]) if args.len() <= 2 => {
+            ("failover", [other]) => {
                 return Err(value("failover", other, "\"on\", \"on confirm=2\" or \"off\""));
             }
-            ("cooldown", [time]) => settings.cooldown_ms = checked_time("cooldown", time, "300s")?,
+            ("cooldown", [time]) => settings.cooldown_ms = checked_cooldown(time)?,
             ("maintenance", [when]) => settings.maintenance = checked_maintenance(when)?,
             _ => return Err(wrong_count()),
         }
@@ -304,17 +314,18 @@ fn value(directive: &'static str, value: &str, expected: impl Into<String>) -> E
 
 fn checked_name(directive: &'static str, name: &str) -> Result<String, Error> {
     if name.is_empty() || name.len() >= NAME_MAX || name.chars().any(char::is_control) {
-        return Err(value(directive, name, format!("a name of 1 to {} bytes", NAME_MAX - 1)));
+        let expected = format!("a name of 1 to {} bytes without control characters", NAME_MAX - 1);
+        return Err(value(directive, name, expected));
     }
     Ok(name.into())
 }
 
-fn checked_variable(directive: &'static str, text: &str) -> Result<String, Error> {
+fn checked_variable(directive: &'static str, text: &str, example: &str) -> Result<String, Error> {
     match text.strip_prefix('$') {
         Some(name) if !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') => {
             Ok(text.into())
         }
-        _ => Err(value(directive, text, "one variable, such as \"$upstream_http_x_app_pool\"")),
+        _ => Err(value(directive, text, format!("one variable, such as \"{example}\""))),
     }
 }
 
@@ -338,9 +349,9 @@ fn checked_share(directive: &'static str, text: &str, example: &str) -> Result<O
 fn checked_latency(percentile: &str, limit: &str) -> Result<LatencyLimit, Error> {
     let per_mille = LatencyLimit::parse_percentile(percentile)
         .ok_or_else(|| value("latency", percentile, "a percentile from p1 to p99.9, as in \"latency p95 500ms\""))?;
-    match checked_time("latency", limit, "500ms")? {
+    match parse_time_ms(limit) {
         // Longer times are not told apart in the window.
-        limit_ms @ 1..=1_000_000 => Ok(LatencyLimit { per_mille, limit_ms: limit_ms as u32 }),
+        Some(limit_ms @ 1..=1_000_000) => Ok(LatencyLimit { per_mille, limit_ms: limit_ms as u32 }),
         _ => Err(value("latency", limit, "a time from 1ms to 1000s, as in \"latency p95 500ms\"")),
     }
 }
@@ -354,16 +365,17 @@ fn checked_confirm(text: &str) -> Result<u32, Error> {
 
 fn checked_max_age(option: &str) -> Result<u64, Error> {
     match option.strip_prefix("max_age=") {
-        Some(time) => match checked_time("window", time, "max_age=10m")? {
-            0 => Err(value("window", option, "a time above zero, as in \"window 200 max_age=10m\"")),
-            max_age_ms => Ok(max_age_ms),
-        },
+        Some(time) => parse_time_ms(time).filter(|ms| *ms > 0).ok_or_else(|| {
+            let expected = format!("a time from 1ms to {TIME_MAX_DAYS}d, as in \"window 200 max_age=10m\"");
+            value("window", option, expected)
+        }),
         None => Err(value("window", option, "\"max_age=TIME\", as in \"window 200 max_age=10m\"")),
     }
 }
 
-fn checked_time(directive: &'static str, text: &str, example: &str) -> Result<u64, Error> {
-    parse_time_ms(text).ok_or_else(|| value(directive, text, format!("a time, such as \"{example}\" or \"5m\"")))
+fn checked_cooldown(text: &str) -> Result<u64, Error> {
+    let expected = || format!("a time from 0s to {TIME_MAX_DAYS}d, such as \"300s\" or \"5m\"");
+    parse_time_ms(text).ok_or_else(|| value("cooldown", text, expected()))
 }
 
 fn checked_maintenance(text: &str) -> Result<Maintenance, Error> {
@@ -398,7 +410,20 @@ pub fn parse_time_ms(text: &str) -> Option<u64> {
         rest = &rest[unit.len()..];
         total = total.checked_add(number.checked_mul(*ms)?)?;
     }
-    (!text.is_empty() && total <= 10 * 365 * 86_400_000).then_some(total)
+    (!text.is_empty() && total <= TIME_MAX_DAYS * 86_400_000).then_some(total)
+}
+
+/// Reads a size in nginx's syntax: a number of bytes, or of `k`, or of `m`.
+///
+/// Source: <https://nginx.org/en/docs/syntax.html>.
+pub fn parse_size(text: &str) -> Option<usize> {
+    let (digits, shift) = match text.as_bytes().last()? {
+        b'k' | b'K' => (&text[..text.len() - 1], 10),
+        b'm' | b'M' => (&text[..text.len() - 1], 20),
+        _ => (text, 0),
+    };
+    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse::<usize>().ok().filter(|_| plain)?.checked_mul(1 << shift)
 }
 
 #[cfg(test)]
@@ -458,7 +483,7 @@ mod tests {
                 "unknown pool \"green\" in \"active\" directive, the pools of this monitor are: blue",
             ),
             (&["pool_from blue"], "expected one variable"),
-            (&["cooldown soon"], "expected a time, such as \"300s\" or \"5m\""),
+            (&["cooldown soon"], "expected a time from 0s to 3650d, such as \"300s\" or \"5m\""),
             (&["latency 95 1s"], "expected a percentile from p1 to p99.9"),
             (&["latency p95 0"], "expected a time from 1ms to 1000s"),
             (&["failover maybe"], "\"on confirm=2\" or \"off\""),
@@ -479,6 +504,16 @@ mod tests {
         }
         for text in ["", "s", "5x", "-1s", "5m5m", "1s1m", "1.5s", "99999999999999999999s", "99999d", "5 m"] {
             assert_eq!(parse_time_ms(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_those_of_nginx() {
+        for (text, bytes) in [("0", 0), ("4096", 4096), ("32k", 32 << 10), ("1m", 1 << 20), ("2M", 2 << 20)] {
+            assert_eq!(parse_size(text), Some(bytes), "{text}");
+        }
+        for text in ["", "k", "1g", "-1m", "+1", "1.5m", "1 m", "1mm", "17592186044416m", "99999999999999999999"] {
+            assert_eq!(parse_size(text), None, "{text}");
         }
     }
 }

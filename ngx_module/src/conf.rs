@@ -43,7 +43,7 @@ pub struct MainConf {
 }
 
 /// The zone as configured.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct ZoneConf {
     /// Its name.
     pub name: String,
@@ -59,6 +59,8 @@ pub struct Mentioned {
     pub name: String,
     /// Where it was mentioned first.
     pub place: Place,
+    /// Where its directives stand that are checked only at the end.
+    pub late: Vec<(&'static str, Place)>,
     /// Its rules, once they are read.
     pub settings: Option<MonitorSettings>,
 }
@@ -69,7 +71,7 @@ impl MainConf {
         if let Some(known) = self.mentioned.iter().position(|monitor| monitor.name == name) {
             return known;
         }
-        self.mentioned.push(Mentioned { name: name.into(), place, settings: None });
+        self.mentioned.push(Mentioned { name: name.into(), place, late: Vec::new(), settings: None });
         self.mentioned.len() - 1
     }
 }
@@ -79,6 +81,32 @@ impl MainConf {
 pub struct LocationConf {
     /// Which monitor watches it.
     pub monitor: Watch,
+    /// What of the module answers its requests, and where that is written.
+    pub answers: Option<(Handler, Place)>,
+}
+
+/// What answers the requests of a location.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Handler {
+    /// `alert_status`.
+    Status,
+    /// `alert_control`.
+    Control,
+}
+
+impl Handler {
+    /// The handler that a directive asks for.
+    pub fn of_directive(name: &str) -> Option<Handler> {
+        [Handler::Status, Handler::Control].into_iter().find(|handler| handler.directive() == name)
+    }
+
+    /// The directive that asks for it.
+    pub const fn directive(self) -> &'static str {
+        match self {
+            Handler::Status => "alert_status",
+            Handler::Control => "alert_control",
+        }
+    }
 }
 
 /// Which monitor watches a location.

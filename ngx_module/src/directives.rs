@@ -1,17 +1,18 @@
 //! The directives: what their words mean, and what is wrong with them.
 
 use alert_core::board;
-use alert_core::settings::MonitorReader;
+use alert_core::settings::{MonitorReader, parse_size};
 use alert_core::sink::settings::{SettingsError, SinkSettings, SystemSource, name_sinks};
 use alert_core::state_file::StateFile;
 
-use crate::conf::{HeaderName, MainConf, Source, Sources, Watch, ZoneConf};
-use crate::ffi::conf::{Conf, Handler};
+use crate::conf::{Handler, HeaderName, LocationConf, MainConf, Place, Source, Sources, Watch, ZoneConf};
+use crate::ffi::conf::Conf;
+use crate::ffi::zone::zone_bytes;
 
 /// The zone where there is no `alert_zone`.
 const DEFAULT_ZONE: (&str, usize) = ("alert", 1 << 20);
-/// nginx has no room for its own tables in less.
-const ZONE_MIN: usize = 8 << 12;
+/// The directives of a monitor that only the end of the http level, or of the monitor, can find wrong.
+const LATE: [&str; 3] = ["active", "pool_from", "release_from"];
 
 /// Reads a directive of the http level.
 ///
@@ -23,7 +24,7 @@ pub fn http_level(cf: &mut Conf) -> Result<(), String> {
         "alert_zone" => zone(cf, main, &words),
         "alert_state" => state(cf, main, &words),
         "alert_notify" => add_sink(main, &words).map(drop),
-        _ => monitor(cf, main, &words[1]),
+        _ => monitor(cf, main, &words),
     })
 }
 
@@ -31,21 +32,20 @@ pub fn http_level(cf: &mut Conf) -> Result<(), String> {
 ///
 /// # Errors
 /// As above.
-pub fn location_level(cf: &mut Conf, location: &mut crate::conf::LocationConf) -> Result<(), String> {
+pub fn location_level(cf: &mut Conf, location: &mut LocationConf) -> Result<(), String> {
     let words = cf.words()?;
-    let handler = match words[0].as_str() {
-        "alert_status" => Some(Handler::Status),
-        "alert_control" => Some(Handler::Control),
-        _ => None,
-    };
-    if let Some(handler) = handler {
+    if let Some(handler) = Handler::of_directive(&words[0]) {
         cf.main_conf(|_, main| main.has_handler = true);
-        return cf.set_handler(handler);
+        return answer(cf, location, handler, &words);
     }
+    let [_, name] = words.as_slice() else {
+        return Err(wrong_count("alert NAME|off;"));
+    };
     if location.monitor != Watch::Inherited {
         return Err("\"alert\" directive is duplicate".into());
     }
-    location.monitor = match words[1].as_str() {
+    location.monitor = match name.as_str() {
+        "" => return Err(wrong_value("alert", name, "the name of a monitor or \"off\"")),
         "off" => Watch::Off,
         name => {
             let place = cf.place();
@@ -56,6 +56,52 @@ pub fn location_level(cf: &mut Conf, location: &mut crate::conf::LocationConf) -
     Ok(())
 }
 
+fn answer(cf: &mut Conf, location: &mut LocationConf, handler: Handler, words: &[String]) -> Result<(), String> {
+    let directive = handler.directive();
+    if words.len() > 1 {
+        return Err(wrong_count(&format!("{directive};")));
+    }
+    if location.answers.as_ref().is_some_and(|(other, _)| *other == handler) {
+        return Err(format!("\"{directive}\" directive is duplicate"));
+    }
+    if cf.has_handler() {
+        return Err(shared_location(handler));
+    }
+    cf.set_handler(handler);
+    location.answers = Some((handler, cf.place()));
+    Ok(())
+}
+
+/// Takes over what is not set at a level from the one above, and looks whether a later directive took the location away.
+///
+/// # Errors
+/// As above.
+pub fn merge(cf: &mut Conf, above: &LocationConf, location: &mut LocationConf) -> Result<(), String> {
+    location.inherit(above);
+    match &location.answers {
+        Some((handler, place)) if !cf.answers_by(*handler) => {
+            cf.error_at(place, &shared_location(*handler));
+            Err(String::new())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn shared_location(handler: Handler) -> String {
+    let directive = handler.directive();
+    format!("\"{directive}\" shares its location with another handler (proxy_pass, say), give it a location of its own")
+}
+
+/// What is said of a directive with too few or too many words, which is written like this.
+fn wrong_count(usage: &str) -> String {
+    let directive = usage.split([' ', ';']).next().unwrap_or_default();
+    format!("invalid number of arguments in \"{directive}\" directive, write \"{usage}\"")
+}
+
+fn wrong_value(directive: &str, value: &str, expected: &str) -> String {
+    format!("invalid value \"{value}\" in \"{directive}\" directive, expected {expected}")
+}
+
 /// Ends the http level: everything that can be checked only now.
 ///
 /// # Errors
@@ -63,25 +109,30 @@ pub fn location_level(cf: &mut Conf, location: &mut crate::conf::LocationConf) -
 pub fn finish(cf: &mut Conf) -> Result<(), String> {
     cf.main_conf(|cf, main| {
         check_mentioned(cf, main)?;
-        for monitor in &main.settings.monitors {
-            let sources =
-                Sources { pool: source(cf, &monitor.pool_from)?, release: source(cf, &monitor.release_from)? };
-            main.sources.push(sources);
+        for (monitor, mentioned) in main.settings.monitors.iter().zip(&main.mentioned) {
+            let mut source = |directive, variable| source(cf, variable, directive, &mentioned.late);
+            let pool = source("pool_from", &monitor.pool_from)?;
+            main.sources.push(Sources { pool, release: source("release_from", &monitor.release_from)? });
         }
         main.settings.sinks = std::mem::take(&mut main.sinks);
         name_sinks(&mut main.settings.sinks).map_err(|error| error.to_string())?;
         main.core = Some(cf.core());
         main.settings.host = cf.hostname();
         main.settings.nginx = ngx::ffi::NGINX_VERSION.to_string_lossy().into_owned();
-        if main.settings.monitors.is_empty() && !main.has_handler && main.zone.size == 0 {
-            return Ok(());
-        }
-        if main.zone.size == 0 {
+        if main.zone.place.is_none() {
+            if main.settings.monitors.is_empty() && !main.has_handler {
+                return Ok(());
+            }
             (main.zone.name, main.zone.size) = (DEFAULT_ZONE.0.into(), DEFAULT_ZONE.1);
         }
         check_zone(cf, main)?;
-        let (name, size) = (main.zone.name.clone(), main.zone.size);
-        cf.add_zone(&name, size, main)
+        let ZoneConf { name, size, place } = main.zone.clone();
+        cf.add_zone(&name, size, main).map_err(|cause| {
+            let text = format!(
+                "there is no zone \"{name}\" for alerts, write \"alert_zone zone=NAME:SIZE;\" with another name"
+            );
+            error_at(cf, place.as_ref(), if cause.is_empty() { text } else { cause })
+        })
     })
 }
 
@@ -116,37 +167,30 @@ fn check_zone(cf: &mut Conf, main: &MainConf) -> Result<(), String> {
         size >> 10,
         needed >> 10
     );
+    Err(error_at(cf, place.as_ref(), text))
+}
+
+/// Logs an error about another place; without one it is left to be logged about the present place.
+fn error_at(cf: &mut Conf, place: Option<&Place>, text: String) -> String {
     match place {
         Some(place) => {
             cf.error_at(place, &text);
-            Err(String::new())
+            String::new()
         }
-        None => Err(text),
+        None => text,
     }
-}
-
-/// The size of a zone that has room for this many bytes: nginx keeps a table of the pages in the zone itself.
-fn zone_bytes(needed: usize) -> usize {
-    const PAGE: usize = 4096;
-    const PAGE_ENTRY: usize = 32;
-    let pages = needed.div_ceil(PAGE);
-    (pages * (PAGE + PAGE_ENTRY)).next_multiple_of(PAGE) + 2 * PAGE
 }
 
 fn zone(cf: &Conf, main: &mut MainConf, words: &[String]) -> Result<(), String> {
-    const USAGE: &str = "write \"alert_zone zone=NAME:SIZE;\", such as \"zone=alert:1m\"";
-    if main.zone.size != 0 {
+    if main.zone.place.is_some() {
         return Err("\"alert_zone\" directive is duplicate".into());
     }
     let [_, zone] = words else {
-        return Err(format!("invalid number of arguments in \"alert_zone\" directive, {USAGE}"));
+        return Err(wrong_count("alert_zone zone=NAME:SIZE;"));
     };
-    let invalid = || format!("invalid value \"{zone}\" in \"alert_zone\" directive, {USAGE}");
+    let invalid = || wrong_value("alert_zone", zone, "\"zone=NAME:SIZE\", such as \"zone=alert:1m\"");
     let (name, size) = zone.strip_prefix("zone=").and_then(|zone| zone.split_once(':')).ok_or_else(invalid)?;
     let size = parse_size(size).filter(|_| !name.is_empty()).ok_or_else(invalid)?;
-    if size < ZONE_MIN {
-        return Err(format!("alert_zone \"{name}\" is too small, it needs at least {}k", ZONE_MIN >> 10));
-    }
     main.zone = ZoneConf { name: name.into(), size, place: Some(cf.place()) };
     Ok(())
 }
@@ -157,26 +201,12 @@ fn state(cf: &Conf, main: &mut MainConf, words: &[String]) -> Result<(), String>
     }
     let path = match words {
         [_, path] if !path.is_empty() && !path.ends_with('/') => cf.full_path(path)?,
-        [_, path] => return Err(format!("invalid value \"{path}\" in \"alert_state\" directive, expected a file")),
-        _ => {
-            let usage = "write \"alert_state PATH;\", such as \"alert_state /var/lib/nginx/alert/state;\"";
-            return Err(format!("invalid number of arguments in \"alert_state\" directive, {usage}"));
-        }
+        [_, path] => return Err(wrong_value("alert_state", path, "a file, such as \"/var/lib/nginx/alert/state\"")),
+        _ => return Err(wrong_count("alert_state PATH;")),
     };
     main.state_place = Some(cf.place());
     main.settings.state = Some(StateFile::new(path));
     Ok(())
-}
-
-/// Reads a size in nginx's syntax: a number of bytes, or of `k`, or of `m`.
-fn parse_size(text: &str) -> Option<usize> {
-    let (digits, shift) = match text.as_bytes().last()? {
-        b'k' | b'K' => (&text[..text.len() - 1], 10),
-        b'm' | b'M' => (&text[..text.len() - 1], 20),
-        _ => (text, 0),
-    };
-    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    digits.parse::<usize>().ok().filter(|_| plain)?.checked_mul(1 << shift)
 }
 
 /// Adds the sink of an `alert_notify` or `notify` and returns its number.
@@ -189,7 +219,10 @@ fn add_sink(main: &mut MainConf, words: &[String]) -> Result<usize, String> {
     Ok(main.sinks.len() - 1)
 }
 
-fn monitor(cf: &mut Conf, main: &mut MainConf, name: &str) -> Result<(), String> {
+fn monitor(cf: &mut Conf, main: &mut MainConf, words: &[String]) -> Result<(), String> {
+    let [_, name] = words else {
+        return Err(wrong_count("alert_monitor NAME { ... }"));
+    };
     if name == "off" {
         return Err("a monitor cannot be named \"off\", since \"alert off\" means none".into());
     }
@@ -197,13 +230,14 @@ fn monitor(cf: &mut Conf, main: &mut MainConf, name: &str) -> Result<(), String>
     if main.mentioned[number].settings.is_some() {
         return Err(format!("duplicate monitor \"{name}\", put all its rules into one \"alert_monitor\""));
     }
+    if number >= board::MONITORS_MAX {
+        return Err(format!("too many monitors, at most {} fit", board::MONITORS_MAX));
+    }
     let mut reader = MonitorReader::new(name).map_err(|error| error.to_string())?;
-    let mut active = None;
+    let mut late = Vec::new();
     cf.block(&mut |cf| {
         let words = cf.words()?;
-        if words[0] == "active" {
-            active = Some(cf.place());
-        }
+        late.extend(LATE.into_iter().filter(|name| words[0] == *name).map(|name| (name, cf.place())));
         if words[0] == "notify" {
             reader.notify(add_sink(main, &words)?);
             return Ok(());
@@ -212,21 +246,27 @@ fn monitor(cf: &mut Conf, main: &mut MainConf, name: &str) -> Result<(), String>
         reader.directive(&words, &mut |address| cf.resolve(address)).map_err(|error| error.to_string())
     })
     .map_err(|_| String::new())?;
-    match reader.finish() {
-        Ok(settings) => main.mentioned[number].settings = Some(settings),
-        // Only `active` can contradict the other directives, and only once all of them are read.
-        Err(error) => {
-            cf.error_at(&active.unwrap_or_else(|| cf.place()), &error.to_string());
-            return Err(String::new());
-        }
-    }
+    // Only `active` can contradict the other directives, and only once all of them are read.
+    let settings = reader.finish().map_err(|error| error_at(cf, place_of("active", &late), error.to_string()))?;
+    main.mentioned[number].settings = Some(settings);
+    main.mentioned[number].late = late;
     Ok(())
 }
 
-fn source(cf: &mut Conf, variable: &str) -> Result<Source, String> {
+fn place_of<'a>(directive: &str, late: &'a [(&'static str, Place)]) -> Option<&'a Place> {
+    late.iter().find(|(name, _)| *name == directive).map(|(_, place)| place)
+}
+
+/// Where the value of this variable comes from.
+fn source(cf: &mut Conf, variable: &str, directive: &str, late: &[(&'static str, Place)]) -> Result<Source, String> {
     let name = variable.trim_start_matches('$');
-    match HeaderName::of_variable(name) {
-        Some(header) => Ok(Source::Header(header)),
-        None => cf.variable(name).map(Source::Variable).ok_or_else(String::new),
+    if let Some(header) = HeaderName::of_variable(name) {
+        return Ok(Source::Header(header));
     }
+    let index = cf.variable(name).ok_or_else(String::new)?;
+    if cf.knows_variable(index) {
+        return Ok(Source::Variable(index));
+    }
+    let text = format!("unknown variable \"{variable}\" in \"{directive}\" directive, nginx has none of this name");
+    Err(error_at(cf, place_of(directive, late), text))
 }

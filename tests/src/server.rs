@@ -142,6 +142,10 @@ fn serve(stream: TcpStream, handler: &Handler, over: &AtomicBool) {
     }
     let mut wire = Wire::new(stream);
     while let Ok(Some(request)) = wire.read_request(over) {
+        if over() {
+            // A server that is gone answers nobody, on a kept connection neither.
+            return;
+        }
         let reply = match handler(request) {
             Answer::Reply(reply) => reply,
             Answer::Late(delay, reply) => {

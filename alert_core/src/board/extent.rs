@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use super::region::Region;
 
 /// Stretches that the table can hold.
-const EXTENTS_MAX: usize = 512;
+pub(super) const EXTENTS_MAX: usize = 512;
 
 /// A stretch of the region, in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,14 +103,20 @@ impl ExtentTable {
             .map(|(extent, ..)| extent)
     }
 
-    /// Whether it can hold no further stretch, however much room there is.
+    /// Whether this is a stretch of this use, at whatever stage.
+    pub fn holds(&self, extent: Extent, wanted: Use) -> bool {
+        self.entries.iter().filter_map(Entry::get).any(|(known, kind, _)| known == extent && kind == wanted)
+    }
+
+    /// Whether there is no place for another stretch.
     pub fn is_full(&self) -> bool {
         self.entries.iter().all(|entry| entry.get().is_some())
     }
 
-    /// Words that are reserved, live or retired.
+    /// Words of all stretches that some configuration has, or had.
     pub fn words_in_use(&self) -> usize {
-        self.entries.iter().filter_map(Entry::get).map(|(extent, ..)| extent.len as usize).sum()
+        let in_use = self.entries.iter().filter_map(Entry::get).filter(|(.., stage)| *stage != Stage::Reserved);
+        in_use.map(|(extent, ..)| extent.len as usize).sum()
     }
 
     /// Frees what a refused configuration had reserved, and what was retired before `oldest_generation`.

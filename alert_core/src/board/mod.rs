@@ -38,6 +38,11 @@ const MAGIC: u64 = u64::from_be_bytes(*b"alertbrd");
 /// Changes whenever the meaning of the board does; its size is part of it, to catch a forgotten change.
 const LAYOUT: u64 = (2 << 32) | (size_of::<Header>() + size_of::<MonitorBoard>()) as u64;
 
+/// The first word behind the header.
+const FIRST: usize = size_of::<Header>() / 8;
+/// Monitors of one configuration: each takes a stretch for its state and one for its window.
+pub const MONITORS_MAX: usize = extent::EXTENTS_MAX / 2;
+
 /// The place of a caller who fetches alerts, under a name that no sink can have.
 const POLL: &str = "(poll)";
 
@@ -88,31 +93,32 @@ pub enum Error {
     },
     /// The memory holds something else, or a board of another version.
     Foreign,
+    /// There is room for this configuration alone, and not beside what is in use.
+    Full {
+        /// Bytes that are needed for both.
+        needed: usize,
+    },
     /// More sinks than a board can hold.
     TooManySinks,
     /// More monitors than a board can hold, those counted whose workers still drain.
     TooManyMonitors,
-    /// The configuration in force, and what draining workers still use, leave no room for this one. The memory has to
-    /// be at least this large for both, in bytes.
-    NoRoomBeside {
-        /// Bytes that are needed.
-        needed: usize,
-    },
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::TooSmall { needed } => write!(f, "too small, it needs at least {}k", needed.div_ceil(1024)),
-            Error::Foreign => f.write_str("holds the state of another version, give it another name or restart nginx"),
-            Error::TooManySinks => write!(f, "too many notification targets, at most {} fit", sink::SINKS_MAX),
-            Error::TooManyMonitors => f.write_str("too many monitors, those of workers that still drain included"),
-            Error::NoRoomBeside { needed } => write!(
+            Error::TooSmall { needed } => write!(f, "is too small, it needs at least {}k", needed.div_ceil(1024)),
+            Error::Full { needed } => write!(
                 f,
-                "has no room for these monitors beside those in force, which workers use meanwhile, \
-                 it needs at least {}k",
+                "has no room for these monitors and their windows beside those in use, it would need {}k; \
+                 make it larger or restart nginx",
                 needed.div_ceil(1024)
             ),
+            Error::Foreign => f.write_str("holds the state of another version, give it another name or restart nginx"),
+            Error::TooManySinks => write!(f, "has room for at most {} sinks", sink::SINKS_MAX),
+            Error::TooManyMonitors => {
+                write!(f, "has room for at most {MONITORS_MAX} monitors, or half as many to reload")
+            }
         }
     }
 }
@@ -167,7 +173,7 @@ impl Board {
     pub fn open(region: Region, now_ms: u64) -> Result<Board, Error> {
         let header: &Header = region.get(0).ok_or(Error::TooSmall { needed: size_of::<Header>() })?;
         match (header.magic.load(Ordering::Acquire), header.layout.load(Relaxed)) {
-            (0, 0) => {
+            (0, 0) if region.slice(0, FIRST).is_some_and(is_zero) => {
                 header.created_ms.store(now_ms, Relaxed);
                 header.layout.store(LAYOUT, Relaxed);
                 header.magic.store(MAGIC, Ordering::Release);
@@ -217,11 +223,17 @@ impl Board {
     /// The window of a monitor as it is now.
     #[inline]
     pub fn window(&self, monitor: &MonitorBoard) -> Option<Window<'static>> {
-        let extent = Extent::from_word(monitor.window.load(Ordering::Acquire));
+        let extent = self.window_extent(monitor)?;
         let (offset, head_len) = (extent.offset as usize, size_of::<WindowHead>() / 8);
         let head = self.region.get(offset)?;
         let ring = self.region.slice(offset + head_len, (extent.len as usize).checked_sub(head_len)?)?;
-        (extent.offset > 0 && !ring.is_empty()).then(|| Window::new(head, ring))
+        (!ring.is_empty()).then(|| Window::new(head, ring))
+    }
+
+    /// Where the window of a monitor lies. A word that names no stretch of the table was not written by a board.
+    fn window_extent(&self, monitor: &MonitorBoard) -> Option<Extent> {
+        let extent = Extent::from_word(monitor.window.load(Ordering::Acquire));
+        (extent.offset as usize >= FIRST && self.header.extents.holds(extent, Use::Window)).then_some(extent)
     }
 
     /// Finds room for a configuration. Nothing that is in force changes.
@@ -234,16 +246,8 @@ impl Board {
         if settings.sinks.len() > sink::SINKS_MAX {
             return Err(Error::TooManySinks);
         }
-        let (needed, in_use) = (needed_bytes(settings), table.words_in_use() * 8);
-        if needed > self.region.words() * 8 {
-            return Err(Error::TooSmall { needed });
-        }
-        let reserve = |words, kind| {
-            let full = || {
-                if table.is_full() { Error::TooManyMonitors } else { Error::NoRoomBeside { needed: needed + in_use } }
-            };
-            table.reserve(&self.region, size_of::<Header>() / 8, words, kind).ok_or_else(full)
-        };
+        let reserve =
+            |words, kind| table.reserve(&self.region, FIRST, words, kind).ok_or_else(|| self.no_room_for(settings));
         let mut monitors = Vec::with_capacity(settings.monitors.len());
         for monitor in &settings.monitors {
             let known = self.find_monitor(&monitor.name);
@@ -253,8 +257,7 @@ impl Board {
             };
             let words = window_words(monitor);
             let current = known
-                .and_then(|extent| self.monitor_at(extent))
-                .map(|board| Extent::from_word(board.window.load(Relaxed)))
+                .and_then(|extent| self.window_extent(self.monitor_at(extent)?))
                 .filter(|window| window.len as usize == words);
             let window = match current {
                 Some(extent) => extent,
@@ -271,7 +274,7 @@ impl Board {
         let wanted: Vec<Extent> = plan.monitors.iter().flat_map(|place| [place.state, place.window]).collect();
         self.header.extents.commit(&wanted, self.generation());
         self.header.joined_by.store(0, Relaxed);
-        plan.generation = self.header.generation.fetch_add(1, Ordering::AcqRel) + 1;
+        plan.generation = self.header.generation.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
     }
 
     /// Puts a reserved configuration into force, or joins it where the one in force has the same key.
@@ -302,8 +305,20 @@ impl Board {
         plan.poll = if plan.polled { plan.sinks.pop() } else { None };
     }
 
+    fn no_room_for(&self, settings: &Settings) -> Error {
+        let (table, needed) = (&self.header.extents, needed_bytes(settings));
+        if needed > self.region.words() * 8 {
+            Error::TooSmall { needed }
+        } else if table.is_full() {
+            Error::TooManyMonitors
+        } else {
+            Error::Full { needed: needed + table.words_in_use() * 8 }
+        }
+    }
+
     fn monitor_at(&self, extent: Extent) -> Option<&'static MonitorBoard> {
-        self.region.get(extent.offset as usize)
+        let offset = extent.offset as usize;
+        if offset < FIRST { None } else { self.region.get(offset) }
     }
 
     fn find_monitor(&self, name: &str) -> Option<Extent> {
@@ -342,6 +357,10 @@ impl MonitorBoard {
         }
         self.maintenance.configure(&settings.maintenance);
     }
+}
+
+fn is_zero(words: &[AtomicU64]) -> bool {
+    words.iter().all(|word| word.load(Relaxed) == 0)
 }
 
 fn window_words(settings: &MonitorSettings) -> usize {
@@ -438,7 +457,7 @@ pub(crate) mod tests {
         let (first, second) = (settings(&["window 70000"]), settings(&["window 70001"]));
         let small = Board::open(Region::private(needed_bytes(&first) + (1 << 18)), 0).expect("a board");
         apply(&small, &first);
-        let Err(Error::NoRoomBeside { needed }) = small.reserve(&second, 0) else { panic!("it cannot fit") };
+        let Err(Error::Full { needed }) = small.reserve(&second, 0) else { panic!("it cannot fit") };
         let large = Board::open(Region::private(needed), 0).expect("a board");
         apply(&large, &first);
         assert!(large.reserve(&second, 0).is_ok());
@@ -446,9 +465,27 @@ pub(crate) mod tests {
 
     #[test]
     fn foreign_memory_is_refused() {
-        let region = Region::private(1 << 20);
-        region.slice(0, 1).expect("a word")[0].store(42, Relaxed);
-        assert_eq!(Board::open(region, 0).err(), Some(Error::Foreign));
+        // Something else, and what only begins like new memory.
+        for at in [0, 7, FIRST - 1] {
+            let region = Region::private(1 << 20);
+            region.slice(at, 1).expect("a word")[0].store(42, Relaxed);
+            assert_eq!(Board::open(region, 0).err(), Some(Error::Foreign));
+        }
+    }
+
+    #[test]
+    fn a_window_that_lies_where_none_was_reserved_is_not_used() {
+        let board = Board::open(Region::private(1 << 20), 0).expect("a board");
+        let settings = settings(&["window 10"]);
+        let (plan, monitor) = apply(&board, &settings);
+        let right = Extent::from_word(monitor.window.load(Relaxed));
+        let state = plan.monitors[0].state;
+        for stray in [Extent { offset: 2, ..right }, state, Extent { len: right.len + 1, ..right }] {
+            monitor.window.store(stray.to_word(), Relaxed);
+            assert!(board.window(monitor).is_none(), "{stray:?}");
+            let (_, monitor) = apply(&board, &settings);
+            assert_eq!(board.window(monitor).map(|window| window.size()), Some(10), "a reload mends it");
+        }
     }
 
     #[test]

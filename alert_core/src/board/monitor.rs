@@ -237,7 +237,7 @@ impl MonitorBoard {
 
     /// Failed attempts of all pools, ever.
     pub fn failed_attempts(&self) -> u64 {
-        self.pools.iter().map(|pool| pool.failed_attempts.load(Relaxed)).sum()
+        self.pools.iter().map(|pool| pool.failed_attempts.load(Relaxed)).fold(0, u64::saturating_add)
     }
 
     /// The address of the server of this pool that was seen last; empty where none is known.
@@ -279,7 +279,7 @@ impl PoolBoard {
 
     /// Requests that this pool answered.
     pub fn answered(&self) -> u64 {
-        self.latency_buckets.iter().map(|bucket| bucket.load(Relaxed)).sum()
+        self.latency_buckets.iter().map(|bucket| bucket.load(Relaxed)).fold(0, u64::saturating_add)
     }
 
     /// Gives the place to another pool.

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 
-use super::extent::{Extent, Use};
+use super::extent::Use;
 use super::monitor::MonitorBoard;
 use super::sink::SinkTable;
 use super::{Board, Header, LAYOUT, Plan};
@@ -87,11 +87,16 @@ impl Board {
         for (at, len) in [SINKS, OUTBOX] {
             out.words(self.region.slice(at, len).unwrap_or_default());
         }
+        // Stretches do not overlap, so all of them together are no larger than the region: more was never reserved.
+        let mut room = self.region.words();
         for extent in self.header.extents.live(Use::Monitor) {
             let Some(monitor) = self.monitor_at(extent) else { continue };
             let words = self.region.slice(extent.offset as usize, MONITOR_WORDS).unwrap_or_default();
-            let window = Extent::from_word(monitor.window.load(Relaxed));
-            let window = self.region.slice(window.offset as usize, window.len as usize).unwrap_or_default();
+            let window = self.window_extent(monitor);
+            let window =
+                window.and_then(|at| self.region.slice(at.offset as usize, at.len as usize)).unwrap_or_default();
+            let Some(left) = room.checked_sub(words.len() + window.len()) else { break };
+            room = left;
             let name = monitor.name.load();
             out.word(name.len() as u64);
             out.raw(name.as_bytes());

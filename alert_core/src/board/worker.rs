@@ -49,7 +49,8 @@ pub struct WorkerTable {
 impl WorkerBoard {
     /// Whether the worker is alive.
     pub fn is_alive(&self, now_ms: u64) -> bool {
-        self.pid.load(Relaxed) != 0 && now_ms.saturating_sub(self.seen_ms.load(Relaxed)) < DEAD_MS
+        // A time in the future is from before the clock was set back: who lives renews it at once.
+        self.pid.load(Relaxed) != 0 && now_ms.abs_diff(self.seen_ms.load(Relaxed)) < DEAD_MS
     }
 
     /// Requests that wait for its detector.
@@ -161,7 +162,8 @@ impl WorkerTable {
 
     /// Requests that could not be counted, ever.
     pub fn dropped(&self) -> u64 {
-        self.workers.iter().map(|worker| worker.dropped.load(Relaxed)).sum::<u64>() + self.dropped_before.load(Relaxed)
+        let dropped = self.workers.iter().map(|worker| &worker.dropped).chain([&self.dropped_before]);
+        dropped.map(|count| count.load(Relaxed)).fold(0, u64::saturating_add)
     }
 
     /// The oldest generation that a living worker works by; `u64::MAX` where there is none.
@@ -192,6 +194,9 @@ mod tests {
         first.dropped.store(3, Relaxed);
         assert!(table.is_pid_alive(10, 5000));
         assert!(!table.is_pid_alive(10, 1000 + DEAD_MS));
+        first.renew(3_600_000);
+        assert!(!table.is_pid_alive(10, 1000), "it died before the clock was set back");
+        first.renew(1000);
         let second = table.join(11, 2, 1000 + DEAD_MS).expect("a place");
         assert!(std::ptr::eq(first, second));
         assert_eq!((second.dropped.load(Relaxed), table.dropped()), (0, 3));

@@ -112,18 +112,17 @@ impl Judged<'_> {
         let size = window.size();
         let mut told = false;
         if let Some(limit) = settings.error_rate {
-            told |= self.limit(Kind::ErrorRate, limit.judge(window.failed(), size));
+            told |= self.limit(Kind::ErrorRate, || limit.judge(window.failed(), size));
         }
         if let Some(limit) = settings.retry_rate {
-            let standing = match limit.judge(window.retried(), size) {
+            told |= self.limit(Kind::RetryRate, || match limit.judge(window.retried(), size) {
                 // While failed over, retries are explained by what was told already.
                 Standing::Broken if self.monitor.shared.is_failed_over() => Standing::Between,
                 standing => standing,
-            };
-            told |= self.limit(Kind::RetryRate, standing);
+            });
         }
         if let Some(limit) = settings.latency {
-            told |= self.limit(Kind::Latency, limit.judge(&window.counts(), size));
+            told |= self.limit(Kind::Latency, || limit.judge(&window.counts(), size));
         }
         told
     }
@@ -136,12 +135,16 @@ impl Judged<'_> {
             (Kind::RetryRate, settings.retry_rate.is_none()),
             (Kind::Latency, settings.latency.is_none()),
         ];
-        off.into_iter().filter(|(_, off)| *off).fold(false, |told, (kind, _)| self.limit(kind, Standing::Fine) | told)
+        off.into_iter()
+            .filter(|(_, off)| *off)
+            .fold(false, |told, (kind, _)| self.limit(kind, || Standing::Fine) | told)
     }
 
     #[inline]
-    fn limit(&self, kind: Kind, standing: Standing) -> bool {
-        let word = self.monitor.shared.incident(kind).notice.load(Relaxed);
+    fn limit(&self, kind: Kind, standing: impl FnOnce() -> Standing) -> bool {
+        // In this order: a count from before another worker told would pass for the end of what it told.
+        let word = self.monitor.shared.incident(kind).notice.load(Acquire);
+        let standing = standing();
         if word == 0 && standing != Standing::Broken {
             // Never broken: by far the most frequent case.
             return false;

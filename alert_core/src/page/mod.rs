@@ -20,6 +20,7 @@ use crate::board::maintenance::Order;
 use crate::board::monitor::MonitorBoard;
 use crate::board::worker::WorkerBoard;
 use crate::history::{STEP_MS, STEPS};
+use crate::name::plain;
 use crate::outbox::Delivery;
 use crate::pool::PoolId;
 use crate::settings::MonitorSettings;
@@ -94,7 +95,7 @@ struct Text<'a>(&'a str);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for char in self.0.chars() {
+        for char in self.0.chars().map(plain) {
             match char {
                 '&' => f.write_str("&amp;")?,
                 '<' => f.write_str("&lt;")?,

@@ -215,16 +215,25 @@ impl Sink {
     /// so that a retry repeats those before it.
     pub fn deliver(&self, alerts: &[Alert]) -> Outcome {
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-        let alerts: Vec<Alert> =
-            alerts.iter().filter(|alert| self.service.applies(alert)).map(text::bounded_alert).collect();
-        let batch = if self.service.takes_digest() { alerts.len().max(1) } else { 1 };
-        for batch in alerts.chunks(batch) {
-            match self.send(&self.service.message(batch, now_ms)) {
+        for message in self.messages(alerts, now_ms) {
+            match self.send(&message) {
                 Outcome::Sent => {}
                 other => return other,
             }
         }
         Outcome::Sent
+    }
+
+    /// The bodies that [`Sink::deliver`] posts for these alerts at this time.
+    pub fn bodies(&self, alerts: &[Alert], now_ms: u64) -> Vec<String> {
+        self.messages(alerts, now_ms).into_iter().map(|message| message.body).collect()
+    }
+
+    fn messages(&self, alerts: &[Alert], now_ms: u64) -> Vec<Message> {
+        let alerts: Vec<Alert> =
+            alerts.iter().filter(|alert| self.service.applies(alert)).map(text::bounded_alert).collect();
+        let batch = if self.service.takes_digest() { alerts.len().max(1) } else { 1 };
+        alerts.chunks(batch).map(|batch| self.service.message(batch, now_ms)).collect()
     }
 
     /// The least time between two messages to this sink.

@@ -8,7 +8,7 @@ use ring::digest;
 use serde_json::json;
 
 use super::secret::Secret;
-use super::text::cut;
+use super::text::{cut, length};
 use super::{Message, Service, severity};
 use crate::alert::{Alert, Kind, Status, rfc3339};
 
@@ -62,7 +62,7 @@ impl Service for PagerDuty {
 /// The same for all messages about one incident of one monitor on one host.
 fn dedup_key(alert: &Alert) -> String {
     let key = format!("nginx-alert:{}:{}:{}", alert.host, alert.monitor, alert.kind.incident());
-    if key.chars().count() <= DEDUP_KEY_MAX {
+    if length(&key) <= DEDUP_KEY_MAX {
         return key;
     }
     // Cutting could make two incidents one.

@@ -18,7 +18,10 @@ pub use super::endpoint::UrlProblem;
 use super::pagerduty;
 use super::proxy::{BadProxy, Proxy};
 use super::secret::Secret;
+use crate::address;
+use crate::board::sink::SINKS_MAX;
 use crate::settings::parse_time_ms;
+use crate::state_file::reason;
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 const TIMEOUT_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
@@ -37,6 +40,15 @@ pub trait Source {
     ///
     /// Whatever kept the file from being read.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// The addresses of a server that is written like this.
+    ///
+    /// # Errors
+    ///
+    /// The cause.
+    fn resolve(&self, written: &str) -> Result<Vec<String>, String> {
+        address::resolve(written)
+    }
 }
 
 /// The environment and the files of this process.
@@ -122,8 +134,11 @@ impl SinkSettings {
 ///
 /// # Errors
 ///
-/// Two sinks were given the same name.
+/// Two sinks were given the same name, or there are too many.
 pub fn name_sinks(sinks: &mut [SinkSettings]) -> Result<(), SettingsError> {
+    if sinks.len() > SINKS_MAX {
+        return Err(SettingsError::TooMany);
+    }
     let mut taken: Vec<String> = Vec::with_capacity(sinks.len());
     for sink in sinks.iter().filter(|sink| !sink.name.is_empty()) {
         if taken.contains(&sink.name) {
@@ -274,6 +289,8 @@ pub enum SettingsError {
     },
     /// A value is empty.
     Empty(Part),
+    /// A variable of nginx where none is replaced.
+    Variable(Part),
     /// A URL is none that can be posted to.
     Url {
         /// Where it stands.
@@ -289,6 +306,8 @@ pub enum SettingsError {
     Name,
     /// Two sinks have this name.
     DuplicateName(String),
+    /// More sinks than a board can hold.
+    TooMany,
     /// The file of `ca=` cannot be used.
     Ca {
         /// Its path.
@@ -333,6 +352,12 @@ impl fmt::Display for SettingsError {
                 write!(f, "the file \"{path}\", which gives {part}, cannot be used: {cause}")
             }
             SettingsError::Empty(part) => write!(f, "{part} is empty"),
+            SettingsError::Variable(part) => {
+                write!(
+                    f,
+                    "{part} holds a variable, and none is replaced here; write env:VAR, file:/path, or %24 for \"$\""
+                )
+            }
             SettingsError::Url { part, problem } => {
                 write!(f, "{part} {problem}; a URL such as https://example.com/path is needed")
             }
@@ -355,6 +380,7 @@ impl fmt::Display for SettingsError {
             SettingsError::DuplicateName(name) => {
                 write!(f, "two sinks have the name \"{name}\", give each another with \"name=\"")
             }
+            SettingsError::TooMany => write!(f, "too many sinks, at most {SINKS_MAX} fit"),
             SettingsError::Ca { path, cause } => write!(f, "the file \"{path}\" of \"ca=\" cannot be used: {cause}"),
             SettingsError::Proxy { variable } => write!(
                 f,
@@ -379,21 +405,40 @@ fn quotable(word: &str) -> Option<String> {
 /// A value that is given directly, by a variable of the environment, or by a file.
 fn resolve(value: &str, part: Part, source: &dyn Source) -> Result<String, SettingsError> {
     let found = if let Some(variable) = value.strip_prefix("env:") {
+        if variable.is_empty() {
+            return Err(SettingsError::Empty(part));
+        }
         let set = source.env(variable).filter(|text| !text.trim().is_empty());
         set.ok_or_else(|| SettingsError::Env { part, variable: variable.to_owned() })?
     } else if let Some(path) = value.strip_prefix("file:") {
         let error = |cause| SettingsError::File { part, path: path.to_owned(), cause };
-        let bytes = source.read(Path::new(path)).map_err(|cause| error(cause.to_string()))?;
+        let bytes = read(path, source).map_err(error)?;
         let text = String::from_utf8(bytes).map_err(|_| error("it is not UTF-8".into()))?;
         if text.trim().is_empty() {
             return Err(error("it is empty".into()));
         }
         text
+    } else if part != Part::Secret && has_variable(value) {
+        return Err(SettingsError::Variable(part));
     } else {
         value.to_owned()
     };
     let found = found.trim_end_matches(['\r', '\n']);
     if found.is_empty() { Err(SettingsError::Empty(part)) } else { Ok(found.to_owned()) }
+}
+
+/// Whether a word looks as if nginx were to put the value of a variable into it.
+fn has_variable(word: &str) -> bool {
+    let begins = |rest: &str| rest.starts_with(|c: char| c.is_ascii_alphabetic() || "{_".contains(c));
+    word.split('$').skip(1).any(begins)
+}
+
+/// The content of a file. A relative path would mean another file each time nginx is started elsewhere.
+fn read(path: &str, source: &dyn Source) -> Result<Vec<u8>, String> {
+    if !path.starts_with('/') {
+        return Err("its path must be absolute".into());
+    }
+    source.read(Path::new(path)).map_err(|error| reason(&error))
 }
 
 fn routing_key(key: &str) -> Result<Secret, SettingsError> {
@@ -418,7 +463,7 @@ fn timeout(value: &str) -> Result<Duration, SettingsError> {
 /// The certificates in a PEM file, as DER.
 fn root_certs(path: &str, source: &dyn Source) -> Result<Vec<Vec<u8>>, SettingsError> {
     let error = |cause: String| SettingsError::Ca { path: path.to_owned(), cause };
-    let pem = source.read(Path::new(path)).map_err(|cause| error(cause.to_string()))?;
+    let pem = read(path, source).map_err(error)?;
     let mut store = RootCertStore::empty();
     let mut certs = Vec::new();
     for cert in CertificateDer::pem_slice_iter(&pem) {
@@ -528,6 +573,10 @@ pub(super) mod tests {
             ("slack https://example.com timeout=0", &["value \"0\" of \"timeout=\"", "100ms to 60s"]),
             ("slack https://example.com timeout=2h", &["value \"2h\""]),
             ("slack https://example.com timeout=99999999999999999999s", &["timeout"]),
+            ("slack https://example.com ca=none.pem", &["\"none.pem\"", "must be absolute"]),
+            ("slack https://example.com/$token", &["holds a variable", "env:VAR"]),
+            ("slack ${hook}", &["holds a variable"]),
+            ("slack env:", &["the target is empty"]),
             ("slack https://example.com ca=/none.pem", &["\"/none.pem\"", "not found"]),
             ("slack ftp://example.com", &["the target must begin with \"http://\""]),
             ("webhook https://example.com secret=", &["\"secret=\" is empty"]),

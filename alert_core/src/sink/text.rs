@@ -1,6 +1,7 @@
 //! Making text fit: what comes from upstreams is cut, and loses what could break a line or a layout.
 
 use crate::alert::{Alert, Fired, Missed, PoolLabel};
+use crate::name::plain;
 
 /// Characters kept of any one string of an alert: enough for a host name, little enough for every service.
 const STRING_MAX: usize = 255;
@@ -26,13 +27,7 @@ pub(super) fn bounded_alert(alert: &Alert) -> Alert {
 }
 
 fn one_line(text: &str) -> String {
-    let kept: String = text
-        .chars()
-        // Direction marks would let a name rearrange the text around it.
-        .filter(|c| !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
-        .map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c })
-        .take(STRING_MAX + 1)
-        .collect();
+    let kept: String = text.chars().map(plain).take(STRING_MAX + 1).collect();
     cut(&kept, STRING_MAX)
 }
 
@@ -100,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_name_can_neither_start_a_line_nor_turn_the_text_around() {
-        assert_eq!(one_line("blue\r\n:fire: all\u{202e} down\u{2028}"), "blue  :fire: all down ");
+        assert_eq!(one_line("blue\r\n:fire: all\u{202e} down\u{2028}"), "blue  :fire: all\u{fffd} down ");
     }
 
     proptest! {

@@ -8,21 +8,13 @@ use std::ptr;
 use ngx::core::NGX_CONF_ERROR;
 use ngx::ffi::{
     NGX_LOG_EMERG, NGX_OK, ngx_command_t, ngx_conf_full_name, ngx_conf_include, ngx_conf_parse, ngx_conf_t,
-    ngx_http_get_variable_index, ngx_http_request_t, ngx_int_t, ngx_parse_url, ngx_str_t, ngx_uint_t, ngx_url_t,
+    ngx_hash_key_t, ngx_http_core_loc_conf_t, ngx_http_get_variable_index, ngx_http_request_t, ngx_http_variable_t,
+    ngx_int_t, ngx_parse_url, ngx_str_t, ngx_uint_t, ngx_url_t,
 };
 use ngx::http::{HttpModuleLocationConf, HttpModuleMainConf, NgxHttpCoreModule};
 
 use super::module::Module;
-use crate::conf::{LocationConf, MainConf, Place};
-
-/// What answers the requests of a location.
-#[derive(Clone, Copy)]
-pub enum Handler {
-    /// `alert_status`.
-    Status,
-    /// `alert_control`.
-    Control,
-}
+use crate::conf::{Handler, LocationConf, MainConf, Place};
 
 /// A directive being read.
 pub struct Conf {
@@ -141,6 +133,27 @@ impl Conf {
         (index >= 0).then_some(index)
     }
 
+    /// Whether nginx will find a variable of this index, which it looks for as this does, but names no place where it
+    /// does not. To be asked once all of the http level is read.
+    pub fn knows_variable(&mut self, index: isize) -> bool {
+        // SAFETY: the core module's configuration is live, and its lists of variables are complete and not yet given up:
+        // that comes after this. The index is one of nginx's own.
+        unsafe {
+            let core = NgxHttpCoreModule::main_conf(&*self.raw).expect("nginx made the configuration");
+            let elements = core.variables.elts.cast::<ngx_http_variable_t>();
+            let wanted = &std::slice::from_raw_parts(elements, core.variables.nelts)[index as usize];
+            let name = bytes_of(&wanted.name);
+            let keys = &(*core.variables_keys).keys;
+            let mut keys = std::slice::from_raw_parts(keys.elts.cast::<ngx_hash_key_t>(), keys.nelts).iter();
+            let prefixes = &core.prefix_variables;
+            let mut prefixes =
+                std::slice::from_raw_parts(prefixes.elts.cast::<ngx_http_variable_t>(), prefixes.nelts).iter();
+            wanted.get_handler.is_some()
+                || keys.any(|known| bytes_of(&known.key) == name)
+                || prefixes.any(|known| name.starts_with(bytes_of(&known.name)))
+        }
+    }
+
     /// A path as nginx takes it: below its prefix, unless it is absolute.
     ///
     /// # Errors
@@ -172,24 +185,24 @@ impl Conf {
         body(self, conf)
     }
 
-    /// Makes this location answer by the handler of the directive that is read.
-    ///
-    /// # Errors
-    /// The location has a handler already.
-    pub fn set_handler(&mut self, handler: Handler) -> Result<(), String> {
-        let (directive, function): (_, extern "C" fn(*mut ngx_http_request_t) -> ngx_int_t) = match handler {
-            Handler::Status => ("alert_status", super::response::status_handler),
-            Handler::Control => ("alert_control", super::control::control_handler),
-        };
-        // SAFETY: the core module's configuration of the location is live while its directives are read.
-        let core = unsafe { NgxHttpCoreModule::location_conf_mut(&*self.raw) }.expect("nginx made the configuration");
-        if core.handler.is_some() {
-            return Err(format!(
-                "this location has another handler already (proxy_pass, say), give \"{directive}\" its own"
-            ));
-        }
-        core.handler = Some(function);
-        Ok(())
+    /// Makes this location answer by a handler. Other directives can do the same later.
+    pub fn set_handler(&mut self, handler: Handler) {
+        self.core_location().handler = Some(function(handler));
+    }
+
+    /// Whether this location has a handler.
+    pub fn has_handler(&mut self) -> bool {
+        self.core_location().handler.is_some()
+    }
+
+    /// Whether this location still answers by this handler.
+    pub fn answers_by(&mut self, handler: Handler) -> bool {
+        self.core_location().handler.is_some_and(|set| ptr::fn_addr_eq(set, function(handler)))
+    }
+
+    fn core_location(&mut self) -> &mut ngx_http_core_loc_conf_t {
+        // SAFETY: the core module's configuration of the location is live while its directives are read and merged.
+        unsafe { NgxHttpCoreModule::location_conf_mut(&*self.raw) }.expect("nginx made the configuration")
     }
 
     /// The raw pointer, for the other files of this border.
@@ -203,6 +216,13 @@ impl Conf {
     /// `raw` is live and nothing else uses it while the wrapper does.
     pub(super) unsafe fn new(raw: *mut ngx_conf_t) -> Conf {
         Conf { raw }
+    }
+}
+
+fn function(handler: Handler) -> unsafe extern "C" fn(*mut ngx_http_request_t) -> ngx_int_t {
+    match handler {
+        Handler::Status => super::response::status_handler,
+        Handler::Control => super::control::control_handler,
     }
 }
 
@@ -253,6 +273,15 @@ pub extern "C" fn location_directive(cf: *mut ngx_conf_t, _: *mut ngx_command_t,
         // SAFETY: nginx passes the configuration that `create_loc_conf` made for this location.
         let location = unsafe { &mut *conf.cast::<LocationConf>() };
         crate::directives::location_level(cf, location)
+    })
+}
+
+/// Called by nginx for each location and level above, once all of the http level is read.
+pub extern "C" fn merge_location(cf: *mut ngx_conf_t, above: *mut c_void, conf: *mut c_void) -> *mut c_char {
+    directive(cf, |cf| {
+        // SAFETY: both were made by `create_loc_conf`, and they are not the same.
+        let (above, location) = unsafe { (&*above.cast::<LocationConf>(), &mut *conf.cast::<LocationConf>()) };
+        crate::directives::merge(cf, above, location)
     })
 }
 

@@ -1,19 +1,18 @@
 //! The tables by which nginx knows the module, and the functions behind them.
 
-use std::ffi::{c_char, c_void};
 use std::ptr::{self, addr_of};
 
-use ngx::core::{NGX_CONF_ERROR, Status};
+use ngx::core::Status;
 use ngx::ffi::{
-    NGX_CONF_BLOCK, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_HTTP_LIF_CONF, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET,
-    NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_MODULE, NGX_HTTP_SRV_CONF, NGX_LOG_EMERG, ngx_array_push,
-    ngx_command_t, ngx_conf_t, ngx_cycle_t, ngx_http_handler_pt, ngx_http_module_t, ngx_http_phases_NGX_HTTP_LOG_PHASE,
-    ngx_http_request_t, ngx_int_t, ngx_module_t, ngx_str_t, ngx_uint_t,
+    NGX_CONF_BLOCK, NGX_HTTP_LIF_CONF, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF,
+    NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_MODULE, NGX_HTTP_SRV_CONF, ngx_array_push, ngx_command_t, ngx_conf_t,
+    ngx_cycle_t, ngx_http_handler_pt, ngx_http_module_t, ngx_http_phases_NGX_HTTP_LOG_PHASE, ngx_http_request_t,
+    ngx_int_t, ngx_module_t, ngx_str_t, ngx_uint_t,
 };
-use ngx::http::{HttpModule, HttpModuleLocationConf, HttpModuleMainConf, Merge, MergeConfigError, NgxHttpCoreModule};
+use ngx::http::{HttpModule, HttpModuleLocationConf, HttpModuleMainConf, NgxHttpCoreModule};
 use ngx::ngx_string;
 
-use super::conf::{Conf, http_directive, location_directive};
+use super::conf::{Conf, http_directive, location_directive, merge_location};
 use super::process;
 use crate::conf::{LocationConf, MainConf};
 use crate::log_phase;
@@ -53,8 +52,7 @@ impl HttpModule for Module {
                 Ok(()) => Status::NGX_OK.0,
                 Err(text) => {
                     if !text.is_empty() {
-                        // SAFETY: the log is live; the text is passed with its length.
-                        unsafe { ngx::log::log_error(NGX_LOG_EMERG as ngx_uint_t, log, 0, text.as_bytes()) };
+                        conf.error(&text);
                     }
                     Status::NGX_ERROR.0
                 }
@@ -71,13 +69,6 @@ unsafe impl HttpModuleMainConf for Module {
 // SAFETY: `create_loc_conf` makes exactly this type.
 unsafe impl HttpModuleLocationConf for Module {
     type LocationConf = LocationConf;
-}
-
-impl Merge for LocationConf {
-    fn merge(&mut self, previous: &LocationConf) -> Result<(), MergeConfigError> {
-        self.inherit(previous);
-        Ok(())
-    }
 }
 
 /// Called by nginx for every finished request.
@@ -153,10 +144,10 @@ static mut COMMANDS: [ngx_command_t; 8] = [
     command(ngx_string!("alert_zone"), NGX_HTTP_MAIN_CONF | ANY, Place::Http),
     command(ngx_string!("alert_notify"), NGX_HTTP_MAIN_CONF | ANY, Place::Http),
     command(ngx_string!("alert_state"), NGX_HTTP_MAIN_CONF | ANY, Place::Http),
-    command(ngx_string!("alert_monitor"), NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | NGX_CONF_TAKE1, Place::Http),
-    command(ngx_string!("alert"), EVERYWHERE | NGX_CONF_TAKE1, Place::Location),
-    command(ngx_string!("alert_status"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, Place::Location),
-    command(ngx_string!("alert_control"), NGX_HTTP_LOC_CONF | NGX_CONF_NOARGS, Place::Location),
+    command(ngx_string!("alert_monitor"), NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | ANY, Place::Http),
+    command(ngx_string!("alert"), EVERYWHERE | ANY, Place::Location),
+    command(ngx_string!("alert_status"), NGX_HTTP_LOC_CONF | ANY, Place::Location),
+    command(ngx_string!("alert_control"), NGX_HTTP_LOC_CONF | ANY, Place::Location),
     ngx_command_t::empty(),
 ];
 
@@ -168,16 +159,8 @@ static CONTEXT: ngx_http_module_t = ngx_http_module_t {
     create_srv_conf: None,
     merge_srv_conf: None,
     create_loc_conf: Some(Module::create_loc_conf),
-    merge_loc_conf: Some(merge_loc_conf),
+    merge_loc_conf: Some(merge_location),
 };
-
-/// As the trait's own, with a panic caught.
-extern "C" fn merge_loc_conf(cf: *mut ngx_conf_t, previous: *mut c_void, conf: *mut c_void) -> *mut c_char {
-    // SAFETY: nginx passes a live configuration.
-    let log = unsafe { (*cf).log };
-    // SAFETY: both were made by `create_loc_conf`.
-    super::guarded(log, NGX_CONF_ERROR as _, || unsafe { Module::merge_loc_conf(cf, previous, conf) })
-}
 
 ngx::ngx_modules!(ngx_http_alert_module);
 

@@ -6,8 +6,8 @@ use std::ptr::{NonNull, addr_of};
 use alert_core::board::region::Region;
 use ngx::core::Status;
 use ngx::ffi::{
-    NGX_LOG_EMERG, ngx_int_t, ngx_pagesize, ngx_shared_memory_add, ngx_shm_zone_t, ngx_slab_alloc, ngx_slab_pool_t,
-    ngx_str_t, ngx_uint_t,
+    NGX_LOG_EMERG, ngx_int_t, ngx_pagesize, ngx_shared_memory_add, ngx_shm_zone_t, ngx_slab_alloc, ngx_slab_page_t,
+    ngx_slab_pool_t, ngx_str_t, ngx_uint_t,
 };
 
 use super::conf::Conf;
@@ -34,6 +34,15 @@ impl Conf {
     }
 }
 
+/// The size of a zone that has room for this many bytes: nginx keeps a table of the pages in the zone itself, and aligns
+/// them behind it.
+pub fn zone_bytes(needed: usize) -> usize {
+    // SAFETY: set by nginx before it reads the configuration.
+    let page = unsafe { ngx_pagesize };
+    let pages = needed.div_ceil(page);
+    (pages * (page + size_of::<ngx_slab_page_t>())).next_multiple_of(page) + 2 * page
+}
+
 /// Called by nginx when the zone is mapped: a new one, or that of the configuration before.
 extern "C" fn init_zone(zone: *mut ngx_shm_zone_t, _previous: *mut c_void) -> ngx_int_t {
     // SAFETY: nginx passes a zone that it has mapped and whose slab pool it has prepared.
@@ -48,7 +57,10 @@ extern "C" fn init_zone(zone: *mut ngx_shm_zone_t, _previous: *mut c_void) -> ng
             Some(region) => crate::engine::reserve(main, region),
             None => Err("is too small".to_string()),
         };
-        let opened = opened.map_err(|cause| format!("alert_zone \"{}\" {cause}", main.zone.name));
+        let opened = opened.map_err(|cause| {
+            let place = main.zone.place.as_ref().map(|Place { file, line }| format!(" in {file}:{line}"));
+            format!("alert_zone \"{}\" {cause}{}", main.zone.name, place.unwrap_or_default())
+        });
         // The user of the workers is known by now, unlike when the directive was read.
         let prepared = opened.and_then(|()| {
             crate::engine::prepare_state(main).map_err(|cause| {

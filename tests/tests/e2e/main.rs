@@ -12,6 +12,7 @@ mod harness;
 mod kills;
 mod life_cycle;
 mod metrics;
+mod mistakes;
 mod monitors;
 mod names;
 mod protocols;

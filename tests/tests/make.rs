@@ -1,0 +1,143 @@
+//! What `make module` says where it cannot build: one sentence, with what would be right.
+//!
+//! The Makefile runs in a directory of its own, with stand-ins for nginx, its source and cargo, so nothing is built.
+#![forbid(unsafe_code)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+const VERSION: &str = "1.99.9";
+
+/// A directory with an nginx that knows its version only, and its configured source.
+struct Workshop(TempDir);
+
+impl Workshop {
+    fn new() -> Workshop {
+        let workshop = Workshop(tempfile::tempdir().unwrap());
+        workshop.script("nginx", &format!("echo 'nginx version: nginx/{VERSION}' >&2"));
+        workshop.script("cargo", "exit 1");
+        workshop.write("source/src/core/nginx.h", &format!("#define NGINX_VERSION      \"{VERSION}\"\n"));
+        workshop.write("source/objs/ngx_auto_config.h", "");
+        workshop
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: &str) {
+        fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+        fs::write(self.path(name), content).unwrap();
+    }
+
+    fn script(&self, name: &str, body: &str) {
+        self.write(name, &format!("#!/bin/sh\n{body}\n"));
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Runs a target with the stand-ins, unless other values are given, and returns whether it worked and what it said.
+    fn make(&self, target: &str, values: &[&str]) -> (bool, String) {
+        let makefile = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("Makefile");
+        let mut command = Command::new("make");
+        command.arg("-f").arg(makefile).arg(target).current_dir(self.0.path());
+        command.args(["NGINX=./nginx", "CARGO=./cargo", "NGINX_SOURCE_DIR=source", "PACKAGES="]).args(values);
+        // What the make that runs these tests was told is not for this one.
+        for name in ["MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL", "LIBCLANG_PATH"] {
+            command.env_remove(name);
+        }
+        let output = command.output().expect("make can be started");
+        let printed = [output.stdout, output.stderr].concat();
+        let printed = String::from_utf8_lossy(&printed).replace(&self.0.path().display().to_string(), ".");
+        (output.status.success(), printed)
+    }
+
+    /// Checks that `make module` refuses with exactly this sentence.
+    #[track_caller]
+    fn refused(&self, values: &[&str], sentence: &str) {
+        let (worked, said) = self.make("module", values);
+        let said: Vec<&str> = said.lines().filter(|line| !line.starts_with("make: ***")).collect();
+        assert!(!worked, "{values:?} works: {said:?}");
+        assert_eq!(said.join(" "), sentence, "with {values:?}");
+    }
+}
+
+#[test]
+fn what_a_build_lacks_is_named_with_what_would_be_right() {
+    let workshop = Workshop::new();
+    workshop.script("apache", "echo 'Server version: Apache/2.4' >&2");
+    workshop.write("old/src/core/nginx.h", "#define NGINX_VERSION      \"1.0.0\"\n");
+    workshop.write("bare/src/core/nginx.h", &format!("#define NGINX_VERSION      \"{VERSION}\"\n"));
+    // As an interrupted or failed ./configure leaves it.
+    workshop.write("begun/src/core/nginx.h", &format!("#define NGINX_VERSION      \"{VERSION}\"\n"));
+    workshop.write("begun/objs/autoconf.err", "");
+    for (values, sentence) in [
+        (&["CARGO=./none"][..], r#"there is no "./none": install Rust 1.85 or later, or set CARGO to its cargo"#),
+        (&["NGINX=./none"], r#""./none" is no nginx that runs here: set NGINX to the nginx to build for"#),
+        (&["NGINX=./apache"], r#""./apache" is no nginx that runs here: set NGINX to the nginx to build for"#),
+        (
+            &["NGINX_SOURCE_DIR=", "packaged_source=./none"],
+            "there are no headers in \"./none\": install nginx-dev of nginx 1.99.9, or set NGINX_SOURCE_DIR to a configured \
+             source of it",
+        ),
+        (
+            &["NGINX_SOURCE_DIR=./none"],
+            r#""./none" is no source of nginx: set NGINX_SOURCE_DIR to a configured source of nginx 1.99.9"#,
+        ),
+        (
+            &["NGINX_SOURCE_DIR=", "packaged_source=./old"],
+            "./nginx is nginx 1.99.9, but \"./old\" is the source of nginx 1.0.0: set NGINX_SOURCE_DIR to a configured source \
+             of 1.99.9, or NGINX to a binary of 1.0.0",
+        ),
+        (
+            &["NGINX_SOURCE_DIR=old"],
+            "./nginx is nginx 1.99.9, but \"old\" is the source of nginx 1.0.0: set NGINX_SOURCE_DIR to a configured source \
+             of 1.99.9, or NGINX to a binary of 1.0.0",
+        ),
+        (
+            &["NGINX_SOURCE_DIR=bare"],
+            r#""bare" is not configured: run ./configure there with the arguments that ./nginx -V shows"#,
+        ),
+        (
+            &["NGINX_SOURCE_DIR=begun"],
+            r#""begun" is not configured: run ./configure there with the arguments that ./nginx -V shows"#,
+        ),
+        (
+            &["libclang_dirs=./none"],
+            "the build reads nginx's headers by libclang, which is not found: install it (Debian's package is \
+             libclang-dev), or set LIBCLANG_PATH to its directory",
+        ),
+    ] {
+        workshop.refused(values, sentence);
+    }
+}
+
+#[test]
+fn a_build_that_fails_otherwise_is_told_by_cargo_alone() {
+    let workshop = Workshop::new();
+    workshop.write("llvm/libclang.so.1", "");
+    workshop.script("cargo", "echo 'error: could not compile'; exit 101");
+    workshop.refused(&["libclang_dirs=./llvm"], "error: could not compile");
+}
+
+#[test]
+fn a_source_is_found_from_wherever_cargo_builds() {
+    let workshop = Workshop::new();
+    workshop.script("cargo", r#"echo "$NGINX_SOURCE_DIR $NGINX_BUILD_DIR""#);
+    // Nothing was built, so there is nothing to put anywhere.
+    let (_, said) = workshop.make("module", &[]);
+    assert_eq!(said.lines().next(), Some("./source ./source/objs"));
+    let (_, said) = workshop.make("module", &["NGINX_SOURCE_DIR=source/../source/"]);
+    assert_eq!(said.lines().next(), Some("./source ./source/objs"));
+}
+
+#[test]
+fn what_was_not_built_is_not_installed() {
+    let workshop = Workshop::new();
+    let (worked, said) = workshop.make("install", &["CARGO=./none", "DESTDIR=./root"]);
+    assert!(!worked);
+    assert_eq!(said.lines().next(), Some(r#"there is no target/ngx_http_alert_module.so: run "make module" first"#));
+}
