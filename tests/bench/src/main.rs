@@ -10,10 +10,14 @@
 mod baseline;
 mod callgrind;
 mod chart;
+mod distribution;
+mod incident;
 mod instructions;
 mod machine;
+mod pace;
 mod report;
 mod rig;
+mod tied;
 mod traffic;
 mod variants;
 
@@ -27,7 +31,8 @@ use report::Section;
 type Measurement = fn() -> Section;
 
 /// All measurements, in the order of the results.
-const MEASUREMENTS: [(&str, Measurement); 1] = [("instructions", instructions::compare)];
+const MEASUREMENTS: [(&str, Measurement); 2] =
+    [("instructions", instructions::compare), ("incident", incident::compare)];
 
 fn main() -> ExitCode {
     let names: Vec<String> = env::args().skip(1).collect();

@@ -8,8 +8,7 @@ use tests::address;
 use tests::nginx::{Config, Nginx};
 use tests::sink::Sink;
 
-/// Makes the kernel end a process whose parent is gone, however that ended.
-const TIED: [&str; 4] = ["setpriv", "--pdeathsig", "TERM", "--"];
+use crate::tied;
 
 /// An nginx to measure, in the parts in which they differ.
 ///
@@ -43,6 +42,11 @@ impl Rig {
         let upstream = start_upstream(blue, green);
         let listen = address::free();
         let Variant { modules, http, server, .. } = variant;
+        let mut config = Config { listen: Some(listen), ..plain("") };
+        config.main = modules.iter().map(|module| format!("load_module {};\n", module.display())).collect();
+        adjust(&mut config);
+        // With reuseport the kernel spreads connections over all workers; without, one of them may take nearly all.
+        let reuseport = if config.single_process { "" } else { " reuseport" };
         let fill = |text: &str| {
             let sink = sink.url();
             text.replace("{blue}", &blue.to_string()).replace("{green}", &green.to_string()).replace("{sink}", &sink)
@@ -55,14 +59,12 @@ impl Rig {
              proxy_http_version 1.1;
              proxy_set_header Connection \"\";
              server {{
-                 listen {listen};
+                 listen {listen}{reuseport};
                  {server}
                  location / {{ proxy_pass http://app; }}
              }}"
         ));
-        let mut config = Config { listen: Some(listen), ..plain(&http) };
-        config.main = modules.iter().map(|module| format!("load_module {};\n", module.display())).collect();
-        adjust(&mut config);
+        config.http = Some(http);
         Rig { nginx: Nginx::start(config), address: listen, _upstream: upstream, _sink: sink }
     }
 }
@@ -88,7 +90,7 @@ fn start_upstream(blue: SocketAddr, green: SocketAddr) -> Nginx {
 
 /// An nginx without modules whose end is tied to that of this process.
 fn plain(http: &str) -> Config {
-    let wrapper = TIED.map(String::from).to_vec();
+    let wrapper = tied::WRAPPER.map(String::from).to_vec();
     Config { with_module: false, log_level: "notice", wrapper, ..Config::new(http) }
 }
 
