@@ -13,10 +13,12 @@ mod chart;
 mod distribution;
 mod incident;
 mod instructions;
+mod log_phase;
 mod machine;
 mod pace;
 mod report;
 mod rig;
+mod throughput;
 mod tied;
 mod traffic;
 mod variants;
@@ -31,8 +33,12 @@ use report::Section;
 type Measurement = fn() -> Section;
 
 /// All measurements, in the order of the results.
-const MEASUREMENTS: [(&str, Measurement); 2] =
-    [("instructions", instructions::compare), ("incident", incident::compare)];
+const MEASUREMENTS: &[(&str, Measurement)] = &[
+    ("instructions", instructions::compare),
+    ("incident", incident::compare),
+    ("log_phase", log_phase::measure),
+    ("throughput", throughput::compare),
+];
 
 fn main() -> ExitCode {
     let names: Vec<String> = env::args().skip(1).collect();
@@ -42,7 +48,7 @@ fn main() -> ExitCode {
         [] => write(&measure(|_| true)),
         names => {
             if let Some(unknown) = names.iter().find(|name| MEASUREMENTS.iter().all(|(known, _)| known != *name)) {
-                let known = MEASUREMENTS.map(|(known, _)| known).join(", ");
+                let known = MEASUREMENTS.iter().map(|(known, _)| *known).collect::<Vec<_>>().join(", ");
                 eprintln!("there is no measurement \"{unknown}\", only: {known}");
                 return ExitCode::FAILURE;
             }
