@@ -5,18 +5,13 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use alert_core::board::needed_bytes;
 use alert_core::board::region::Region;
-use alert_core::board::{Board, needed_bytes};
-use alert_core::clock::now_ms;
-use alert_core::config_text;
-use alert_core::event::Event;
-use alert_core::intake::Intake;
-use alert_core::sink::settings::SystemSource;
-use alert_core::worker::Worker;
 use tests::process::{self, Signal};
 use tests::wait;
 
 use crate::distribution::Distribution;
+use crate::engine::{self, Engine};
 use crate::report::{Section, Table, number};
 use crate::rig::{Rig, Variant};
 use crate::{traffic, variants};
@@ -24,7 +19,6 @@ use crate::{traffic, variants};
 const RATES: [u32; 3] = [1000, 5000, 20_000];
 const SPAN: Duration = Duration::from_secs(4);
 const REQUESTS: u32 = 10_000;
-const SERVER: &str = "127.0.0.1:8081";
 
 /// Measures both.
 pub fn measure() -> Section {
@@ -52,30 +46,16 @@ fn latency() -> Table {
         let [p50, p99, p999, max] = [0.5, 0.99, 0.999, 1.0].map(|share| format!("{:.2}", times.quantile(share)));
         table.row(&[&name, &p50, &p99, &p999, &max]);
     };
-    let text = format!(
-        "alert_notify slack http://127.0.0.1:9/; alert_monitor app {{ pool blue {SERVER}; pool green 127.0.0.1:8082; \
-         active blue; }}"
-    );
-    let settings = config_text::read(&text, &SystemSource).expect("a configuration");
-    let board = Board::open(Region::private(needed_bytes(&settings)), now_ms()).expect("a board");
-    let mut plan = board.reserve(&settings, now_ms()).expect("room");
-    board.activate(&mut plan, &settings);
-    let worker = Worker::start(board, &plan, &settings, std::process::id()).expect("threads can be started");
+    let settings = engine::settings(200);
+    let region = Region::private(needed_bytes(&settings));
+    let worker = Engine::join(region, settings).start();
     for rate in RATES {
         eprintln!("  {rate} events/s");
-        row(&format!("{} events/s", number(rate.into())), paced(rate, || push(worker.intake())));
+        row(&format!("{} events/s", number(rate.into())), paced(rate, || engine::push(worker.intake())));
     }
     row("the clock alone", paced(RATES[2], || ()));
     assert!(worker.stop(Duration::from_secs(5)), "the engine ends");
     table
-}
-
-/// What the module does for a request that one upstream answered.
-fn push(intake: &Intake) {
-    let server = intake.servers().server(0, SERVER.as_bytes());
-    let mut event = Event::begin(0, now_ms());
-    event.attempt(server.pool, server.peer, 200, 1);
-    intake.push(event.finish(200));
 }
 
 /// Microseconds of each of the actions, at a steady rate.

@@ -5,16 +5,19 @@
 //!     bench check-instructions       # compares instructions per request with those of instructions.txt
 //!     bench record-instructions      # writes that file
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod baseline;
+mod board;
 mod callgrind;
 mod chart;
 mod distribution;
+mod engine;
 mod incident;
 mod instructions;
 mod log_phase;
 mod machine;
+mod mapping;
 mod pace;
 mod report;
 mod rig;
@@ -22,6 +25,7 @@ mod throughput;
 mod tied;
 mod traffic;
 mod variants;
+mod writer;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -38,6 +42,7 @@ const MEASUREMENTS: &[(&str, Measurement)] = &[
     ("incident", incident::compare),
     ("log_phase", log_phase::measure),
     ("throughput", throughput::compare),
+    ("board", board::measure),
 ];
 
 fn main() -> ExitCode {
@@ -45,6 +50,7 @@ fn main() -> ExitCode {
     match names.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["check-instructions"] => return if baseline::check() { ExitCode::SUCCESS } else { ExitCode::FAILURE },
         ["record-instructions"] => baseline::record(),
+        [writer::COMMAND, words @ ..] => writer::run(words),
         [] => write(&measure(|_| true)),
         names => {
             if let Some(unknown) = names.iter().find(|name| MEASUREMENTS.iter().all(|(known, _)| known != *name)) {

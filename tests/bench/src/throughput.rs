@@ -16,7 +16,9 @@ pub fn compare() -> Section {
         let start = |variant: &Variant| Rig::start(variant, |config| config.workers = workers);
         let (without, with) = (start(&variants::plain()), start(&variants::defaults()));
         // Both are warm before anything counts.
-        [&without, &with].map(|rig| traffic::throughput(rig.address));
+        for rig in [&without, &with] {
+            traffic::throughput(rig.address);
+        }
         let pairs: Vec<(f64, f64)> = (0..ROUNDS).map(|round| pair(&without, &with, round % 2 == 0)).collect();
         let mean = |part: fn(&(f64, f64)) -> f64| number(pairs.iter().map(part).sum::<f64>() / ROUNDS as f64);
         let (low, ratio, high) = ratio(&pairs);

@@ -1,0 +1,72 @@
+//! The engine without nginx: a board with one monitor, and events for it.
+
+use std::num::NonZeroU64;
+
+use alert_core::board::region::Region;
+use alert_core::board::{Board, Plan};
+use alert_core::clock::now_ms;
+use alert_core::config_text;
+use alert_core::event::{Event, PeerId};
+use alert_core::intake::Intake;
+use alert_core::judge::Judge;
+use alert_core::log;
+use alert_core::settings::Settings;
+use alert_core::sink::settings::SystemSource;
+use alert_core::worker::Worker;
+
+const BLUE: &str = "127.0.0.1:8081";
+/// All processes of a board have the same settings, so any key will do.
+const KEY: NonZeroU64 = NonZeroU64::MIN;
+
+/// What one process knows of a board.
+pub struct Engine {
+    /// The board.
+    pub board: Board,
+    /// Where its configuration lies.
+    pub plan: Plan,
+    settings: Settings,
+}
+
+impl Engine {
+    /// Takes part in the board in this memory, which is empty or has these settings.
+    pub fn join(region: Region, settings: Settings) -> Engine {
+        let board = Board::open(region, now_ms()).expect("a board");
+        let mut plan = board.reserve(&settings, now_ms()).expect("room");
+        board.activate_or_join(&mut plan, &settings, KEY);
+        Engine { board, plan, settings }
+    }
+
+    /// Starts the threads of a worker.
+    pub fn start(&self) -> Worker {
+        Worker::start(self.board, &self.plan, &self.settings, std::process::id()).expect("threads can be started")
+    }
+
+    /// What a detector thread judges with.
+    pub fn judge(&self) -> Judge {
+        Judge::new(self.board, &self.plan, &self.settings, log::queue().0)
+    }
+
+    /// An answer of the pool that serves.
+    pub fn event(&self) -> Event {
+        let mut event = Event::begin(0, now_ms());
+        event.attempt(self.plan.pools(0)[0], PeerId::new(0), 200, 1);
+        event.finish(200)
+    }
+}
+
+/// A monitor with its defaults and a window of this size.
+pub fn settings(window: u32) -> Settings {
+    let text = format!(
+        "alert_notify slack http://127.0.0.1:9/;
+         alert_monitor app {{ pool blue {BLUE}; pool green 127.0.0.1:8082; active blue; window {window}; }}"
+    );
+    config_text::read(&text, &SystemSource).expect("a configuration")
+}
+
+/// What the module does for a request that one upstream answered.
+pub fn push(intake: &Intake) {
+    let server = intake.servers().server(0, BLUE.as_bytes());
+    let mut event = Event::begin(0, now_ms());
+    event.attempt(server.pool, server.peer, 200, 1);
+    intake.push(event.finish(200));
+}
