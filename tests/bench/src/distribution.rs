@@ -29,11 +29,6 @@ impl Distribution {
     pub fn median(&self) -> f64 {
         self.quantile(0.5)
     }
-
-    /// The largest one.
-    pub fn max(&self) -> f64 {
-        self.quantile(1.0)
-    }
 }
 
 #[cfg(test)]

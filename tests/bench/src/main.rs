@@ -13,6 +13,7 @@ mod callgrind;
 mod chart;
 mod distribution;
 mod engine;
+mod idle;
 mod incident;
 mod instructions;
 mod log_phase;
@@ -43,6 +44,7 @@ const MEASUREMENTS: &[(&str, Measurement)] = &[
     ("log_phase", log_phase::measure),
     ("throughput", throughput::compare),
     ("board", board::measure),
+    ("idle", idle::measure),
 ];
 
 fn main() -> ExitCode {
