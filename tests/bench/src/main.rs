@@ -25,6 +25,7 @@ mod rig;
 mod throughput;
 mod tied;
 mod traffic;
+mod trouble;
 mod variants;
 mod writer;
 
@@ -45,6 +46,7 @@ const MEASUREMENTS: &[(&str, Measurement)] = &[
     ("throughput", throughput::compare),
     ("board", board::measure),
     ("idle", idle::measure),
+    ("trouble", trouble::compare),
 ];
 
 fn main() -> ExitCode {
