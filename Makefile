@@ -192,7 +192,7 @@ lint: headers ## Format, clippy, and whether the documentation builds
 
 .PHONY: bench
 bench: module bench-packages ## What it costs and how fast it tells: writes tests/bench/RESULTS.md; [ONLY="idle ..."]
-	@$(bench_env) $(CARGO) bench --quiet --package alert_core -- --quick
+	@$(CARGO) bench --quiet --package alert_core --no-run
 	@$(bench_env) $(CARGO) run --quiet --release --package bench -- $(ONLY)
 
 .PHONY: instructions

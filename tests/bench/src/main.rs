@@ -22,6 +22,7 @@ mod mapping;
 mod pace;
 mod report;
 mod rig;
+mod stages;
 mod throughput;
 mod tied;
 mod traffic;
@@ -47,6 +48,7 @@ const MEASUREMENTS: &[(&str, Measurement)] = &[
     ("board", board::measure),
     ("idle", idle::measure),
     ("trouble", trouble::compare),
+    ("stages", stages::measure),
 ];
 
 fn main() -> ExitCode {
