@@ -26,20 +26,22 @@ pub fn measure() -> Section {
     let (by_writers, costs) = by_writers();
     let contended = costs.iter().copied().fold(0.0, f64::max);
     let about = format!(
-        "Each writer is a process of its own that has mapped the same board, and judges events of one monitor without a \
-         pause; the time is that of the processors, whatever else runs. More writers than processors ({processors} here) \
-         take turns, so for many this shows that nobody waits for anybody: there is no lock whose holder could be \
-         asleep, and all of them together get as much done as {processors}. It does not show how more than {processors} \
-         processors fight for the cache lines of one monitor's counters. A hundred times more than the dearest row here \
-         would still be {:.0} µs, on detector threads and never in a request; at the price of that row itself, a host of \
-         64 workers with 1,000 requests a second each needs {:.1} % of one processor for its board.",
+        "Each writer is a process of its own that has mapped the same board, and judges events of one monitor \
+         without a pause; the time is that of the processors, whatever else runs. More writers than processors \
+         ({processors} here) take turns, so for many this shows that nobody waits for anybody: there is no lock \
+         whose holder could be asleep, and all of them together get as much done as {processors}. It does not show \
+         how more than {processors} processors fight for the cache lines of one monitor's counters. A hundred times \
+         more than the dearest row here would still be {:.0} µs, on detector threads and never in a request; at the \
+         price of that row itself, a host of 64 workers with 1,000 requests a second each needs {:.1} % of one \
+         processor for its board.",
         contended * 100.0 / 1e3,
         contended * 64_000.0 / 1e7,
     );
     let behind = format!(
         "In the last table the writers are whole engines, to which events come at {} a second together; how far a \
-         detector was behind is looked up all the while in the board, where every worker notes what it took and what it \
-         judged. A detector naps for a millisecond between two looks, so on an idle machine that is what it is behind.",
+         detector was behind is looked up all the while in the board, where every worker notes what it took and what \
+         it judged. A detector naps for a millisecond between two looks, so on an idle machine that is what it is \
+         behind.",
         number(LOAD.into())
     );
     Section {

@@ -32,10 +32,10 @@ pub fn measure() -> Section {
         title: "A worker at rest".into(),
         text: vec![
             format!(
-                "One worker each, after {} requests; the processor's time and the wake-ups (voluntary switches of all \
-                 threads) are those of the same {} seconds without a request. Memory is what the worker has for itself \
-                 alone (`RssAnon`); the zone is shared. A reload lasts until only new workers run, a stop (`TERM`) until \
-                 the master has ended; medians of {TIMES}, looked for every 5 ms.",
+                "One worker each, after {} requests; the processor's time and the wake-ups (voluntary switches of \
+                 all threads) are those of the same {} seconds without a request. Memory is what the worker has for \
+                 itself alone (`RssAnon`); the zone is shared. A reload lasts until only new workers run, a stop \
+                 (`TERM`) until the master has ended; medians of {TIMES}, looked for every 5 ms.",
                 number(REQUESTS.into()),
                 SPAN.as_secs(),
             ),
@@ -105,7 +105,8 @@ fn zone() -> String {
     let monitor = bytes(200, 1) - base - 200 * per_request;
     let [base, monitor] = [base, monitor].map(|bytes| number(bytes as f64));
     format!(
-        "Of the zone the board takes {base} bytes, each monitor {monitor}, and each request of its window {per_request}."
+        "Of the zone the board takes {base} bytes, each monitor {monitor}, and each request of its window \
+         {per_request}."
     )
 }
 

@@ -1,7 +1,7 @@
 //! From the answer that proves a failover to the message about it: the module and a log watcher on the same traffic.
 //!
 //! Each incident has a monitor of its own, since a monitor that fails over again and again would be flapping. One pair
-//! of upstreams, here in this process, plays blue and green for all of them; nginx and the watcher both post to one sink.
+//! of upstreams, here in this process, plays blue and green for all of them; both post to one sink.
 
 use std::collections::HashMap;
 use std::path::Path;

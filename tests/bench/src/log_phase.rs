@@ -32,12 +32,12 @@ pub fn measure() -> Section {
 
 const ABOUT: &str = "\
     The first table is measured outside of nginx, since nothing here can look into a running worker without slowing \
-    it: a thread sleeps until the next event is due, as an event loop does, finds the server's pool, makes the event and \
-    puts it into the channel of a running engine, whose detector judges it meanwhile. What the log phase does besides \
-    is to read nginx's structures, which waits for nobody; the instructions above have it. The last row has the two \
-    readings of the clock alone, which are in all the others. The second table is what `strace -c` counts on the \
-    thread of nginx's event loop, in the same traffic as for the instructions: a log phase that made a system call would \
-    add 1 to a row.";
+    it: a thread sleeps until the next event is due, as an event loop does, finds the server's pool, makes the event \
+    and puts it into the channel of a running engine, whose detector judges it meanwhile. What the log phase does \
+    besides is to read nginx's structures, which waits for nobody; the instructions above have it. The last row has \
+    the two readings of the clock alone, which are in all the others. The second table is what `strace -c` counts on \
+    the thread of nginx's event loop, in the same traffic as for the instructions: a log phase that made a system \
+    call would add 1 to a row.";
 
 fn latency() -> Table {
     let mut table = Table::new(&["µs in the log phase", "p50", "p99", "p99.9", "max"]);

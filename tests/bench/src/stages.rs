@@ -1,5 +1,5 @@
-//! The stages of the way from a request to a message, each by itself: runs the benchmarks of `alert_core`, and reads what
-//! criterion wrote about them.
+//! The stages of the way from a request to a message, each by itself: runs the benchmarks of `alert_core`, and reads
+//! what criterion wrote about them.
 
 use std::env;
 use std::fs;
@@ -22,8 +22,8 @@ const STAGES: [(&str, &str); 14] = [
     ("window/100000", "of that: count it in a window of 100,000"),
     ("failover", "of that: see that nothing changed about who serves"),
     ("rule", "of that: one rule"),
-    ("outbox/publish", "put an alert into the outbox"),
-    ("outbox/pending", "look for alerts of a sink"),
+    ("outbox_publish", "put an alert into the outbox"),
+    ("outbox_pending", "look for alerts of a sink"),
     ("letter", "choose what is still worth telling"),
     ("rendering", "write the message"),
 ];
@@ -42,8 +42,9 @@ pub fn measure() -> Section {
 }
 
 const ABOUT: &str = "\
-    Means by criterion, one stage at a time and everything in the processor's caches, on one thread; only the channel \
-    has a detector at its other end. `cargo bench --package alert_core` measures longer and compares with the last time.";
+    Means by criterion, one stage at a time and everything in the processor's caches, on one thread; only the \
+    channel has a detector at its other end. `cargo bench --package alert_core` measures longer and compares with \
+    the last time.";
 
 /// In nanoseconds.
 fn mean(name: &str) -> f64 {

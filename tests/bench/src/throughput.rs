@@ -29,9 +29,10 @@ pub fn compare() -> Section {
 }
 
 const ABOUT: &str = "\
-    `wrk` with 32 connections for a second each, twelve times in pairs whose order alternates; the ratio is the geometric \
-    mean of those of the pairs, with its 95 % confidence interval. Client, upstream and nginx share the processors, so \
-    this is the share of the whole way of a request. Where the interval includes 1, no difference was seen.";
+    `wrk` with 32 connections for a second each, twelve times in pairs whose order alternates; the ratio is the \
+    geometric mean of those of the pairs, with its 95 % confidence interval. Client, upstream and nginx share the \
+    processors, so this is the share of the whole way of a request. Where the interval includes 1, no difference was \
+    seen.";
 
 fn pair(without: &Rig, with: &Rig, without_first: bool) -> (f64, f64) {
     if without_first {
