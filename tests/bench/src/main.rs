@@ -1,9 +1,11 @@
 //! What nginx-alert costs and how fast it tells, measured on this machine.
 //!
-//!     bench                          # everything; writes RESULTS.md and comparison.svg
-//!     bench instructions …           # these measurements only; prints what they found
-//!     bench check-instructions       # compares instructions per request with those of instructions.txt
-//!     bench record-instructions      # writes that file
+//! ```text
+//! bench                          # everything; writes RESULTS.md and comparison.svg
+//! bench instructions …           # these measurements only; prints what they found
+//! bench check-instructions       # compares instructions per request with those of instructions.txt
+//! bench record-instructions      # writes that file
+//! ```
 
 #![deny(unsafe_code)]
 
