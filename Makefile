@@ -23,6 +23,9 @@ PACKAGES ?= $(system_nginx) libclang-dev gcc libc6-dev
 TEST_PACKAGES ?= curl libpcre2-dev libssl-dev zlib1g-dev chromium prometheus pkg-config valgrind libnginx-mod-http-lua \
 	prometheus-alertmanager
 
+# What the measurements take besides.
+BENCH_PACKAGES ?= valgrind apache2-utils wrk strace python3 libnginx-mod-http-lua
+
 CARGO ?= cargo
 module := target/ngx_http_alert_module.so
 sandbox = target/debug/sandbox --runtime "$(RUNTIME)" --nginx "$(NGINX)"
@@ -214,6 +217,21 @@ fuzz: ## Look for inputs that break the engine, guided by coverage (libFuzzer): 
 			-print_final_stats=1 -artifact_prefix="$(fuzz_dir)/$$target-" || { \
 			echo "Keep the input (the file named above) in alert_core/fuzz/corpus/$$target/ and mend it." >&2; exit 1; }; \
 	done
+
+.PHONY: bench
+bench: module bench-packages ## What it costs and how fast it tells: writes tests/bench/RESULTS.md; [ONLY="idle ..."]
+	@$(CARGO) bench --quiet --package alert_core --no-run
+	@$(bench_env) $(CARGO) run --quiet --release --package bench -- $(ONLY)
+
+.PHONY: instructions
+instructions: module bench-packages ## Whether a request costs more instructions than recorded; [RECORD=1] records them
+	@$(bench_env) $(CARGO) run --quiet --package bench -- $(if $(RECORD),record,check)-instructions
+
+bench_env = TEST_NGINX="$(NGINX)" TEST_NGINX_MODULE="$(CURDIR)/$(module)"
+
+.PHONY: bench-packages
+bench-packages: packages
+	@[ -z "$(strip $(BENCH_PACKAGES))" ] || docker/packages.sh $(BENCH_PACKAGES)
 
 .PHONY: nginx-1.28
 nginx-1.28: test-packages ## Build the second nginx of the tests

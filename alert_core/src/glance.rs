@@ -59,7 +59,7 @@ mod tests {
         let text = b"release-2026-11-23T05:00:00Z-0123456789abcdef";
         for len in 0..text.len() {
             let name = &text[..len];
-            assert_eq!(Glance::of(name), Glance::of(&name.to_vec()));
+            assert_eq!(Glance::of(name), Glance::of(&text.to_vec()[..len]));
             assert_ne!(Glance::of(name), Glance::of(&text[..=len]));
             for at in 0..len {
                 let mut other = name.to_vec();

@@ -2,6 +2,7 @@
 //!
 //! Whoever drops it learns what went wrong: anything alarming in the error log fails the test.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpStream};
@@ -54,6 +55,8 @@ pub struct Config {
     pub user: &'static str,
     /// The level of the error log.
     pub log_level: &'static str,
+    /// The program that runs nginx, with its arguments: none, or one like valgrind that becomes it.
+    pub wrapper: Vec<String>,
 }
 
 impl Config {
@@ -70,6 +73,7 @@ impl Config {
             env: Vec::new(),
             user: "root",
             log_level: "info",
+            wrapper: Vec::new(),
         }
     }
 
@@ -101,8 +105,9 @@ impl Config {
         let path = directory.join("nginx.conf");
         // nginx reads relative paths against its prefix; the error log and the pid file are such.
         fs::write(&path, self.text()).expect("the test's directory is writable");
-        let mut command = Command::new(binary());
-        command.arg("-p").arg(directory).arg("-e").arg(directory.join("error.log")).arg("-c").arg(path);
+        let mut words = self.wrapper.iter().map(OsString::from).chain([binary().into_os_string()]);
+        let mut command = Command::new(words.next().expect("at least nginx itself"));
+        command.args(words).arg("-p").arg(directory).arg("-e").arg(directory.join("error.log")).arg("-c").arg(path);
         command.envs(self.env.iter().map(|(name, value)| (name, value))).stdin(Stdio::null());
         command
     }

@@ -111,14 +111,18 @@ fn what_maintenance_held_back_is_told_when_it_ends() {
 #[test]
 fn three_failovers_within_five_minutes_are_one_flapping_alert_then_silence() {
     let scene = Scene::start(&Setup { rules: "cooldown 0s; retry_rate off;", ..Setup::default() });
-    for _ in 0..4 {
-        scene.blue.set_status(200);
-        for _ in 0..11 {
+    let serves = |pool: &str, pause: Duration| {
+        wait::until(pool, Duration::from_secs(15), || {
             scene.client.get("/");
-            std::thread::sleep(Duration::from_millis(210));
-        }
+            std::thread::sleep(pause);
+            scene.monitor()["serving_pool"] == pool
+        });
+    };
+    for _ in 0..3 {
+        scene.blue.set_status(200);
+        serves("blue", Duration::from_millis(200));
         scene.blue.set_status(503);
-        scene.client.get_many(3, "/");
+        serves("green", Duration::from_millis(5));
     }
     wait::until("flapping", Duration::from_secs(5), || scene.monitor()["state"] == "flapping");
     let failover = ":rotating_light: Failover detected — pool changed from blue → green";

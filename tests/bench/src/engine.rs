@@ -1,0 +1,90 @@
+//! The engine without nginx: a board with one monitor, and events for it.
+
+use std::num::NonZeroU64;
+
+use alert_core::answer::{Answer, Origin};
+use alert_core::board::region::Region;
+use alert_core::board::{Board, Plan};
+use alert_core::clock::now_ms;
+use alert_core::config_text;
+use alert_core::event::{Event, PeerId};
+use alert_core::judge::Judge;
+use alert_core::lane::Lane;
+use alert_core::log;
+use alert_core::servers::Servers;
+use alert_core::settings::Settings;
+use alert_core::sink::settings::SystemSource;
+use alert_core::usual::Usual;
+use alert_core::worker::Worker;
+
+const BLUE: &str = "127.0.0.1:8081";
+const RELEASE: &[u8] = b"v1.2.3";
+/// All processes of a board have the same settings, so any key will do.
+const KEY: NonZeroU64 = NonZeroU64::MIN;
+
+/// What one process knows of a board.
+pub struct Engine {
+    /// The board.
+    pub board: Board,
+    /// Where its configuration lies.
+    pub plan: Plan,
+    settings: Settings,
+}
+
+impl Engine {
+    /// Takes part in the board in this memory, which is empty or has these settings.
+    pub fn join(region: Region, settings: Settings) -> Engine {
+        let board = Board::open(region, now_ms()).expect("a board");
+        let mut plan = board.reserve(&settings, now_ms()).expect("room");
+        board.activate_or_join(&mut plan, &settings, KEY);
+        Engine { board, plan, settings }
+    }
+
+    /// Starts the threads of a worker, with what an event loop has of it.
+    pub fn start(&self) -> EventLoop {
+        let Engine { board, plan, settings } = self;
+        let started = Worker::start(*board, plan, settings, std::process::id(), || {});
+        let (worker, lane) = started.expect("threads can be started");
+        let mut usual = Servers::of_monitors(*board, plan, settings).remove(0).usual();
+        usual.remember(BLUE.as_bytes(), RELEASE, None, Origin::new(0, plan.pools(0)[0], PeerId::new(0)));
+        EventLoop { worker, lane, usual }
+    }
+
+    /// What a detector thread judges with.
+    pub fn judge(&self) -> Judge {
+        Judge::new(self.board, &self.plan, &self.settings, log::queue().0)
+    }
+
+    /// An answer of the pool that serves.
+    pub fn event(&self) -> Event {
+        let mut event = Event::begin(0, now_ms());
+        event.attempt(self.plan.pools(0)[0], PeerId::new(0), 200, 1);
+        event.finish(200)
+    }
+}
+
+/// A monitor with its defaults and a window of this size.
+pub fn settings(window: u32) -> Settings {
+    let text = format!(
+        "alert_notify slack http://127.0.0.1:9/;
+         alert_monitor app {{ pool blue {BLUE}; pool green 127.0.0.1:8082; active blue; window {window}; }}"
+    );
+    config_text::read(&text, &SystemSource).expect("a configuration")
+}
+
+/// What an event loop has of a worker.
+pub struct EventLoop {
+    /// The worker.
+    pub worker: Worker,
+    lane: Lane,
+    usual: Usual,
+}
+
+impl EventLoop {
+    /// What the module does for a request that one upstream answered.
+    pub fn answered(&mut self) {
+        let origin = self.usual.recognise(BLUE.as_bytes(), RELEASE, || b"");
+        let origin = origin.expect("blue serves");
+        self.worker.intake().answered(&mut self.lane, Answer { time_ms: now_ms(), latency_ms: 1, origin });
+    }
+}

@@ -1,0 +1,107 @@
+//! What all measurements stand on: a real nginx in front of a second one that answers for a blue and a green pool.
+
+use std::env;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use tests::address;
+use tests::nginx::{Config, Nginx};
+use tests::sink::Sink;
+
+use crate::tied;
+
+/// An nginx to measure, in the parts in which they differ.
+///
+/// `{blue}`, `{green}` and `{sink}` stand for the addresses.
+#[derive(Clone, Debug, Default)]
+pub struct Variant {
+    /// What the results call it.
+    pub name: &'static str,
+    /// The modules that it loads.
+    pub modules: Vec<PathBuf>,
+    /// What stands in `http {}` besides upstream and server.
+    pub http: String,
+    /// What stands in `server {}` besides its locations.
+    pub server: String,
+}
+
+/// Everything running. Fields are dropped in this order: nginx must go first.
+pub struct Rig {
+    /// The nginx that is measured.
+    pub nginx: Nginx,
+    /// Where it listens.
+    pub address: SocketAddr,
+    _upstream: Nginx,
+    _sink: Sink,
+}
+
+impl Rig {
+    /// Starts everything. `adjust` is for what no [`Variant`] says.
+    pub fn start(variant: &Variant, adjust: impl FnOnce(&mut Config)) -> Rig {
+        let (blue, green, sink) = (address::free(), address::free(), Sink::start());
+        let upstream = start_upstream(blue, green);
+        let listen = address::free();
+        let Variant { modules, http, server, .. } = variant;
+        let mut config = Config { listen: Some(listen), ..plain("") };
+        config.main = modules.iter().map(|module| format!("load_module {};\n", module.display())).collect();
+        adjust(&mut config);
+        // With reuseport the kernel spreads connections over all workers; without, one of them may take nearly all.
+        let reuseport = if config.single_process { "" } else { " reuseport" };
+        let fill = |text: &str| {
+            let sink = sink.url();
+            text.replace("{blue}", &blue.to_string()).replace("{green}", &green.to_string()).replace("{sink}", &sink)
+        };
+        let http = fill(&format!(
+            "{http}
+             keepalive_requests 1000000;
+             proxy_next_upstream error timeout http_500 http_502 http_503 http_504;
+             upstream app {{ server {{blue}}; server {{green}} backup; keepalive 16; }}
+             proxy_http_version 1.1;
+             proxy_set_header Connection \"\";
+             server {{
+                 listen {listen}{reuseport};
+                 {server}
+                 location / {{ proxy_pass http://app; }}
+             }}"
+        ));
+        config.http = Some(http);
+        Rig { nginx: Nginx::start(config), address: listen, _upstream: upstream, _sink: sink }
+    }
+}
+
+/// The upstream: small answers with the headers that an application sends.
+fn start_upstream(blue: SocketAddr, green: SocketAddr) -> Nginx {
+    let server = |listen: SocketAddr, pool: &str, release: &str| {
+        format!(
+            "server {{
+                 listen {listen};
+                 add_header X-App-Pool {pool} always;
+                 add_header X-Release-Id {release} always;
+                 add_header Cache-Control no-cache;
+                 add_header X-Frame-Options DENY;
+                 default_type application/json;
+                 location / {{ return 200 '{{\"answer\":42}}'; }}
+             }}"
+        )
+    };
+    let servers = [server(blue, "blue", "v1.0.0"), server(green, "green", "v1.1.0")].concat();
+    Nginx::start(Config { listen: Some(blue), ..plain(&format!("keepalive_requests 1000000; {servers}")) })
+}
+
+/// An nginx without modules whose end is tied to that of this process.
+fn plain(http: &str) -> Config {
+    let wrapper = tied::WRAPPER.map(String::from).to_vec();
+    Config { with_module: false, log_level: "notice", wrapper, ..Config::new(http) }
+}
+
+/// The module: `TEST_NGINX_MODULE`, or what `make module` built.
+pub fn module() -> PathBuf {
+    let path = env::var_os("TEST_NGINX_MODULE").map_or_else(|| target("ngx_http_alert_module.so"), PathBuf::from);
+    assert!(path.is_file(), "there is no {}: run \"make module\" first", path.display());
+    path
+}
+
+/// A path below the repository's `target/`.
+pub fn target(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target").join(name)
+}

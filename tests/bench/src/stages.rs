@@ -1,0 +1,57 @@
+//! The stages of the way from a request to a message, each by itself: runs the benchmarks of `alert_core`, and reads
+//! what criterion wrote about them.
+
+use std::env;
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::report::{Section, Table};
+use crate::rig::target;
+
+/// Benchmarks by the name of criterion's directory.
+const STAGES: [(&str, &str); 16] = [
+    ("usual", "recognise a usual answer (event loop)"),
+    ("lane", "put it onto the lane (event loop)"),
+    ("server", "find the server's pool (event loop)"),
+    ("event", "make the event (event loop)"),
+    ("channel", "put it into the channel (event loop)"),
+    ("judge/answered", "judge an answer of the pool that serves"),
+    ("judge/retried", "judge a request that was retried"),
+    ("window/200", "of that: count it in a window of 200"),
+    ("window/10000", "of that: count it in a window of 10,000"),
+    ("window/100000", "of that: count it in a window of 100,000"),
+    ("failover", "of that: see that nothing changed about who serves"),
+    ("rule", "of that: one rule"),
+    ("outbox_publish", "put an alert into the outbox"),
+    ("outbox_pending", "look for alerts of a sink"),
+    ("letter", "choose what is still worth telling"),
+    ("rendering", "write the message"),
+];
+
+/// Runs all of them.
+pub fn measure() -> Section {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
+    cargo.args(["bench", "--quiet", "--package", "alert_core", "--", "--quick", "--quiet"]);
+    let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo is installed");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut table = Table::new(&["ns each", "mean"]);
+    for (name, about) in STAGES {
+        table.row(&[&about, &format!("{:.1}", mean(name))]);
+    }
+    Section { title: "Stages".into(), text: vec![ABOUT.into()], tables: vec![table], chart: None }
+}
+
+const ABOUT: &str = "\
+    Means by criterion, one stage at a time and everything in the processor's caches, on one thread; only the \
+    channel has a detector at its other end. `cargo bench --package alert_core` measures longer and compares with \
+    the last time.";
+
+/// In nanoseconds.
+fn mean(name: &str) -> f64 {
+    let path = target("criterion").join(name).join("new/estimates.json");
+    let text = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let estimates: Value = serde_json::from_slice(&text).expect("criterion writes JSON");
+    estimates["mean"]["point_estimate"].as_f64().expect("criterion writes a mean")
+}

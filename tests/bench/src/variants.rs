@@ -1,0 +1,100 @@
+//! The ways of watching a blue and a green pool that are compared, as configurations of the same nginx.
+
+use std::path::{Path, PathBuf};
+
+use crate::rig::{Variant, module};
+
+/// Where Debian's packages put modules.
+const MODULES: &str = "/usr/lib/nginx/modules";
+
+/// What a line of the access log says where somebody watches blue and green by it.
+pub const LOG_FORMAT: &str = "log_format pools '$remote_addr [$time_iso8601] \"$request\" $status \
+    pool=$upstream_http_x_app_pool release=$upstream_http_x_release_id upstream=$upstream_addr \
+    upstream_status=$upstream_status upstream_response_time=$upstream_response_time request_time=$request_time';";
+
+const MONITOR: &str = "alert_monitor app { pool blue {blue}; pool green {green}; active blue; }";
+
+/// nginx alone.
+pub fn plain() -> Variant {
+    Variant { name: "nginx alone, `access_log off`", ..Variant::default() }
+}
+
+/// The module as the README's first example has it.
+pub fn defaults() -> Variant {
+    Variant {
+        name: "this module, its defaults",
+        modules: vec![module()],
+        http: format!("alert_notify slack {{sink}}; {MONITOR}"),
+        server: "alert app;".into(),
+    }
+}
+
+/// The module with its threads, where the requests that are counted are not watched.
+pub fn unwatched() -> Variant {
+    Variant { name: "this module, not watching these requests", server: String::new(), ..defaults() }
+}
+
+/// The module with all that costs something in a request.
+pub fn everything() -> Variant {
+    let others: String = (0..7).map(|at| format!("alert_monitor other{at} {{ window 1000; }}\n")).collect();
+    Variant {
+        name: "this module, everything on",
+        http: format!(
+            "alert_zone zone=alert:4m;
+             alert_state own/state;
+             alert_notify slack {{sink}};
+             alert_notify webhook {{sink}} secret=hush;
+             map $upstream_http_x_app_pool $pool {{ default $upstream_http_x_app_pool; }}
+             map $upstream_http_x_release_id $release {{ default $upstream_http_x_release_id; }}
+             {others}
+             alert_monitor app {{
+                 pool_from $pool; release_from $release; active blue; window 1000 max_age=60s; latency p95 500ms;
+             }}"
+        ),
+        server: "alert app; location /alert { alert_status; }".into(),
+        ..defaults()
+    }
+}
+
+/// The access log that a watcher reads, written line by line.
+pub fn access_log() -> Variant {
+    Variant {
+        name: "`access_log`, each line written at once",
+        http: LOG_FORMAT.into(),
+        server: "access_log access.log pools;".into(),
+        ..Variant::default()
+    }
+}
+
+/// The same, written in large pieces, for which a watcher waits.
+pub fn buffered_access_log() -> Variant {
+    Variant {
+        name: "`access_log` with `buffer=64k flush=1s`",
+        http: LOG_FORMAT.into(),
+        server: "access_log access.log pools buffer=64k flush=1s;".into(),
+        ..Variant::default()
+    }
+}
+
+/// Lua that counts answers of each pool into a shared dictionary.
+pub fn lua() -> Variant {
+    let modules = ["ndk_http_module.so", "ngx_http_lua_module.so"].map(debian_module);
+    Variant {
+        name: "`log_by_lua_block` that counts into a shared dictionary",
+        modules: modules.into(),
+        http: "lua_shared_dict counts 1m;
+            log_by_lua_block {
+                local pool = ngx.var.upstream_http_x_app_pool or \"-\"
+                local status = ngx.var.upstream_status or \"-\"
+                ngx.shared.counts:incr(pool .. \" \" .. status, 1, 0)
+            }"
+        .into(),
+        ..Variant::default()
+    }
+}
+
+fn debian_module(name: &str) -> PathBuf {
+    let path = Path::new(MODULES).join(name);
+    assert!(path.is_file(), "there is no {}: run \"make bench\", which installs it", path.display());
+    path
+}
