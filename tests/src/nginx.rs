@@ -2,6 +2,7 @@
 //!
 //! Whoever drops it learns what went wrong: anything alarming in the error log fails the test.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpStream};
@@ -22,7 +23,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// What no error log may hold at the end of a test.
 const ALARMING: [&str; 7] =
-    ["[alert]", "[emerg]", "[crit]", "exited on signal", "panicked at", "Sanitizer", "runtime error:"];
+    ["[alert]", "[emerg]", "[crit]", "exited on signal", "panicked at", "Sanitizer:", "runtime error:"];
 
 /// What to start.
 #[derive(Clone, Debug)]
@@ -45,6 +46,8 @@ pub struct Config {
     pub user: &'static str,
     /// The level of the error log.
     pub log_level: &'static str,
+    /// The program that runs nginx, with its arguments: none, or one like valgrind that becomes it.
+    pub wrapper: Vec<String>,
 }
 
 impl Config {
@@ -60,6 +63,7 @@ impl Config {
             env: Vec::new(),
             user: "root",
             log_level: "info",
+            wrapper: Vec::new(),
         }
     }
 
@@ -90,8 +94,9 @@ impl Config {
         let path = directory.join("nginx.conf");
         // nginx reads relative paths against its prefix; the error log and the pid file are such.
         fs::write(&path, self.text()).expect("the test's directory is writable");
-        let mut command = Command::new(binary());
-        command.arg("-p").arg(directory).arg("-e").arg(directory.join("error.log")).arg("-c").arg(path);
+        let mut words = self.wrapper.iter().map(OsString::from).chain([binary().into_os_string()]);
+        let mut command = Command::new(words.next().expect("at least nginx itself"));
+        command.args(words).arg("-p").arg(directory).arg("-e").arg(directory.join("error.log")).arg("-c").arg(path);
         command.envs(self.env.iter().map(|(name, value)| (name, value))).stdin(Stdio::null());
         command
     }
@@ -188,7 +193,9 @@ impl Nginx {
     /// The children of the master that have this role.
     pub fn helpers(&self, role: &str) -> Vec<u32> {
         let title = format!("nginx: {role}");
-        process::children(self.master()).into_iter().filter(|pid| process::title(*pid) == title).collect()
+        // A wrapper keeps its own title.
+        let matches = |pid: &u32| !self.config.wrapper.is_empty() || process::title(*pid) == title;
+        process::children(self.master()).into_iter().filter(matches).collect()
     }
 
     /// Where it runs; relative paths of the configuration start here.
