@@ -138,7 +138,13 @@ impl Wire {
         };
         let (length, mut request) = parsed;
         self.buffer.drain(..length);
-        request.body = self.read_body(&request.headers, false)?;
+        // The rest of a body may come late; what has come of it stays in the buffer.
+        request.body = loop {
+            match self.read_body(&request.headers, false) {
+                Err(error) if is_timeout(&error) && !give_up() => {}
+                body => break body?,
+            }
+        };
         Ok(Some(request))
     }
 
@@ -176,24 +182,28 @@ impl Wire {
     }
 
     fn read_chunks(&mut self) -> io::Result<Vec<u8>> {
-        let mut body = Vec::new();
+        let (mut body, mut at) = (Vec::new(), 0);
         loop {
-            let size = loop {
-                match httparse::parse_chunk_size(&self.buffer) {
-                    Ok(httparse::Status::Complete((length, size))) => {
-                        self.buffer.drain(..length);
-                        break usize::try_from(size).map_err(malformed)?;
-                    }
-                    Ok(httparse::Status::Partial) => self.fill_or_eof()?,
-                    Err(_) => return Err(malformed("invalid chunk size")),
+            let size = match httparse::parse_chunk_size(&self.buffer[at..]) {
+                Ok(httparse::Status::Complete((length, size))) => {
+                    at += length;
+                    usize::try_from(size).map_err(malformed)?
                 }
+                Ok(httparse::Status::Partial) => {
+                    self.fill_or_eof()?;
+                    continue;
+                }
+                Err(_) => return Err(malformed("invalid chunk size")),
             };
-            let mut chunk = self.read_exactly(size + "\r\n".len())?;
-            chunk.truncate(size);
+            while self.buffer.len() < at + size + "\r\n".len() {
+                self.fill_or_eof()?;
+            }
+            body.extend_from_slice(&self.buffer[at..at + size]);
+            at += size + "\r\n".len();
             if size == 0 {
+                self.buffer.drain(..at);
                 return Ok(body);
             }
-            body.append(&mut chunk);
         }
     }
 

@@ -30,7 +30,7 @@ const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 
 /// What no error log may hold at the end of a test.
 const ALARMING: [&str; 7] =
-    ["[alert]", "[emerg]", "[crit]", "exited on signal", "panicked at", "Sanitizer", "runtime error:"];
+    ["[alert]", "[emerg]", "[crit]", "exited on signal", "panicked at", "Sanitizer:", "runtime error:"];
 
 /// What to start.
 #[derive(Clone, Debug)]
@@ -236,7 +236,9 @@ impl Nginx {
     /// The children of the master that have this role.
     pub fn helpers(&self, role: &str) -> Vec<u32> {
         let title = format!("nginx: {role}");
-        process::children(self.master()).into_iter().filter(|pid| process::title(*pid) == title).collect()
+        // A wrapper keeps its own title.
+        let matches = |pid: &u32| !self.config.wrapper.is_empty() || process::title(*pid) == title;
+        process::children(self.master()).into_iter().filter(matches).collect()
     }
 
     /// Where it runs; relative paths of the configuration start here.

@@ -55,7 +55,7 @@ pub struct Footprint {
     pub descriptors: usize,
     /// Mappings of its memory.
     pub mappings: usize,
-    /// Resident memory, in KiB.
+    /// Its own memory that is in use, without what it shares with others, in KiB.
     pub resident: u64,
 }
 
@@ -63,7 +63,7 @@ pub struct Footprint {
 pub fn footprint(pid: u32) -> Footprint {
     let read = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
     let resident =
-        read("status").lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().split(' ').next()?.parse().ok());
+        read("status").lines().find_map(|line| line.strip_prefix("RssAnon:")?.trim().split(' ').next()?.parse().ok());
     Footprint {
         threads: threads(pid),
         descriptors: fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count),
