@@ -205,7 +205,7 @@ sanitize: sanitized-nginx module-1.28 ## Engine and module under AddressSanitize
 .PHONY: lint
 lint: headers ## Format, clippy, and whether the documentation builds
 	@$(CARGO) fmt --all --check
-	@$(nginx_env) $(CARGO) clippy --workspace --all-targets -- -D warnings
+	@$(nginx_env) $(CARGO) clippy --workspace --all-targets --test soak -- -D warnings
 	@$(nginx_env) RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
 # Seconds for each target of the search, and the targets.

@@ -10,9 +10,10 @@ use std::time::Duration;
 use tests::client::Client;
 use tests::http::Reply;
 use tests::nginx::{Config, Nginx};
+use tests::process::{self, Footprint};
 use tests::server::Answer;
 use tests::sink::Sink;
-use tests::{address, process, wait};
+use tests::{address, wait};
 
 /// Requests of the load, of which the first part warms nginx up.
 const WARM_UP: u64 = 100_000;
