@@ -2,7 +2,7 @@
 
 use crate::name::NAME_MAX;
 
-/// The length and both ends of a name, which is all of it up to 16 bytes; beyond, a checksum is added to the length.
+/// The length and both ends of a name, which is all of it up to 16 bytes. What lies between is mixed into the length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Glance {
     len: u64,
@@ -18,7 +18,7 @@ impl Glance {
     pub(crate) fn of(name: &[u8]) -> Option<Glance> {
         let len = name.len() as u64;
         if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
-            let len = if name.len() > 2 * WORD { len ^ checksum(name)? } else { len };
+            let len = if name.len() > 2 * WORD { len ^ between(name)? } else { len };
             return Some(Glance { len, first: u64::from_ne_bytes(*first), last: u64::from_ne_bytes(*last) });
         }
         if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
@@ -37,17 +37,30 @@ impl Glance {
     }
 }
 
-/// Of the bytes between both ends; small lengths are no such sums.
+/// A number that stands for the bytes between both ends: one of its own for up to eight of them, which is as long as
+/// addresses are, and a checksum for more.
+#[inline(always)]
+fn between(name: &[u8]) -> Option<u64> {
+    match name.get(WORD..).and_then(<[u8]>::first_chunk) {
+        Some(word) if name.len() <= 3 * WORD => Some(mix(0, u64::from_ne_bytes(*word))),
+        _ => checksum(name),
+    }
+}
+
 #[inline(never)]
 fn checksum(name: &[u8]) -> Option<u64> {
     let between = name.get(WORD..name.len() - WORD).filter(|_| name.len() <= NAME_MAX)?;
-    let mix = |sum: u64, word: u64| (sum.rotate_left(23) ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd);
     let sum = between.chunks(WORD).fold(0, |sum, chunk| match chunk.first_chunk() {
         Some(whole) => mix(sum, u64::from_ne_bytes(*whole)),
         None => chunk.iter().fold(sum, |sum, byte| mix(sum, u64::from(*byte))),
     });
-    // The product moves bits up only; lengths of names have no such high bit.
-    Some((sum ^ (sum >> 29)) | 1 << 63)
+    // The product moves bits up only.
+    Some(sum ^ (sum >> 29))
+}
+
+#[inline(always)]
+fn mix(sum: u64, word: u64) -> u64 {
+    (sum.rotate_left(23) ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd)
 }
 
 #[cfg(test)]

@@ -146,6 +146,7 @@ pub fn configuration_in_force(main: Option<&mut MainConf>, log: *mut ngx_log_t) 
 /// Starts the engine of this process.
 pub fn start(main: &MainConf, log: *mut ngx_log_t) {
     let Some(board) = main.board else { return };
+    process::refuse_cancellation();
     let started = Bell::hang(log, look_after).and_then(|bell| {
         let (rope, pid) = (bell.rope(), std::process::id());
         let ring = move || rope.pull();

@@ -15,7 +15,7 @@ const CLIENT_CLOSED_REQUEST: usize = 499;
 
 /// Hands a finished request to the detector where it is like nearly every request: an answer at the first try, of a known
 /// server of the pool that serves. Returns whether that is all there is to do.
-#[inline(never)]
+#[inline(always)]
 pub fn hand_over_usual(request: Finished<'_>) -> bool {
     let Watch::By(monitor) = request.location().monitor else { return true };
     let Some(attempt) = request.only_attempt().filter(|attempt| attempt.answered()) else { return false };
@@ -35,6 +35,7 @@ pub fn hand_over_usual(request: Finished<'_>) -> bool {
 
 /// Hands any finished request to the detector that is watched and says anything about upstreams.
 #[cold]
+#[inline(never)]
 pub fn hand_over(request: Finished<'_>) {
     let Watch::By(monitor) = request.location().monitor else { return };
     let Some((last, earlier)) = request.attempts().split_last() else { return };
@@ -80,7 +81,6 @@ pub fn hand_over(request: Finished<'_>) {
 fn value<'a>(request: Finished<'a>, source: &Source) -> &'a [u8] {
     match source {
         Source::Header(name) => request.upstream_header(name),
-        Source::Variable(index) => request.variable(*index),
+        Source::Variable(index) => request.variable(*index).unwrap_or_default(),
     }
-    .unwrap_or_default()
 }

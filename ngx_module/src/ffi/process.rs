@@ -1,5 +1,6 @@
 //! The process: what kind it is, its signals, and the one engine that it runs.
 
+use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
@@ -52,6 +53,29 @@ pub fn tests_configuration() -> bool {
 pub fn log() -> *mut ngx_log_t {
     // SAFETY: there is a cycle from the start of nginx's `main` on.
     unsafe { (*ngx_cycle).log }
+}
+
+unsafe extern "C" {
+    // Not in the crate libc.
+    fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
+    fn pthread_setcanceltype(kind: c_int, before: *mut c_int) -> c_int;
+}
+
+/// Says to libc that nobody cancels this thread, ever.
+///
+/// With a second thread in the process, glibc lets each system call that could block be a place at which to cancel its
+/// thread: two more atomic operations every time, for the whole of nginx. It has nothing to prepare where a thread could
+/// be cancelled at any time anyway, and that means nothing where it cannot be cancelled at all.
+pub fn refuse_cancellation() {
+    const PTHREAD_CANCEL_DISABLE: c_int = 1;
+    const PTHREAD_CANCEL_ASYNCHRONOUS: c_int = 1;
+    let mut before = 0;
+    // SAFETY: the old values are written to a live integer. In this order, there is no instant at which a cancellation
+    // would come through.
+    unsafe {
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &mut before);
+        pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &mut before);
+    }
 }
 
 /// Runs `body` with all signals blocked, so that threads started in it leave them to nginx.

@@ -94,9 +94,10 @@ impl<'a> Finished<'a> {
         time.sec as u64 * 1000 + time.msec as u64
     }
 
-    /// A header of this name in the last answer of the upstream: the first one, unless it moved among several.
+    /// The value of a header of this name in the last answer of the upstream: the first one, unless it moved among
+    /// several. Empty where there is none.
     #[inline(always)]
-    pub fn upstream_header(self, name: &HeaderName) -> Option<&'a [u8]> {
+    pub fn upstream_header(self, name: &HeaderName) -> &'a [u8] {
         // SAFETY: a request with attempts has an upstream, whose list begins with a live part.
         let first = unsafe { &(*self.0.upstream).headers_in.headers.part };
         // Most upstreams send the same headers in the same order every time, so one look tells. Where a name of the same
@@ -105,9 +106,9 @@ impl<'a> Finished<'a> {
         let found = name.found.get();
         match headers_of(first).get(found.place) {
             Some(header) if header.hash == found.hash && header.key.len == name.len() && found.hash != 0 => {
-                Some(value_of(header))
+                value_of(header)
             }
-            _ => search(first, name),
+            _ => search(first, name).unwrap_or_default(),
         }
     }
 
