@@ -189,18 +189,24 @@ test: module module-1.28 ## Unit tests, then the end-to-end tests with the syste
 	@$(call end_to_end,$(NGINX),$(CURDIR)/$(module),$(test_nginx),$(test_module))
 	@$(call end_to_end,$(test_nginx),$(test_module),$(NGINX),$(CURDIR)/$(module))
 	@echo "Endurance: a million requests, a thousand alerts, a hundred reloads"; \
-	TEST_NGINX="$(NGINX)" TEST_NGINX_MODULE="$(CURDIR)/$(module)" $(CARGO) test --package tests --test soak -- --test-threads 1
+	TEST_NGINX="$(NGINX)" TEST_NGINX_MODULE="$(CURDIR)/$(module)" \
+		$(CARGO) test --package tests --test soak -- --test-threads 1
 
 .PHONY: sanitize
 sanitize: sanitized-nginx module-1.28 ## Engine and module under AddressSanitizer, ThreadSanitizer and memcheck
-	@echo "The engine under AddressSanitizer"; $(address) $(CARGO) test --package alert_core --lib --test properties
-	@echo "The engine under ThreadSanitizer"; $(thread) $(CARGO) test --package alert_core --test properties workers_at_once
-	@echo "The module in nginx under AddressSanitizer"; $(address) $(test_source) $(CARGO) build --package ngx_module
+	@echo "The engine under AddressSanitizer"
+	@$(address) $(CARGO) test --package alert_core --lib --test properties
+	@echo "The engine under ThreadSanitizer"
+	@$(thread) $(CARGO) test --package alert_core --test properties workers_at_once
+	@echo "The module in nginx under AddressSanitizer"
+	@$(address) $(test_source) $(CARGO) build --package ngx_module
 	@$(call story_under,address,story:: names:: sinks:: control:: protocols:: subrequests::)
-	@echo "The module in nginx under ThreadSanitizer"; $(thread) $(test_source) $(CARGO) build --package ngx_module
+	@echo "The module in nginx under ThreadSanitizer"
+	@$(thread) $(test_source) $(CARGO) build --package ngx_module
 	@$(call story_under,thread,story:: sinks:: control::)
-	@echo "The module in nginx under memcheck"; TEST_NGINX="$(sanitize_dir)/nginx-pools" \
-		TEST_NGINX_MODULE="$(test_dir)/ngx_http_alert_module.so" $(CARGO) test --package tests --test e2e memcheck::
+	@echo "The module in nginx under memcheck"
+	@TEST_NGINX="$(sanitize_dir)/nginx-pools" TEST_NGINX_MODULE="$(test_dir)/ngx_http_alert_module.so" \
+		$(CARGO) test --package tests --test e2e memcheck::
 
 .PHONY: lint
 lint: headers ## Format, clippy, and whether the documentation builds
@@ -270,12 +276,12 @@ test_configure := --with-compat --with-debug --with-threads --with-http_ssl_modu
 	--with-http_realip_module --with-http_auth_request_module --with-http_stub_status_module \
 	--with-http_slice_module --with-pcre
 
-# rustc brings the runtimes of sanitizers along and keeps the option that uses them for nightly: RUSTC_BOOTSTRAP opens it
-# for these builds alone. The standard library is the usual one, since its source is not at hand to instrument it.
+# rustc brings the runtimes of sanitizers along and keeps the option that uses them for nightly: RUSTC_BOOTSTRAP opens
+# it for these builds alone. The standard library is the usual one, since its source is not at hand to instrument it.
 # AddressSanitizer sees each allocation all the same. ThreadSanitizer does not see all that synchronizes inside of std:
-# tests/thread.supp names these places, and of the engine's tests it gets the one whose threads are joined one by one and
-# whose memory nobody frees.
-# MemorySanitizer would take every byte that std writes for uninitialised: that is left to memcheck.
+# tests/thread.supp names these places, and of the engine's tests it gets the one whose threads are joined one by one
+# and whose memory nobody frees. MemorySanitizer would take every byte that std writes for uninitialised: that is left
+# to memcheck.
 sanitize_dir := $(CURDIR)/target/sanitize
 host = $(shell rustc -vV | sed -n 's/^host: //p')
 sanitizer = RUSTC_BOOTSTRAP=1 CARGO_BUILD_TARGET="$(host)" CARGO_TARGET_DIR="$(sanitize_dir)/$(1)"
@@ -289,8 +295,8 @@ story_under = $($(1)_options) ASAN_OPTIONS=fast_unwind_on_malloc=0 TEST_NGINX="$
 	TEST_NGINX_MODULE="$(sanitize_dir)/$(1)/$(host)/debug/libngx_http_alert_module.so" \
 	$(CARGO) test --package tests --test e2e -- --test-threads 2 $(2)
 
-# The second nginx once more, with the runtime of each sanitizer in it and with none. Each allocation from a pool is one of
-# its own, so that its bounds are seen.
+# The second nginx once more, with the runtime of each sanitizer in it and with none. Each allocation from a pool is one
+# of its own, so that its bounds are seen.
 .PHONY: sanitized-nginx
 sanitized-nginx: nginx-1.28
 	@mkdir -p $(sanitize_dir)/nginx; cp -a "$(test_dir)/src" "$(test_dir)/objs" $(sanitize_dir)/nginx/; \
