@@ -6,7 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Relaxed};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ const NAP: Duration = Duration::from_millis(1);
 /// The same while a failover waits for the other workers.
 const SHORT_NAP: Duration = Duration::from_micros(250);
 /// Between two looks at the lane while answers come.
-const DOZE: Duration = Duration::from_millis(10);
+const DOZE: Duration = Duration::from_millis(2);
 /// Looks without an event after which the detector asks to be woken for the next one.
 const QUIET_LOOKS: u32 = 8;
 /// Events after which it looks at the time even if more wait.
@@ -119,8 +119,11 @@ impl Detector {
         let now = now_ms();
         let mut told = false;
         let mut round = Round::default();
+        let mut latest_ms = 0;
         if let Some(worker) = self.worker {
             worker.begin_judging();
+            // Before the looks at lane and channel, which have everything up to then.
+            latest_ms = worker.latest_ms.load(Acquire);
         }
         while round.events < BATCH {
             // Looked at before the channel: what is on the lane now has no unseen event before it.
@@ -138,6 +141,9 @@ impl Detector {
         }
         if let Some(worker) = self.worker.filter(|_| round.events + round.answers > 0) {
             worker.events.fetch_add((round.events + round.answers) as u64, Relaxed);
+            if round.events < BATCH {
+                worker.judged_ms.store(latest_ms, Relaxed);
+            }
         }
         let settled = self.judge.settle(now);
         told |= settled.told;

@@ -149,9 +149,9 @@ impl Judge {
             }
             let waited_ms = now_ms.abs_diff(since_ms);
             let workers = || self.board.workers().of_generation(self.generation, now_ms);
-            // What ended before the rival's row began cannot interrupt it.
+            // What ended before the rival's row began cannot interrupt it, nor what ended after it was complete.
             let row_since_ms = failover::State::from_word(monitor.shared.failover.load(Relaxed)).row_since_ms();
-            let caught_up = || !workers().any(|worker| worker.owes(row_since_ms));
+            let caught_up = || !workers().any(|worker| worker.owes(row_since_ms, since_ms));
             if waited_ms < SETTLE_LIMIT_MS && !self.is_alone(now_ms) && (waited_ms < SETTLE_MS || !caught_up()) {
                 settled.waiting = true;
                 continue;

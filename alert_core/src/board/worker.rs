@@ -31,6 +31,8 @@ pub struct WorkerBoard {
     pub latest_ms: AtomicU64,
     /// Requests that its detector has taken out and counted.
     pub events: AtomicU64,
+    /// Up to when all of them are judged, by the same time.
+    pub judged_ms: AtomicU64,
     /// Requests it could not count, because the channel was full.
     pub dropped: AtomicU64,
     /// Whether it may be changing windows.
@@ -58,21 +60,21 @@ impl WorkerBoard {
         self.queued.load(Acquire).saturating_sub(self.events.load(Relaxed))
     }
 
-    /// Whether requests wait that ended at or after this time.
-    pub fn owes(&self, since_ms: u64) -> bool {
-        self.queue_depth() > 0 && self.latest_ms.load(Relaxed) >= since_ms
+    /// Whether requests wait that can have ended between these times.
+    pub fn owes(&self, since_ms: u64, until_ms: u64) -> bool {
+        self.queue_depth() > 0 && self.latest_ms.load(Relaxed) >= since_ms && self.judged_ms.load(Relaxed) < until_ms
     }
 
     /// Counts a request that was handed to the detector, by any of several threads.
     pub fn queue(&self, time_ms: u64) {
-        self.latest_ms.fetch_max(time_ms, Relaxed);
+        self.latest_ms.fetch_max(time_ms, Release);
         self.queued.fetch_add(1, Release);
     }
 
     /// The same where no other thread counts meanwhile, which spares the processor's lock.
     #[inline]
     pub fn queue_alone(&self, time_ms: u64) {
-        self.latest_ms.store(time_ms, Relaxed);
+        self.latest_ms.store(time_ms, Release);
         self.queued.store(self.queued.load(Relaxed) + 1, Release);
     }
 
@@ -119,6 +121,7 @@ impl WorkerTable {
             worker.generation.store(generation, Relaxed);
             worker.queued.store(0, Relaxed);
             worker.latest_ms.store(0, Relaxed);
+            worker.judged_ms.store(0, Relaxed);
             worker.events.store(0, Relaxed);
             self.dropped_before.fetch_add(worker.dropped.swap(0, Relaxed), Relaxed);
             true
@@ -206,13 +209,15 @@ mod tests {
     #[test]
     fn what_waits_is_owed_if_it_is_late_enough() {
         let worker = table().join(10, 1, 1000).expect("a place");
-        assert!(!worker.owes(0));
+        assert!(!worker.owes(0, 99));
         worker.queue_alone(50);
         worker.queue(40);
         assert_eq!(worker.queue_depth(), 2);
-        assert!(worker.owes(50) && !worker.owes(51));
+        assert!(worker.owes(50, 99) && !worker.owes(51, 99));
+        worker.judged_ms.store(40, Relaxed);
+        assert!(worker.owes(0, 41) && !worker.owes(0, 40));
         worker.events.store(2, Relaxed);
-        assert!(!worker.owes(50));
+        assert!(!worker.owes(0, 99));
     }
 
     #[test]
