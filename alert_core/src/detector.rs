@@ -25,8 +25,10 @@ use crate::log::{Level, Log};
 const NAP: Duration = Duration::from_millis(1);
 /// The same while a failover waits for the other workers.
 const SHORT_NAP: Duration = Duration::from_micros(250);
-/// Between two looks at the lane while answers come.
+/// Between two looks at the lane while answers come. A failover that another worker has in sight can have to wait for it.
 const DOZE: Duration = Duration::from_millis(2);
+/// The same where there is no other worker.
+const DOZE_ALONE: Duration = Duration::from_millis(10);
 /// Looks without an event after which the detector asks to be woken for the next one.
 const QUIET_LOOKS: u32 = 8;
 /// Events after which it looks at the time even if more wait.
@@ -46,6 +48,8 @@ pub(crate) struct Detector {
     /// Stops the couriers, once the last alert is in the outbox.
     pub(crate) stop_couriers: Arc<AtomicBool>,
     pub(crate) log: Log,
+    /// Whether there was no other worker at the last tick.
+    pub(crate) alone: bool,
 }
 
 /// What came of one round.
@@ -80,7 +84,7 @@ impl Detector {
             } else if quiet_looks < QUIET_LOOKS {
                 thread::sleep(NAP);
             } else if round.answers > 0 {
-                self.sleep(Sleep::Dozing, DOZE);
+                self.sleep(Sleep::Dozing, if self.alone { DOZE_ALONE } else { DOZE });
             } else {
                 let until_tick = next_tick_ms.saturating_sub(now_ms()).clamp(1, HEARTBEAT_MS);
                 self.sleep(Sleep::Asleep, Duration::from_millis(until_tick));
@@ -152,6 +156,7 @@ impl Detector {
         if now >= *next_tick_ms || *next_tick_ms > now + 2 * HEARTBEAT_MS {
             *next_tick_ms = now + HEARTBEAT_MS;
             told |= self.judge.tick(now);
+            self.alone = self.judge.is_alone(now);
             self.log.call();
             if let Some(worker) = self.worker {
                 worker.renew(now);

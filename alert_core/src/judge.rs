@@ -126,7 +126,7 @@ impl Judge {
     }
 
     /// Whether no other worker judges.
-    fn is_alone(&self, now_ms: u64) -> bool {
+    pub(crate) fn is_alone(&self, now_ms: u64) -> bool {
         self.board.workers().of_generation(self.generation, now_ms).nth(1).is_none()
     }
 

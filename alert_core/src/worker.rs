@@ -102,6 +102,7 @@ impl Worker {
             stop: stop.clone(),
             stop_couriers,
             log: log.clone(),
+            alone: false,
         };
         let thread = threads.spawn("alert-detector", move || detector.run())?;
         if place.is_none() {
