@@ -31,6 +31,8 @@ const DOZE: Duration = Duration::from_millis(2);
 const DOZE_ALONE: Duration = Duration::from_millis(10);
 /// Looks without an event after which the detector asks to be woken for the next one.
 const QUIET_LOOKS: u32 = 8;
+/// Looks without an answer after which it asks to be woken for that too.
+const EMPTY_LOOKS: u32 = 4;
 /// Events after which it looks at the time even if more wait.
 const BATCH: usize = 1024;
 
@@ -66,12 +68,13 @@ struct Round {
 impl Detector {
     /// Runs until it is told to stop; then judges what still waits.
     pub(crate) fn run(mut self) {
-        let mut quiet_looks = QUIET_LOOKS;
+        let (mut quiet_looks, mut empty_looks) = (QUIET_LOOKS, EMPTY_LOOKS);
         let mut next_tick_ms = 0;
         loop {
             let stopping = self.stop.load(Relaxed);
             let round = self.guarded(&mut next_tick_ms);
             quiet_looks = if round.events > 0 { 0 } else { quiet_looks.saturating_add(1) };
+            empty_looks = if round.answers > 0 { 0 } else { empty_looks.saturating_add(1) };
             if round.events == BATCH {
                 continue;
             }
@@ -83,7 +86,7 @@ impl Detector {
                 }
             } else if quiet_looks < QUIET_LOOKS {
                 thread::sleep(NAP);
-            } else if round.answers > 0 {
+            } else if empty_looks < EMPTY_LOOKS {
                 self.sleep(Sleep::Dozing, if self.alone { DOZE_ALONE } else { DOZE });
             } else {
                 let until_tick = next_tick_ms.saturating_sub(now_ms()).clamp(1, HEARTBEAT_MS);
