@@ -23,12 +23,15 @@ pub fn hand_over_usual(request: Finished<'_>) -> bool {
         return true;
     }
     let handed_over = process::with_engine(|engine| {
-        let LogPhase { lane, watched } = &mut *engine.log_phase.try_borrow_mut().ok()?;
+        // First of all: in another configuration, numbers of monitors and variables mean something else.
+        let is_ours = engine.works_by(request.configuration());
+        let LogPhase { lane, watched } = &mut *engine.log_phase.try_borrow_mut().ok().filter(|_| is_ours)?;
         let Watched { usual, sources, .. } = watched.get(monitor as usize)?;
         let release = value(request, &sources.release);
         let origin = usual.recognise(attempt.peer(), release, || value(request, &sources.pool))?;
         let answer = Answer { time_ms: request.time_ms(), latency_ms: attempt.time_ms(), origin };
-        engine.works_by(request.configuration()).then(|| engine.intake().answered(lane, answer))
+        engine.intake().answered(lane, answer);
+        Some(())
     });
     handed_over.flatten().is_some()
 }
