@@ -44,9 +44,9 @@ pub fn measure() -> Section {
 }
 
 const ABOUT: &str = "\
-    Means by criterion, one stage at a time and everything in the processor's caches, on one thread; only the \
-    channel has a detector at its other end. `cargo bench --package alert_core` measures longer and compares with \
-    the last time.";
+    Means by criterion, one stage at a time and everything in the processor's caches, on one thread; only lane \
+    and channel have a detector at their other end, which falls behind when nothing pauses. `cargo bench --package \
+    alert_core` measures longer and compares with the last time.";
 
 /// In nanoseconds.
 fn mean(name: &str) -> f64 {
