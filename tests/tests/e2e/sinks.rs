@@ -123,6 +123,10 @@ fn what_was_over_before_it_could_be_told_leaves_nothing_open() {
         wait::until("the beginning", LIMIT, || scene.status()["alerts"].as_array().is_some_and(|list| list.len() == 1));
         mend_app(&scene);
         wait::until("the end", LIMIT, || scene.status()["alerts"].as_array().is_some_and(|list| list.len() == 2));
+        // A try that was under way then knew of the beginning only.
+        let tries = || scene.status()["sinks"].as_object().map_or(0, |sinks| sinks.values().map(retried).sum::<u64>());
+        let before = tries();
+        wait::until("another try", LIMIT, || tries() > before);
         scene.sink.come_back();
         let posts = scene.sink.wait_for(1, LIMIT);
         scene.sink.assert_quiet_for(Duration::from_millis(1500));
@@ -134,6 +138,10 @@ fn what_was_over_before_it_could_be_told_leaves_nothing_open() {
             assert_eq!(text(&posts[0].body, pointer), expected, "{notify}");
         }
     }
+}
+
+fn retried(sink: &Value) -> u64 {
+    sink["retried"].as_u64().unwrap_or(0)
 }
 
 /// Every text by which nginx and its workers show themselves, except what they were given.
