@@ -152,8 +152,6 @@ pub enum Source {
 #[derive(Clone)]
 pub struct HeaderName {
     name: Vec<u8>,
-    /// The first and the last eight bytes as [`fold`] makes them, where that is all of it.
-    ends: Option<(u64, u64)>,
     /// Where it was found last.
     pub found: Cell<Found>,
 }
@@ -177,35 +175,15 @@ impl HeaderName {
     /// The header behind `$upstream_http_NAME`.
     pub fn of_variable(name: &str) -> Option<HeaderName> {
         let name = name.strip_prefix("upstream_http_")?.to_ascii_lowercase().into_bytes();
-        let dashed: Vec<u8> = name.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).collect();
-        let both = dashed.first_chunk().zip(dashed.last_chunk()).filter(|_| dashed.len() <= 16);
-        let ends = both.map(|(first, last)| (fold(first), fold(last)));
-        (!name.is_empty()).then_some(HeaderName { name, ends, found: Cell::default() })
+        (!name.is_empty()).then_some(HeaderName { name, found: Cell::default() })
     }
 
     /// Whether this is the header, by the rule of nginx's variables.
     pub fn is(&self, header: &[u8]) -> bool {
-        header.len() == self.name.len() && (self.has_both_ends(header) || self.is_exactly(header))
-    }
-
-    /// Whether a header of this length is the one, in one look: for the lengths at which both ends are all of it.
-    fn has_both_ends(&self, header: &[u8]) -> bool {
-        match (header.first_chunk(), header.last_chunk()) {
-            // The fold takes a few bytes that stand in no header for letters and dashes too.
-            (Some(first), Some(last)) => self.ends == Some((fold(first), fold(last))),
-            _ => false,
-        }
-    }
-
-    fn is_exactly(&self, header: &[u8]) -> bool {
-        header.iter().zip(&self.name).all(|(byte, wanted)| match byte {
+        let same = |(byte, wanted): (&u8, &u8)| match byte {
             b'-' => *wanted == b'_',
             byte => byte.to_ascii_lowercase() == *wanted,
-        })
+        };
+        header.len() == self.name.len() && header.iter().zip(&self.name).all(same)
     }
-}
-
-/// Eight bytes of a header with the bit set in which upper and lower case differ.
-fn fold(bytes: &[u8; 8]) -> u64 {
-    u64::from_ne_bytes(*bytes) | u64::from_ne_bytes([0x20; 8])
 }
