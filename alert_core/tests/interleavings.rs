@@ -5,6 +5,8 @@
 
 #![allow(dead_code, unused_imports)]
 
+#[path = "../src/lane.rs"]
+mod lane;
 #[path = "../src/name.rs"]
 mod name;
 #[path = "../src/pool.rs"]
@@ -164,6 +166,21 @@ fn what_a_killed_writer_left_is_mended_beside_writers() {
     assert_mended_beside(|window| window.expire(NOW + 1000));
 }
 
+/// A room of one makes the ends wait for each other all the time.
+fn the_lane_hands_over_every_answer_whole_and_in_order() {
+    loom::model(|| {
+        let (mut lane, mut exit) = lane::lane::<1>();
+        let putting = loom::thread::spawn(move || (1..=3).filter(|n| lane.put([*n, !*n])).collect::<Vec<u64>>());
+        let mut taken = Vec::new();
+        let mut take = || exit.take(1, &mut taken, |[first, second]| if second == !first { first } else { 0 });
+        take();
+        take();
+        let put = putting.join().expect("the other end");
+        take();
+        assert_eq!(taken, put);
+    });
+}
+
 /// A cell of two words shows the same as one of six, in a time that can be waited for.
 type Cell = TextCell<2>;
 const NAMES: [&str; 3] = ["", "blue", "a-green-release"];
@@ -194,7 +211,8 @@ fn two_writers_of_a_name_leave_one_of_them_or_none() {
 }
 
 fn main() {
-    let models: [(&str, fn()); 7] = [
+    let models: [(&str, fn()); 8] = [
+        ("the_lane_hands_over_every_answer_whole_and_in_order", the_lane_hands_over_every_answer_whole_and_in_order),
         ("writers_of_a_full_window_leave_exact_counts", writers_of_a_full_window_leave_exact_counts),
         ("counts_are_never_out_of_range_while_writers_write", counts_are_never_out_of_range_while_writers_write),
         (
