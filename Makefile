@@ -28,6 +28,8 @@ BENCH_PACKAGES ?= valgrind apache2-utils wrk strace python3 libnginx-mod-http-lu
 
 CARGO ?= cargo
 module := target/ngx_http_alert_module.so
+# The one that the tests load, without optimisation at link time.
+test_module := $(CURDIR)/target/quick/ngx_http_alert_module.so
 sandbox = target/debug/sandbox --runtime "$(RUNTIME)" --nginx "$(NGINX)"
 # What nginx of the stack loads, and the packages without which nothing of that is built here.
 product = $(if $(filter docker,$(RUNTIME)),image,module)
@@ -46,7 +48,7 @@ nginx_env = NGINX_SOURCE_DIR="$(source_dir)" NGINX_BUILD_DIR="$(source_dir)/objs
 
 test_dir := $(CURDIR)/target/nginx/1.28
 test_nginx := $(test_dir)/objs/nginx
-test_module := $(test_dir)/ngx_http_alert_module.so
+module_1_28 := $(test_dir)/ngx_http_alert_module.so
 test_source = NGINX_SOURCE_DIR="$(test_dir)" NGINX_BUILD_DIR="$(test_dir)/objs"
 test_env = $(test_source) CARGO_TARGET_DIR="$(test_dir)/cargo"
 
@@ -102,10 +104,17 @@ clean: sandbox ## Stop the stack and remove what it wrote
 
 .PHONY: module
 module: headers ## Build it for [NGINX=/path/to/nginx] [NGINX_SOURCE_DIR=configured source]
-	@$(nginx_env) $(CARGO) build --release --package ngx_module || { \
-		$(has_libclang) || echo "the build reads nginx's headers by libclang, which is not found: install it (Debian's" \
-			"package is libclang-dev), or set LIBCLANG_PATH to its directory" >&2; exit 1; }
-	@$(call put,target/release/libngx_http_alert_module.so,$(module))
+	@$(call build_module,release)
+	@$(call ship,target/release/libngx_http_alert_module.so,$(module))
+
+# build_module PROFILE
+build_module = $(nginx_env) $(CARGO) build --profile $(1) --package ngx_module || { \
+	$(has_libclang) || echo "the build reads nginx's headers by libclang, which is not found: install it (Debian's" \
+		"package is libclang-dev), or set LIBCLANG_PATH to its directory" >&2; exit 1; }
+
+# ship FROM,TO: stripped. Debuggers and backtraces find what was stripped in a file beside it.
+ship = mkdir -p "$(dir $(2))"; cp "$(1)" "$(2).all"; objcopy --only-keep-debug "$(2).all" "$(2).debug"; \
+	objcopy --strip-all --add-gnu-debuglink="$(2).debug" "$(2).all"; $(call put,$(2).all,$(2)); rm "$(2).all"
 
 # Root by sudo often has no cargo: then what `make module` built before is installed.
 .PHONY: install
@@ -184,13 +193,18 @@ build = docker build --file docker/Dockerfile $(quiet) $(BUILD_OPTIONS) $(proxie
 ##@ Development
 
 .PHONY: test
-test: module module-1.28 ## Unit tests, then the end-to-end tests with the system's nginx and with 1.28
+test: test-module module-1.28 ## Unit tests, then the end-to-end tests with the system's nginx and with 1.28
 	@$(CARGO) test --workspace --exclude ngx_module --exclude tests
-	@$(call end_to_end,$(NGINX),$(CURDIR)/$(module),$(test_nginx),$(test_module))
-	@$(call end_to_end,$(test_nginx),$(test_module),$(NGINX),$(CURDIR)/$(module))
+	@$(call end_to_end,$(NGINX),$(test_module),$(test_nginx),$(module_1_28))
+	@$(call end_to_end,$(test_nginx),$(module_1_28),$(NGINX),$(test_module))
 	@echo "Endurance: a million requests, a thousand alerts, a hundred reloads"; \
-	TEST_NGINX="$(NGINX)" TEST_NGINX_MODULE="$(CURDIR)/$(module)" \
+	TEST_NGINX="$(NGINX)" TEST_NGINX_MODULE="$(test_module)" \
 		$(CARGO) test --package tests --test soak -- --test-threads 1
+
+.PHONY: test-module
+test-module: headers ## Build the module for the tests alone, in half the time: target/quick/ngx_http_alert_module.so
+	@$(call build_module,quick)
+	@$(call put,target/quick/libngx_http_alert_module.so,$(test_module))
 
 .PHONY: sanitize
 sanitize: sanitized-nginx module-1.28 ## Engine and module under AddressSanitizer, ThreadSanitizer and memcheck
@@ -205,7 +219,7 @@ sanitize: sanitized-nginx module-1.28 ## Engine and module under AddressSanitize
 	@$(thread) $(test_source) $(CARGO) build --package ngx_module
 	@$(call story_under,thread,story:: sinks:: control::)
 	@echo "The module in nginx under memcheck"
-	@TEST_NGINX="$(sanitize_dir)/nginx-pools" TEST_NGINX_MODULE="$(test_dir)/ngx_http_alert_module.so" \
+	@TEST_NGINX="$(sanitize_dir)/nginx-pools" TEST_NGINX_MODULE="$(module_1_28)" \
 		$(CARGO) test --package tests --test e2e memcheck::
 
 .PHONY: lint
@@ -268,8 +282,8 @@ nginx-1.28: test-packages ## Build the second nginx of the tests
 
 .PHONY: module-1.28
 module-1.28: nginx-1.28 packages ## Build the module for it
-	@$(test_env) $(CARGO) build --release --package ngx_module
-	@$(call put,$(test_dir)/cargo/release/libngx_http_alert_module.so,$(test_module))
+	@$(test_env) $(CARGO) build --profile quick --package ngx_module
+	@$(call put,$(test_dir)/cargo/quick/libngx_http_alert_module.so,$(module_1_28))
 
 # As distributions build it, which makes for the same layout of structures.
 test_configure := --with-compat --with-debug --with-threads --with-http_ssl_module --with-http_v2_module \
