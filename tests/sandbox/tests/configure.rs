@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-const DOCKER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+const DOCKER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docker");
 
 fn configure(variables: &[(&str, &str)]) -> Output {
     let docker = Path::new(DOCKER);
