@@ -2,25 +2,26 @@
 
 use std::hint::black_box;
 
-use alert_core::alert::{Alert, Status};
-use alert_core::answer::{Answer, Origin};
+use alert_core::base::log;
 use alert_core::board::monitor::MonitorBoard;
+use alert_core::board::outbox::Delivery;
 use alert_core::board::region::Region;
 use alert_core::board::{Board, Plan, needed_bytes};
-use alert_core::config_text;
-use alert_core::event::{Event, PeerId};
-use alert_core::failover;
-use alert_core::judge::Judge;
-use alert_core::letter::letters;
-use alert_core::log;
-use alert_core::outbox::Delivery;
-use alert_core::pool::PoolId;
-use alert_core::rule::Share;
-use alert_core::servers::Servers;
+use alert_core::deliver::coalesce::notifications;
+use alert_core::detect::judge::Judge;
+use alert_core::model::alert::{Alert, Status};
+use alert_core::model::event::Event;
+use alert_core::model::ids::{PeerId, PoolId};
+use alert_core::model::success::{SourceId, Success};
+use alert_core::rules::failover;
+use alert_core::settings::text;
+
+use alert_core::engine::Engine;
+use alert_core::model::outcome::Outcome;
+use alert_core::observe::peers::PeerMap;
+use alert_core::rules::limit::Percent;
 use alert_core::settings::Settings;
 use alert_core::sink::settings::SystemSource;
-use alert_core::window::Outcome;
-use alert_core::worker::Worker;
 use criterion::{BatchSize, BenchmarkId, Criterion};
 
 const BLUE: &str = "127.0.0.1:8081";
@@ -40,7 +41,7 @@ impl Bench {
             "alert_notify slack http://127.0.0.1:9/;
              alert_monitor app {{ pool blue {BLUE}; pool green 127.0.0.1:8082; active blue; window {window}; }}"
         );
-        let settings = config_text::read(&text, &SystemSource).expect("a configuration");
+        let settings = text::read(&text, &SystemSource).expect("a configuration");
         let board = Board::open(Region::private(needed_bytes(&settings)), NOW).expect("a board");
         let mut plan = board.reserve(&settings, NOW).expect("room");
         board.activate(&mut plan, &settings);
@@ -69,7 +70,7 @@ impl Bench {
         let judge = self.judge();
         for attempts in [[(0, 200)].as_slice(), &[(0, 500), (1, 200)], &[(0, 500), (1, 200)], &[(0, 500), (1, 200)]] {
             judge.observe(&self.event(attempts), NOW);
-            judge.settle(NOW);
+            judge.commit(NOW);
         }
         self.board.outbox().alerts().next().expect("a failover is told")
     }
@@ -80,19 +81,19 @@ fn event(c: &mut Criterion) {
     c.bench_function("event", |b| b.iter(|| bench.event(black_box(&[(0, 200)]))));
 }
 
-/// A usual answer onto the lane, and anything else into the channel, while the detector empties them; more than they
+/// A usual answer into the ring, and anything else into the channel, while the detector empties them; more than they
 /// hold are dropped, which is part of the price.
 fn intake(c: &mut Criterion) {
     let Bench { settings, board, plan } = &Bench::new(200);
-    let (worker, mut lane) = Worker::start(*board, plan, settings, std::process::id(), || {}).expect("threads");
-    let servers = Servers::of_monitors(*board, plan, settings).remove(0);
-    let origin = Origin::new(0, plan.pools(0)[0], PeerId::new(0));
+    let (worker, mut producer) = Engine::start(*board, plan, settings, std::process::id(), || {}).expect("threads");
+    let servers = PeerMap::of_monitors(*board, plan, settings).remove(0);
+    let origin = SourceId::new(0, plan.pools(0)[0], PeerId::new(0));
     let mut usual = servers.usual();
     usual.remember(BLUE.as_bytes(), b"v1.2.3", None, origin);
     c.bench_function("usual", |b| b.iter(|| usual.recognise(black_box(BLUE.as_bytes()), black_box(b"v1.2.3"), || b"")));
     c.bench_function("server", |b| b.iter(|| servers.server(black_box(BLUE.as_bytes()))));
-    let answer = Answer { time_ms: NOW, latency_ms: 1, origin };
-    c.bench_function("lane", |b| b.iter(|| worker.intake().answered(&mut lane, black_box(answer))));
+    let answer = Success { time_ms: NOW, latency_ms: 1, origin };
+    c.bench_function("producer", |b| b.iter(|| worker.intake().answered(&mut producer, black_box(answer))));
     c.bench_function("channel", |b| b.iter(|| worker.intake().push(black_box(answer.into()))));
     assert!(worker.stop(std::time::Duration::from_secs(5)));
 }
@@ -118,7 +119,7 @@ fn window(c: &mut Criterion) {
 }
 
 fn rule(c: &mut Criterion) {
-    let share = Share::parse("2%").expect("a share");
+    let share = Percent::parse("2%").expect("a share");
     c.bench_function("rule", |b| b.iter(|| share.judge(black_box(3), black_box(200))));
     let bench = Bench::new(200);
     let word = bench.monitor().failover.load(std::sync::atomic::Ordering::Relaxed);
@@ -138,7 +139,7 @@ fn outbox(c: &mut Criterion) {
 
 fn rendering(c: &mut Criterion) {
     let alert = Bench::new(200).alert();
-    c.bench_function("letter", |b| b.iter_batched(|| vec![alert.clone()], letters, BatchSize::SmallInput));
+    c.bench_function("notification", |b| b.iter_batched(|| vec![alert.clone()], notifications, BatchSize::SmallInput));
     c.bench_function("rendering", |b| b.iter(|| black_box(&alert).to_json().to_string()));
 }
 

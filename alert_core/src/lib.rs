@@ -1,47 +1,27 @@
-//! The engine of nginx-alert, without nginx: events of finished requests go in, messages to people come out.
+//! The engine of nginx-alert, without nginx: finished requests go in, messages to people come out.
 //!
-//! The way of an alert through this crate, one module a stage:
+//! The wings, from top to bottom; a wing uses only what stands below it:
 //!
-//! [`intake`] (event loop) → bounded channel, [`lane`] → `detector` thread → [`judge`] → [`board`] (shared by all workers:
-//! [`window`], [`failover`], [`rule`], [`notice`]) → [`outbox`] → `courier` threads ([`letter`]) → [`sink`].
-//!
-//! A `keeper` thread saves the board to a [`state_file`], so that all of this outlives a restart.
+//! - [`engine`] starts and stops everything in a process.
+//! - [`operate`] is what an operator can change at run time.
+//! - [`detect`] makes alerts of events; [`observe`] makes events of finished requests.
+//! - [`deliver`] brings alerts to sinks, [`persist`] keeps the board over a restart, [`report`] shows it.
+//! - [`board`] is everything that the workers share; [`settings`] is what the operator wrote.
+//! - [`sink`] has one file a service, [`rules`] the pure state machines, [`model`] the words of the product, and [`base`]
+//!   what knows nothing of alerts.
 
 #![deny(unsafe_code)]
 
-pub mod address;
-pub mod alert;
-pub mod answer;
-mod atomic;
+pub mod base;
 pub mod board;
-pub mod clock;
-pub mod config_text;
-pub mod control;
-mod courier;
-mod detector;
-pub mod event;
-pub mod failover;
-pub mod flapping;
-mod glance;
-pub mod history;
-pub mod intake;
-pub mod judge;
-mod keeper;
-pub mod lane;
-pub mod letter;
-pub mod log;
-pub mod metrics;
-pub mod name;
-pub mod notice;
-pub mod outbox;
-pub mod page;
-pub mod pool;
-pub mod rule;
-pub mod servers;
+pub mod deliver;
+pub mod detect;
+pub mod engine;
+pub mod model;
+pub mod observe;
+pub mod operate;
+pub mod persist;
+pub mod report;
+pub mod rules;
 pub mod settings;
 pub mod sink;
-pub mod state_file;
-pub mod status;
-pub mod usual;
-pub mod window;
-pub mod worker;

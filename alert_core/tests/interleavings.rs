@@ -5,27 +5,37 @@
 
 #![allow(dead_code, unused_imports)]
 
-#[path = "../src/lane.rs"]
-mod lane;
-#[path = "../src/name.rs"]
-mod name;
-#[path = "../src/pool.rs"]
-mod pool;
-#[path = "../src/window.rs"]
-mod window;
-
-/// What the sources know as `crate::atomic`.
-mod atomic {
-    pub(crate) use loom::sync::atomic::{AtomicI64, AtomicU64, fence};
+#[path = "../src/base"]
+mod base {
+    /// What the sources know as `crate::base::atomic`.
+    pub(crate) mod atomic {
+        pub(crate) use loom::sync::atomic::{AtomicI64, AtomicU64, fence};
+    }
+    pub mod name;
+}
+#[path = "../src/model"]
+mod model {
+    pub mod ids;
+    pub mod outcome;
+}
+#[path = "../src/board"]
+mod board {
+    pub mod text;
+    pub mod window;
+}
+#[path = "../src/observe"]
+mod observe {
+    pub mod spsc;
 }
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
-use atomic::{AtomicU64, fence};
-use name::TextCell;
-use pool::PoolId;
-use window::{Outcome, Window, WindowHead};
+use base::atomic::{AtomicU64, fence};
+use board::text::TextCell;
+use board::window::{Window, WindowHead};
+use model::ids::PoolId;
+use model::outcome::Outcome;
 
 const NOW: u64 = 1_790_000_000_000;
 
@@ -169,10 +179,10 @@ fn what_a_killed_writer_left_is_mended_beside_writers() {
 /// A room of one makes the ends wait for each other all the time.
 fn the_lane_hands_over_every_answer_whole_and_in_order() {
     loom::model(|| {
-        let (mut lane, mut exit) = lane::lane::<1>();
-        let putting = loom::thread::spawn(move || (1..=3).filter(|n| lane.put([*n, !*n])).collect::<Vec<u64>>());
+        let (mut producer, mut consumer) = observe::spsc::channel::<1>();
+        let putting = loom::thread::spawn(move || (1..=3).filter(|n| producer.put([*n, !*n])).collect::<Vec<u64>>());
         let mut taken = Vec::new();
-        let mut take = || exit.take(1, &mut taken, |[first, second]| if second == !first { first } else { 0 });
+        let mut take = || consumer.take(1, &mut taken, |[first, second]| if second == !first { first } else { 0 });
         take();
         take();
         let put = putting.join().expect("the other end");

@@ -2,16 +2,18 @@
 
 use std::collections::VecDeque;
 
-use alert_core::alert::{Kind, Status};
 use alert_core::board::region::Region;
+use alert_core::board::window::Window;
 use alert_core::board::{Board, Plan};
-use alert_core::event::{Event, PeerId};
-use alert_core::failover::{self, Observation, Rules};
-use alert_core::judge::Judge;
-use alert_core::notice::{Action, Notice, Policy, Signal};
-use alert_core::pool::{PoolId, PoolSet};
+use alert_core::detect::judge::Judge;
+use alert_core::model::alert::{Kind, Status};
+use alert_core::model::event::Event;
+use alert_core::model::ids::PeerId;
+use alert_core::model::ids::{PoolId, PoolSet};
+use alert_core::model::outcome::Outcome;
+use alert_core::rules::failover::{self, Observation, Rules};
+use alert_core::rules::throttle::{Action, Policy, Signal, Throttle};
 use alert_core::settings::{MonitorReader, Settings};
-use alert_core::window::{Outcome, Window};
 use proptest::prelude::*;
 
 const T0: u64 = 1_790_000_000_000;
@@ -251,29 +253,29 @@ proptest! {
         cooldown_ms in prop_oneof![Just(0_u64), Just(300_000), 1_u64..1_000_000],
         steps in prop::collection::vec((0_u64..120_000, 0_u8..8, prop::bool::weighted(0.15)), 0..300),
     ) {
-        let mut notice = Notice::default();
+        let mut notice = Throttle::default();
         let (mut now_ms, mut broken) = (T0, false);
         let (mut last_firing_ms, mut owed, mut held) = (None, false, 0_u32);
         for (pause_ms, what, muted) in steps {
             now_ms += pause_ms;
             let signal = match what {
-                0 if !broken => Signal::Broke,
-                1 if broken => Signal::Mended,
+                0 if !broken => Signal::Raised,
+                1 if broken => Signal::Cleared,
                 _ => Signal::Unchanged,
             };
             broken = match signal {
-                Signal::Broke => true,
-                Signal::Mended => false,
+                Signal::Raised => true,
+                Signal::Cleared => false,
                 Signal::Unchanged => broken,
             };
             let (next, action) = notice.on(signal, now_ms, &Policy { cooldown_ms, muted });
-            prop_assert_eq!(Notice::from_word(next.to_word()), next);
-            prop_assert_eq!(next.broken, broken);
+            prop_assert_eq!(Throttle::from_word(next.to_word()), next);
+            prop_assert_eq!(next.raised, broken);
             notice = next;
             match action {
                 Action::Nothing => (),
-                Action::Hold => held += 1,
-                Action::Tell(message) => {
+                Action::Suppress => held += 1,
+                Action::Notify(message) => {
                     prop_assert!(!muted, "nothing is sent while muted");
                     if message.resolved {
                         prop_assert!(owed && !broken, "an end is told only where the beginning was");
@@ -304,7 +306,7 @@ proptest! {
         let lines = [format!("window {size}"), format!("error_rate {percent}"), "failover off".into(), "cooldown 0".into()];
         let settings = settings(&lines);
         let (board, plan) = board(&settings);
-        let judge = Judge::new(board, &plan, &settings, alert_core::log::queue().0);
+        let judge = Judge::new(board, &plan, &settings, alert_core::base::log::queue().0);
         let (mut window, mut firing) = (VecDeque::new(), false);
         for (at, failed) in failures.into_iter().enumerate() {
             let now_ms = T0 + at as u64;
@@ -337,7 +339,7 @@ proptest! {
         let settings = settings(&["window 1000".into(), "error_rate 0.4%".into(), "failover off".into()]);
         let (board, plan) = board(&settings);
         let judges: Vec<Judge> =
-            (0..workers).map(|_| Judge::new(board, &plan, &settings, alert_core::log::queue().0)).collect();
+            (0..workers).map(|_| Judge::new(board, &plan, &settings, alert_core::base::log::queue().0)).collect();
         let told: usize = std::thread::scope(|scope| {
             let threads: Vec<_> = judges
                 .iter()

@@ -1,6 +1,6 @@
 //! What a location with `alert_control` answers.
 
-use alert_core::control::{Command, Refusal, TestAlert};
+use alert_core::operate::control::{Command, Refusal, TestAlert};
 
 use crate::ffi::process;
 use crate::status::{Document, Query};

@@ -1,9 +1,9 @@
 //! The directives: what their words mean, and what is wrong with them.
 
+use alert_core::base::units::parse_size;
 use alert_core::board;
-use alert_core::settings::{MonitorReader, parse_size};
+use alert_core::settings::MonitorReader;
 use alert_core::sink::settings::{SettingsError, SinkSettings, SystemSource, name_sinks};
-use alert_core::state_file::StateFile;
 
 use crate::conf::{Handler, HeaderName, LocationConf, MainConf, Place, Source, Sources, Watch, ZoneConf};
 use crate::ffi::conf::Conf;
@@ -205,7 +205,7 @@ fn state(cf: &Conf, main: &mut MainConf, words: &[String]) -> Result<(), String>
         _ => return Err(wrong_count("alert_state PATH;")),
     };
     main.state_place = Some(cf.place());
-    main.settings.state = Some(StateFile::new(path));
+    main.settings.state = Some(path);
     Ok(())
 }
 

@@ -3,17 +3,18 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
+use alert_core::base::clock::now_ms;
+use alert_core::base::log::{Level, Line};
 use alert_core::board::monitor::MonitorBoard;
 use alert_core::board::region::Region;
 use alert_core::board::{Board, Plan};
-use alert_core::clock::now_ms;
-use alert_core::intake::Intake;
-use alert_core::lane::Lane;
-use alert_core::log::{Level, Line};
-use alert_core::servers::Servers;
+use alert_core::engine::Engine;
+use alert_core::observe::fast_path::FastPath;
+use alert_core::observe::intake::Intake;
+use alert_core::observe::peers::PeerMap;
+use alert_core::observe::spsc::Producer;
+use alert_core::persist::state_file::StateFile;
 use alert_core::settings::Settings;
-use alert_core::usual::Usual;
-use alert_core::worker::Worker;
 use ngx::ffi::ngx_log_t;
 
 use crate::conf::{MainConf, Sources};
@@ -42,7 +43,7 @@ pub struct Engine {
 /// What the log phase works with.
 pub struct LogPhase {
     /// The short way to the detector.
-    pub lane: Lane,
+    pub producer: Producer,
     /// Of each monitor.
     pub watched: Vec<Watched>,
 }
@@ -50,11 +51,11 @@ pub struct LogPhase {
 /// What the log phase needs of a monitor.
 pub struct Watched {
     /// Where servers belong.
-    pub servers: Servers,
+    pub servers: PeerMap,
     /// Where the names of its answers come from.
     pub sources: Sources,
     /// What its usual answers look like.
-    pub usual: Usual,
+    pub usual: FastPath,
 }
 
 impl Engine {
@@ -82,8 +83,13 @@ impl Engine {
     }
 
     /// What the status is made of.
-    pub fn status(&self) -> alert_core::status::Status<'_> {
-        alert_core::status::Status { board: self.board, plan: &self.plan, settings: &self.settings, now_ms: now_ms() }
+    pub fn status(&self) -> alert_core::report::view::Status<'_> {
+        alert_core::report::view::Status {
+            board: self.board,
+            plan: &self.plan,
+            settings: &self.settings,
+            now_ms: now_ms(),
+        }
     }
 }
 
@@ -104,7 +110,7 @@ pub fn reserve(main: &mut MainConf, region: Region) -> Result<(), String> {
 /// # Errors
 /// Why they could not.
 pub fn prepare_state(main: &MainConf) -> Result<(), String> {
-    let Some(file) = &main.settings.state else { return Ok(()) };
+    let Some(file) = main.settings.state.clone().map(StateFile::new) else { return Ok(()) };
     let user = main.core.and_then(CoreConf::worker_user);
     file.prepare(user.as_ref().map(|user| user.owner), process::tests_configuration())?;
     let directory = file.directory();
@@ -118,7 +124,7 @@ pub fn prepare_state(main: &MainConf) -> Result<(), String> {
 
 /// Puts what outlived a restart on a board that is new.
 fn load_state(board: Board, main: &MainConf, log: *mut ngx_log_t) {
-    let file = main.settings.state.as_ref();
+    let file = main.settings.state.clone().map(StateFile::new);
     if let Some(line) = file.and_then(|file| file.load(&board, &main.plan, &main.settings, now_ms())) {
         write(log, &line);
     }
@@ -154,12 +160,12 @@ pub fn start(main: &MainConf, log: *mut ngx_log_t) {
         Ok((bell, started?))
     });
     match started {
-        Ok((bell, (worker, lane))) => process::set_engine(Engine {
+        Ok((bell, (worker, producer))) => process::set_engine(Engine {
             worker,
             board,
             plan: main.plan.clone(),
             settings: main.settings.clone(),
-            log_phase: RefCell::new(LogPhase { lane, watched: watched(board, main) }),
+            log_phase: RefCell::new(LogPhase { producer, watched: watched(board, main) }),
             configuration: (&raw const *main).cast(),
             _bell: bell,
         }),
@@ -170,7 +176,7 @@ pub fn start(main: &MainConf, log: *mut ngx_log_t) {
 }
 
 fn watched(board: Board, main: &MainConf) -> Vec<Watched> {
-    let servers = Servers::of_monitors(board, &main.plan, &main.settings);
+    let servers = PeerMap::of_monitors(board, &main.plan, &main.settings);
     let watched = servers.into_iter().zip(main.sources.clone());
     watched.map(|(servers, sources)| Watched { usual: servers.usual(), servers, sources }).collect()
 }

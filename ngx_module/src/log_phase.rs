@@ -1,9 +1,9 @@
 //! From a finished request to what the detector gets of it: which attempts there were, whose they are, and what the client
 //! got.
 
-use alert_core::answer::{Answer, Origin};
-use alert_core::event::Event;
-use alert_core::servers::Server;
+use alert_core::model::event::Event;
+use alert_core::model::success::{SourceId, Success};
+use alert_core::observe::peers::Server;
 
 use crate::conf::{Source, Watch};
 use crate::engine::{LogPhase, Watched};
@@ -25,12 +25,12 @@ pub fn hand_over_usual(request: Finished<'_>) -> bool {
     let handed_over = process::with_engine(|engine| {
         // First of all: in another configuration, numbers of monitors and variables mean something else.
         let is_ours = engine.works_by(request.configuration());
-        let LogPhase { lane, watched } = &mut *engine.log_phase.try_borrow_mut().ok().filter(|_| is_ours)?;
+        let LogPhase { producer, watched } = &mut *engine.log_phase.try_borrow_mut().ok().filter(|_| is_ours)?;
         let Watched { usual, sources, .. } = watched.get(monitor as usize)?;
         let release = value(request, &sources.release);
         let origin = usual.recognise(attempt.peer(), release, || value(request, &sources.pool))?;
-        let answer = Answer { time_ms: request.time_ms(), latency_ms: attempt.time_ms(), origin };
-        engine.intake().answered(lane, answer);
+        let answer = Success { time_ms: request.time_ms(), latency_ms: attempt.time_ms(), origin };
+        engine.intake().answered(producer, answer);
         Some(())
     });
     handed_over.flatten().is_some()
@@ -50,7 +50,7 @@ pub fn hand_over(request: Finished<'_>) {
         if !engine.works_by(request.configuration()) {
             return;
         }
-        let LogPhase { lane, watched } = &mut *engine.log_phase.borrow_mut();
+        let LogPhase { producer, watched } = &mut *engine.log_phase.borrow_mut();
         let Some(Watched { servers, sources, usual }) = watched.get_mut(monitor as usize) else { return };
         let mut server = servers.server(last.peer());
         let pool = if server.listed { &[] } else { value(request, &sources.pool) };
@@ -62,12 +62,12 @@ pub fn hand_over(request: Finished<'_>) {
             servers.release(server.pool, release);
         }
         if earlier.is_empty() && last.answered() && servers.is_steady(server.pool) {
-            let origin = Origin::new(monitor, server.pool, server.peer);
+            let origin = SourceId::new(monitor, server.pool, server.peer);
             if server.listed || !pool.is_empty() {
                 usual.remember(last.peer(), release, (!server.listed).then_some(pool), origin);
             }
-            let answer = Answer { time_ms: request.time_ms(), latency_ms: last.time_ms(), origin };
-            return engine.intake().answered(lane, answer);
+            let answer = Success { time_ms: request.time_ms(), latency_ms: last.time_ms(), origin };
+            return engine.intake().answered(producer, answer);
         }
         let mut event = Event::begin(monitor, request.time_ms());
         let mut attempt = |attempt: &Attempt, server: Server| {
@@ -75,7 +75,7 @@ pub fn hand_over(request: Finished<'_>) {
         };
         earlier.iter().for_each(|earlier| attempt(earlier, servers.server(earlier.peer())));
         attempt(last, server);
-        engine.intake().push_behind(lane, event.finish(request.status() as u16));
+        engine.intake().push_behind(producer, event.finish(request.status() as u16));
     });
 }
 

@@ -1,8 +1,8 @@
 //! What a location with `alert_status` answers.
 
-use alert_core::metrics;
-use alert_core::page;
-use alert_core::status::Status;
+use alert_core::report::page;
+use alert_core::report::prometheus;
+use alert_core::report::view::Status;
 
 use crate::control::{not_running, refused};
 use crate::ffi::process;
@@ -74,8 +74,8 @@ fn json(status: &Status<'_>) -> Document {
 }
 
 fn text(status: &Status<'_>) -> Document {
-    let body = metrics::render(status).into_bytes();
-    Document { status: 200, content_type: metrics::CONTENT_TYPE, headers: Vec::new(), body }
+    let body = prometheus::render(status).into_bytes();
+    Document { status: 200, content_type: prometheus::CONTENT_TYPE, headers: Vec::new(), body }
 }
 
 fn html(status: &Status<'_>, query: &Query<'_>) -> Document {

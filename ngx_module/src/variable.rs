@@ -1,8 +1,8 @@
 //! The variables: how the traffic of the monitor stands that watches this place.
 
-use alert_core::clock::now_ms;
-use alert_core::pool::PoolId;
-use alert_core::status::state;
+use alert_core::base::clock::now_ms;
+use alert_core::model::ids::PoolId;
+use alert_core::report::view::state;
 
 use crate::conf::Watch;
 use crate::ffi::process;

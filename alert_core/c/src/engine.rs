@@ -8,18 +8,18 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use alert_core::alert::Alert;
+use alert_core::base::clock::now_ms;
+use alert_core::base::log::{self, Level, Line, Lines};
 use alert_core::board::{self, Board, Plan};
-use alert_core::clock::now_ms;
-use alert_core::config_text;
-use alert_core::event::Event;
-use alert_core::judge::Judge;
-use alert_core::log::{self, Level, Line, Lines};
-use alert_core::servers::{Server, Servers};
+use alert_core::detect::judge::Judge;
+use alert_core::engine;
+use alert_core::model::alert::Alert;
+use alert_core::model::event::Event;
+use alert_core::observe::peers::{PeerMap, Server};
+use alert_core::report::view::Status;
 use alert_core::settings::Settings;
+use alert_core::settings::text;
 use alert_core::sink::settings::SystemSource;
-use alert_core::status::Status;
-use alert_core::worker::Worker;
 
 use crate::abi::alert_code;
 use crate::attempts::Attempt;
@@ -43,7 +43,7 @@ pub struct Engine {
     plan: Plan,
     settings: Settings,
     /// Of each monitor.
-    servers: Vec<Servers>,
+    servers: Vec<PeerMap>,
     /// Judges within the calls, until threads do.
     judge: Mutex<Judge>,
     running: OnceLock<Running>,
@@ -53,7 +53,7 @@ pub struct Engine {
 
 /// The threads of a started engine.
 struct Running {
-    worker: Worker,
+    worker: engine::Engine,
     pid: u32,
     /// Requests handed to the threads.
     put: AtomicU64,
@@ -88,7 +88,7 @@ pub fn read_settings(text: &[u8]) -> Result<Settings, Refusal> {
         let line = 1 + text[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
         refused(format!("line {line}: the settings are not UTF-8"))
     })?;
-    let settings = config_text::read(text, &SystemSource).map_err(|error| refused(error.to_string()))?;
+    let settings = text::read(text, &SystemSource).map_err(|error| refused(error.to_string()))?;
     if settings.monitors.is_empty() {
         return Err(refused("line 1, column 1: there is no \"alert_monitor\"".into()));
     }
@@ -117,7 +117,7 @@ impl Engine {
         board.activate_or_join(&mut plan, &settings, key_of(text));
         let (log, of_calls) = log::queue();
         Ok(Engine {
-            servers: Servers::of_monitors(board, &plan, &settings),
+            servers: PeerMap::of_monitors(board, &plan, &settings),
             judge: Mutex::new(Judge::new(board, &plan, &settings, log)),
             running: OnceLock::new(),
             log: Mutex::new(WaitingLines { of_calls, next: VecDeque::new() }),
@@ -140,9 +140,10 @@ impl Engine {
         if self.running.get().is_some() || self.board.workers().is_pid_alive(u64::from(pid), now) {
             return Err(alert_code::ALERT_ESTARTED);
         }
-        // Programs put from several threads, so they have no use for the lane of one.
-        let (worker, _) = signals::blocked(|| Worker::start(self.board, &self.plan, &self.settings, pid, || {}))
-            .map_err(|_| alert_code::ALERT_ETHREADS)?;
+        // Programs put from several threads, so they have no use for the ring of one.
+        let (worker, _) =
+            signals::blocked(|| engine::Engine::start(self.board, &self.plan, &self.settings, pid, || {}))
+                .map_err(|_| alert_code::ALERT_ETHREADS)?;
         // Nobody else gets here while the judge is locked.
         let _ = self.running.set(Running { worker, pid, put: AtomicU64::new(0) });
         Ok(())
@@ -192,7 +193,7 @@ impl Engine {
             None => {
                 let judge = self.judge_here()?;
                 judge.observe(&event, now);
-                judge.settle(now);
+                judge.commit(now);
             }
         }
         Ok(())
@@ -207,7 +208,7 @@ impl Engine {
         if self.running()?.is_none() {
             let mut judge = self.judge_here()?;
             // What had to wait for the threads of other processes.
-            judge.settle(now);
+            judge.commit(now);
             judge.tick(now);
         }
         Ok(())
@@ -323,7 +324,7 @@ impl Engine {
 }
 
 /// The server of an attempt, whose pool an answer named.
-fn server(servers: &Servers, attempt: &Attempt, pool: &[u8]) -> Server {
+fn server(servers: &PeerMap, attempt: &Attempt, pool: &[u8]) -> Server {
     if attempt.address.is_empty() {
         return if pool.is_empty() { Server::UNKNOWN } else { servers.nameless(pool) };
     }

@@ -1,6 +1,6 @@
 //! Commands as a client of `alert_control` sends them: the first line is the path, the second the query string.
 
-use alert_core::control::Command;
+use alert_core::operate::control::Command;
 
 use crate::rig::{Rig, T0};
 

@@ -1,7 +1,7 @@
 //! A whole configuration as text.
 
 use alert_core::board::needed_bytes;
-use alert_core::config_text;
+use alert_core::settings::text;
 use alert_core::settings::{CONFIRM_MAX, WINDOW_MAX};
 
 use crate::sinks::Made;
@@ -48,7 +48,7 @@ pub const WORDS: &[&str] = &[
 /// Reads it.
 pub fn run(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    match config_text::read(&text, &Made::of(std::iter::empty())) {
+    match text::read(&text, &Made::of(std::iter::empty())) {
         Ok(settings) => {
             let mut names: Vec<&str> = settings.monitors.iter().map(|monitor| monitor.name.as_str()).collect();
             names.sort_unstable();

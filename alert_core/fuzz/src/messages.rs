@@ -2,8 +2,8 @@
 
 use std::sync::OnceLock;
 
-use alert_core::alert::{Alert, Kind, Missed, PoolLabel, Status, WindowFigures};
-use alert_core::letter::letters;
+use alert_core::deliver::coalesce::notifications;
+use alert_core::model::alert::{Alert, Kind, Missed, PoolLabel, Status, WindowFigures};
 use alert_core::sink::settings::{SinkSettings, SystemSource};
 use alert_core::sink::{Sink, SinkKind};
 use arbitrary::{Result, Unstructured};
@@ -36,7 +36,7 @@ pub fn run(bytes: &[u8]) {
         }
     }
     // A message may stand for several that waited.
-    let told: Vec<Alert> = letters(alerts.clone()).into_iter().map(|letter| letter.alert).collect();
+    let told: Vec<Alert> = notifications(alerts.clone()).into_iter().map(|notification| notification.alert).collect();
     for alerts in [&alerts, &told] {
         for (kind, sink) in sinks() {
             for body in sink.bodies(alerts, T0) {

@@ -1,9 +1,9 @@
 //! The metrics and the status page of a board whose names come from anybody.
 
-use alert_core::alert::{Alert, Kind};
-use alert_core::metrics;
-use alert_core::outbox::Delivery;
-use alert_core::page;
+use alert_core::board::outbox::Delivery;
+use alert_core::model::alert::{Alert, Kind};
+use alert_core::report::page;
+use alert_core::report::prometheus;
 use alert_core::settings::MonitorReader;
 use arbitrary::{Result, Unstructured};
 
@@ -23,7 +23,7 @@ pub fn run(bytes: &[u8]) {
     // What the input is too short for keeps the names it has.
     let (path, query) = rename(&mut rig, &mut input).unwrap_or_default();
     let status = rig.status(T0 + 20_000);
-    check_metrics(&metrics::render(&status));
+    check_metrics(&prometheus::render(&status));
     check_page(&page::render(&status, &path, &query));
 }
 

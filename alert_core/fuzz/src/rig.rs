@@ -2,22 +2,23 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use alert_core::alert::{Alert, Kind};
+use alert_core::base::log;
+use alert_core::base::name::NameKey;
+use alert_core::board::outbox::Delivery;
 use alert_core::board::region::Region;
 use alert_core::board::sink::SinkId;
 use alert_core::board::{Board, Plan};
-use alert_core::event::{Event, PeerId};
-use alert_core::judge::Judge;
-use alert_core::letter::letters;
-use alert_core::log;
-use alert_core::metrics;
-use alert_core::name::NameKey;
-use alert_core::outbox::Delivery;
-use alert_core::page;
-use alert_core::pool::PoolId;
+use alert_core::deliver::coalesce::notifications;
+use alert_core::detect::judge::Judge;
+use alert_core::model::alert::{Alert, Kind};
+use alert_core::model::event::Event;
+use alert_core::model::ids::{PeerId, PoolId};
+use alert_core::report::page;
+use alert_core::report::prometheus;
+
+use alert_core::report::view::Status;
 use alert_core::settings::{MonitorReader, Settings};
 use alert_core::sink::settings::{SinkSettings, SystemSource, name_sinks};
-use alert_core::status::Status;
 
 /// The time at which it begins.
 pub const T0: u64 = 1_790_000_000_000;
@@ -112,7 +113,7 @@ impl Rig {
             let status = if number % 7 == 0 { 503 } else { 200 };
             event.attempt(pool, PeerId::new(1), status, (number % 90) as u32);
             judge.observe(&event.finish(status), now_ms);
-            judge.settle(now_ms);
+            judge.commit(now_ms);
             if number % 8 == 0 {
                 judge.tick(now_ms);
             }
@@ -128,9 +129,9 @@ impl Rig {
             shared.lease.take(2, self.board.workers(), now_ms);
             let alerts = |ids: &[u64]| -> Vec<Alert> { ids.iter().filter_map(|id| outbox.get(*id)).collect() };
             let firing = alerts(&outbox.firing(*sink));
-            for letter in letters(alerts(&outbox.pending(*sink))) {
-                letter.told.iter().for_each(|id| outbox.mark(*id, *sink, state));
-                letter.left_out.iter().for_each(|id| outbox.mark(*id, *sink, Delivery::HeldBack));
+            for notification in notifications(alerts(&outbox.pending(*sink))) {
+                notification.told.iter().for_each(|id| outbox.mark(*id, *sink, state));
+                notification.left_out.iter().for_each(|id| outbox.mark(*id, *sink, Delivery::HeldBack));
             }
             assert!(outbox.pending(*sink).is_empty(), "an alert would be told for ever");
             firing.iter().for_each(|alert| drop(alert.plain_text()));
@@ -143,16 +144,16 @@ impl Rig {
     pub fn look(&self, now_ms: u64) {
         let status = self.status(now_ms);
         let json = status.to_json().to_string();
-        let metrics = metrics::render(&status);
+        let metrics = prometheus::render(&status);
         let page = page::render(&status, "/alert", "monitor=api");
         for text in [json, metrics, page] {
             assert!(text.len() < 1 << 20, "{} bytes", text.len());
         }
         for number in 0..self.settings.monitors.len() {
             let Some(monitor) = self.board.monitor(&self.plan, number) else { continue };
-            assert!(monitor.history.points(monitor, now_ms).len() <= alert_core::history::STEPS + 1);
+            assert!(monitor.history.points(monitor, now_ms).len() <= alert_core::board::history::STEPS + 1);
             for kind in Kind::ALL {
-                monitor.is_broken(kind);
+                monitor.is_raised(kind);
             }
             for pool in 0..=u8::MAX {
                 let pool = PoolId::new(pool);

@@ -5,7 +5,7 @@
 use std::io;
 use std::path::Path;
 
-use alert_core::address::{self, Written};
+use alert_core::base::address::{self, Written};
 use alert_core::sink::Sink;
 use alert_core::sink::settings::{SinkSettings, Source, name_sinks};
 

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use alert_core::address::{self, Written};
-use alert_core::name::{NAME_MAX, NameCell, NameKey};
-use alert_core::rule::{LatencyLimit, Share};
-use alert_core::settings::{parse_size, parse_time_ms};
+use alert_core::base::address::{self, Written};
+use alert_core::base::name::{NAME_MAX, NameKey};
+use alert_core::base::units::{parse_size, parse_time_ms};
+use alert_core::board::text::NameCell;
+use alert_core::rules::limit::{LatencyLimit, Percent};
 use alert_core::sink::retry;
 
 /// Words that mean something here.
@@ -59,9 +60,9 @@ pub fn run(bytes: &[u8]) {
         };
         assert_eq!(digits.parse::<u128>().ok().map(|number| number * unit), Some(size as u128), "{text:?}");
     }
-    if let Some(share) = Share::parse(&text) {
+    if let Some(share) = Percent::parse(&text) {
         assert!((0.0..=100.0).contains(&share.percent()), "{text:?}");
-        assert_eq!(Share::parse(&share.to_string()), Some(share));
+        assert_eq!(Percent::parse(&share.to_string()), Some(share));
     }
     if let Some(per_mille) = LatencyLimit::parse_percentile(&text) {
         assert!((1..1000).contains(&per_mille), "{text:?}");

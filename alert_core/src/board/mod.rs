@@ -7,12 +7,16 @@
 //! and changes nothing that anybody sees, [`Board::activate`] puts the configuration into force and cannot fail.
 
 pub mod extent;
+pub mod history;
 pub mod lease;
 pub mod maintenance;
 pub mod monitor;
+pub mod outbox;
 pub mod region;
 pub mod sink;
 pub mod snapshot;
+pub mod text;
+pub mod window;
 pub mod worker;
 
 use std::fmt;
@@ -26,12 +30,13 @@ use region::Region;
 use sink::{SinkId, SinkTable};
 use worker::WorkerTable;
 
-use crate::failover;
-use crate::name::NameKey;
-use crate::outbox::Outbox;
-use crate::pool::PoolId;
+use crate::base::name::NameKey;
+use crate::board::outbox::Outbox;
+use crate::board::window::{Window, WindowHead};
+use crate::model::ids::PoolId;
+use crate::rules::failover;
 use crate::settings::{MonitorSettings, Settings};
-use crate::window::{Window, WindowHead};
+use crate::sink::SINKS_MAX;
 
 /// "alertbrd" in ASCII.
 const MAGIC: u64 = u64::from_be_bytes(*b"alertbrd");
@@ -115,7 +120,7 @@ impl fmt::Display for Error {
                 needed.div_ceil(1024)
             ),
             Error::Foreign => f.write_str("holds the state of another version, give it another name or restart nginx"),
-            Error::TooManySinks => write!(f, "has room for at most {} sinks", sink::SINKS_MAX),
+            Error::TooManySinks => write!(f, "has room for at most {} sinks", SINKS_MAX),
             Error::TooManyMonitors => {
                 write!(f, "has room for at most {MONITORS_MAX} monitors, or half as many to reload")
             }
@@ -243,7 +248,7 @@ impl Board {
     pub fn reserve(&self, settings: &Settings, now_ms: u64) -> Result<Plan, Error> {
         let table = &self.header.extents;
         table.sweep(self.workers().oldest_generation(now_ms).min(self.generation()));
-        if settings.sinks.len() > sink::SINKS_MAX {
+        if settings.sinks.len() > SINKS_MAX {
             return Err(Error::TooManySinks);
         }
         let reserve =
@@ -377,8 +382,8 @@ pub fn needed_bytes(settings: &Settings) -> usize {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::model::outcome::Outcome;
     use crate::settings::MonitorReader;
-    use crate::window::Outcome;
 
     /// Settings with one monitor `app` of these directives.
     pub(crate) fn settings(lines: &[&str]) -> Settings {

@@ -2,15 +2,16 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Relaxed};
 
-use crate::alert::Kind;
-use crate::answer::Answer;
+use crate::base::name::NameKey;
+use crate::board::history::History;
 use crate::board::maintenance::MaintenanceBoard;
-use crate::event::PeerId;
-use crate::failover::{DISORDER_MS, State};
-use crate::history::History;
-use crate::name::{NameCell, NameKey};
-use crate::notice::Notice;
-use crate::pool::{POOLS_MAX, PoolId};
+use crate::board::text::NameCell;
+use crate::model::alert::Kind;
+use crate::model::ids::PeerId;
+use crate::model::ids::{POOLS_MAX, PoolId};
+use crate::model::success::Success;
+use crate::rules::failover::{DISORDER_MS, State};
+use crate::rules::throttle::Throttle;
 
 /// Addresses that a monitor remembers.
 pub const PEERS_MAX: usize = 64;
@@ -25,9 +26,9 @@ pub struct MonitorBoard {
     pub name: NameCell,
     /// The stretch that holds its window.
     pub window: AtomicU64,
-    /// [`crate::failover::State`].
+    /// [`crate::rules::failover::State`].
     pub failover: AtomicU64,
-    /// [`crate::flapping::State`].
+    /// [`crate::rules::flapping::State`].
     pub flapping: AtomicU64,
     /// The pool that should serve, zero while unknown.
     pub active: AtomicU64,
@@ -42,7 +43,7 @@ pub struct MonitorBoard {
     /// Whether it sends.
     pub maintenance: MaintenanceBoard,
     /// What each kind of incident was told and is owed.
-    pub notices: [IncidentBoard; Kind::ALL.len()],
+    pub throttles: [IncidentBoard; Kind::ALL.len()],
     /// Requests whose client got an upstream failure.
     pub failed: AtomicU64,
     /// Requests in which a retry hid a failure.
@@ -59,8 +60,8 @@ pub struct MonitorBoard {
 #[repr(C)]
 #[derive(Debug)]
 pub struct IncidentBoard {
-    /// [`crate::notice::Notice`].
-    pub notice: AtomicU64,
+    /// [`crate::rules::throttle::Throttle`].
+    pub throttle: AtomicU64,
     /// When the present incident began, in milliseconds since the Unix epoch.
     pub since_ms: AtomicU64,
     /// Totals of the monitor when it began, to tell what it cost.
@@ -227,12 +228,12 @@ impl MonitorBoard {
     /// The state of one kind of alert.
     #[inline]
     pub fn incident(&self, kind: Kind) -> &IncidentBoard {
-        &self.notices[kind as usize - 1]
+        &self.throttles[kind as usize - 1]
     }
 
     /// Whether the rule of this kind is broken.
-    pub fn is_broken(&self, kind: Kind) -> bool {
-        Notice::from_word(self.incident(kind).notice.load(Relaxed)).broken
+    pub fn is_raised(&self, kind: Kind) -> bool {
+        Throttle::from_word(self.incident(kind).throttle.load(Relaxed)).raised
     }
 
     /// Failed attempts of all pools, ever.
@@ -258,7 +259,7 @@ impl PoolBoard {
 
     /// Counts requests that a server of this pool answered.
     #[inline]
-    pub fn count_answers(&self, run: &[Answer]) {
+    pub fn count_answers(&self, run: &[Success]) {
         let Some(last) = run.last() else { return };
         self.remember_peer(last.origin.peer());
         let seen_ms = self.last_seen_ms.load(Relaxed);

@@ -11,9 +11,9 @@ use super::extent::ExtentTable;
 use super::monitor::MonitorBoard;
 use super::sink::SinkTable;
 use super::worker::WorkerTable;
-use crate::name::TextCell;
-use crate::outbox::Outbox;
-use crate::window::WindowHead;
+use crate::board::outbox::Outbox;
+use crate::board::text::TextCell;
+use crate::board::window::WindowHead;
 
 /// A type that may be read and written by several processes at once.
 ///

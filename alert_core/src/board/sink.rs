@@ -5,10 +5,8 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::lease::Lease;
-use crate::name::{NameCell, TextCell};
-
-/// Sinks that a board can hold.
-pub const SINKS_MAX: usize = 16;
+use crate::board::text::{NameCell, TextCell};
+use crate::sink::SINKS_MAX;
 
 /// One sink.
 #[repr(C)]

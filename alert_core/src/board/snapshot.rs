@@ -16,10 +16,10 @@ use super::extent::Use;
 use super::monitor::MonitorBoard;
 use super::sink::SinkTable;
 use super::{Board, Header, LAYOUT, Plan};
-use crate::flapping;
-use crate::outbox::Outbox;
+use crate::board::outbox::Outbox;
+use crate::board::window::WindowHead;
+use crate::rules::flapping;
 use crate::settings::Settings;
-use crate::window::WindowHead;
 
 /// "alertsav" in ASCII.
 const MAGIC: u64 = u64::from_be_bytes(*b"alertsav");
@@ -30,7 +30,7 @@ const MONITOR_WORDS: usize = size_of::<MonitorBoard>() / WORD;
 const HEAD_WORDS: usize = size_of::<WindowHead>() / WORD;
 /// Plots go on without any request, and are no reason to save.
 const HISTORY_AT: usize = offset_of!(MonitorBoard, history) / WORD;
-const HISTORY_WORDS: usize = size_of::<crate::history::History>() / WORD;
+const HISTORY_WORDS: usize = size_of::<crate::board::history::History>() / WORD;
 
 /// A board as bytes.
 #[derive(Debug)]
@@ -151,7 +151,7 @@ impl MonitorBoard {
     fn make_sane(&self, taken_ms: u64, now_ms: u64) {
         // No nginx counts so far, and sums of such counters stay within their type.
         const COUNT_MAX: u64 = 1 << 48;
-        let incidents = self.notices.iter().flat_map(|incident| {
+        let incidents = self.throttles.iter().flat_map(|incident| {
             [
                 &incident.failed_attempts_before,
                 &incident.retried_before,
@@ -292,14 +292,14 @@ mod tests {
     use super::super::region::Region;
     use super::super::tests::settings;
     use super::*;
-    use crate::alert::{Alert, Kind};
-    use crate::failover;
-    use crate::notice::{Notice, Policy, Signal};
-    use crate::outbox::Delivery;
-    use crate::pool::PoolId;
+    use crate::board::outbox::Delivery;
+    use crate::model::alert::{Alert, Kind};
+    use crate::model::ids::PoolId;
+    use crate::model::outcome::Outcome;
+    use crate::report::view::Status;
+    use crate::rules::failover;
+    use crate::rules::throttle::{Policy, Signal, Throttle};
     use crate::sink::settings::{SinkSettings, SystemSource};
-    use crate::status::Status;
-    use crate::window::Outcome;
 
     const T0: u64 = 1_790_000_000_000;
 
@@ -331,9 +331,9 @@ mod tests {
         }
         monitor.failover.store(failover::State::serving(PoolId::new(2)).to_word(), Relaxed);
         let policy = Policy { cooldown_ms: 300_000, muted: false };
-        let (notice, _) = Notice::default().on(Signal::Broke, T0, &policy);
-        monitor.incident(Kind::Failover).notice.store(notice.to_word(), Relaxed);
-        board.outbox().publish(&crate::alert::tests::failover(), plan.sinks(), Delivery::Pending);
+        let (throttle, _) = Throttle::default().on(Signal::Raised, T0, &policy);
+        monitor.incident(Kind::Failover).throttle.store(throttle.to_word(), Relaxed);
+        board.outbox().publish(&crate::model::alert::tests::failover(), plan.sinks(), Delivery::Pending);
         board.sinks().get(plan.sinks()[0]).sent.store(41, Relaxed);
         (board, plan)
     }
@@ -349,8 +349,8 @@ mod tests {
             (old.monitor(&old_plan, 0).expect("a monitor"), new.monitor(&plan, 0).expect("a monitor"));
         assert_eq!(monitor.serving(), PoolId::new(2));
         assert_eq!(monitor.active(), PoolId::new(1));
-        let notice = |monitor: &MonitorBoard| monitor.incident(Kind::Failover).notice.load(Relaxed);
-        assert_eq!(notice(monitor), notice(old_monitor));
+        let throttle = |monitor: &MonitorBoard| monitor.incident(Kind::Failover).throttle.load(Relaxed);
+        assert_eq!(throttle(monitor), throttle(old_monitor));
         let (old_window, window) = (old.window(old_monitor).expect("a window"), new.window(monitor).expect("a window"));
         assert_eq!(window.counts(), old_window.counts());
         assert!(window.samples().eq(old_window.samples()), "in the same order");
@@ -469,22 +469,22 @@ mod tests {
             prop_assert_eq!(window.counts().filled as usize, window.samples().count());
             let status = Status { board, plan: &plan, settings: &settings, now_ms: T0 };
             status.to_json();
-            crate::metrics::render(&status);
+            crate::report::prometheus::render(&status);
             monitor.history.points(monitor, T0);
             let alerts: Vec<Alert> = board.outbox().alerts().collect();
             alerts.iter().for_each(|alert| drop((alert.plain_text(), alert.to_json())));
-            let (log, _lines) = crate::log::queue();
-            let mut judge = crate::judge::Judge::new(board, &plan, &settings, log);
+            let (log, _lines) = crate::base::log::queue();
+            let mut judge = crate::detect::judge::Judge::new(board, &plan, &settings, log);
             for second in 0..20 {
                 let now_ms = T0 + second * 1000;
                 judge.tick(now_ms);
-                let mut event = crate::event::Event::begin(0, now_ms);
-                event.attempt(PoolId::new(2), crate::event::PeerId::NONE, 200, 1);
+                let mut event = crate::model::event::Event::begin(0, now_ms);
+                event.attempt(PoolId::new(2), crate::model::ids::PeerId::NONE, 200, 1);
                 judge.observe(&event.finish(200), now_ms);
             }
-            board.outbox().publish(&crate::alert::tests::failover(), plan.sinks(), Delivery::Pending);
+            board.outbox().publish(&crate::model::alert::tests::failover(), plan.sinks(), Delivery::Pending);
             let waiting = board.outbox().pending(plan.sinks()[0]);
-            crate::letter::letters(waiting.iter().filter_map(|id| board.outbox().get(*id)).collect());
+            crate::deliver::coalesce::notifications(waiting.iter().filter_map(|id| board.outbox().get(*id)).collect());
             board.outbox().newly_lost(T0);
         }
     }

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use super::endpoint::Endpoint;
 use super::{Message, Service, severity};
-use crate::alert::{Alert, Kind, Status, rfc3339};
+use crate::base::clock::rfc3339;
+use crate::model::alert::{Alert, Kind, Status};
 
 const PATH: &str = "/api/v2/alerts";
 const RESEND_EVERY: Duration = Duration::from_secs(60);
@@ -86,7 +87,7 @@ const fn alert_name(kind: Kind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::tests::failover;
+    use crate::model::alert::tests::failover;
     use crate::sink::tests::{NOW_MS, body, named_alerts};
 
     fn failback() -> Alert {

@@ -1,6 +1,7 @@
 //! Several alerts in one message, for services that people read: one line each.
 
-use crate::alert::{Alert, rfc3339};
+use crate::base::clock::rfc3339;
+use crate::model::alert::Alert;
 use crate::sink::text::length;
 
 /// Lines in one digest at most. After a long outage the newest tell the most, so older ones make room.
@@ -47,8 +48,8 @@ pub(super) fn lines(alerts: &[Alert], limit: usize, line: impl Fn(&Alert) -> Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::Missed;
-    use crate::alert::tests::failover;
+    use crate::model::alert::Missed;
+    use crate::model::alert::tests::failover;
 
     #[test]
     fn the_newest_stay_where_not_all_fit() {

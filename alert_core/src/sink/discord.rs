@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::text::cut_escaped;
 use super::{Message, Service, digest};
-use crate::alert::{Alert, Status, rfc3339};
+use crate::base::clock::rfc3339;
+use crate::model::alert::{Alert, Status};
 
 const CONTENT_MAX: usize = 2000;
 const VALUE_MAX: usize = 300;
@@ -96,7 +97,7 @@ fn escape(text: &str, limit: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::tests::failover;
+    use crate::model::alert::tests::failover;
     use crate::sink::tests::{body, hostile, named_alerts};
     use crate::sink::text::length;
 

@@ -31,11 +31,14 @@ mod tests;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::alert::{Alert, Kind};
+use crate::model::alert::{Alert, Kind};
 use endpoint::Endpoint;
 use http::{Client, Reply};
 pub use secret::Secret;
 use settings::SinkSettings;
+
+/// Sinks that one configuration can have.
+pub const SINKS_MAX: usize = 16;
 
 /// The services that alerts can be sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -10,7 +10,8 @@ use serde_json::json;
 use super::secret::Secret;
 use super::text::{cut, length};
 use super::{Message, Service, severity};
-use crate::alert::{Alert, Kind, Status, rfc3339};
+use crate::base::clock::rfc3339;
+use crate::model::alert::{Alert, Kind, Status};
 
 /// Where events go unless `url=` says otherwise.
 pub(super) const ENDPOINT: &str = "https://events.pagerduty.com/v2/enqueue";
@@ -74,7 +75,7 @@ fn dedup_key(alert: &Alert) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::tests::failover;
+    use crate::model::alert::tests::failover;
     use crate::sink::tests::{body, hostile, named_alerts};
 
     fn service() -> PagerDuty {

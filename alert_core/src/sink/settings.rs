@@ -18,10 +18,10 @@ pub use super::endpoint::UrlProblem;
 use super::pagerduty;
 use super::proxy::{BadProxy, Proxy};
 use super::secret::Secret;
-use crate::address;
-use crate::board::sink::SINKS_MAX;
-use crate::settings::parse_time_ms;
-use crate::state_file::reason;
+use crate::base::address;
+use crate::base::cause::reason;
+use crate::base::units::parse_time_ms;
+use crate::sink::SINKS_MAX;
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 const TIMEOUT_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);

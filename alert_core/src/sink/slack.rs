@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::http::Reply;
 use super::text::{cut, cut_escaped};
 use super::{Message, Service, Verdict, digest};
-use crate::alert::{Alert, rfc3339};
+use crate::base::clock::rfc3339;
+use crate::model::alert::Alert;
 
 const HEADER_MAX: usize = 150;
 const SECTION_MAX: usize = 3000;
@@ -126,7 +127,7 @@ fn escape(text: &str, limit: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::tests::failover;
+    use crate::model::alert::tests::failover;
     use crate::sink::tests::{body, hostile, named_alerts};
     use crate::sink::text::length;
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::http::Reply;
 use super::text::cut;
 use super::{Message, Service, Verdict, digest};
-use crate::alert::{Alert, Status};
+use crate::model::alert::{Alert, Status};
 
 const HEADLINE_MAX: usize = 1000;
 const VALUE_MAX: usize = 400;
@@ -101,7 +101,7 @@ fn color(alert: &Alert) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::tests::failover;
+    use crate::model::alert::tests::failover;
     use crate::sink::tests::{body, named_alerts};
 
     const SIZE_MAX: usize = 28_000;

@@ -11,8 +11,8 @@ use super::server::{Answer, Request, Server, closed_port};
 use super::settings::SinkSettings;
 use super::settings::tests::{FakeSource, settings};
 use super::*;
-use crate::alert::tests::failover;
-use crate::alert::{Fired, Missed, PoolLabel, Status};
+use crate::model::alert::tests::failover;
+use crate::model::alert::{Fired, Missed, PoolLabel, Status};
 
 pub(super) const NOW_MS: u64 = 1_790_000_200_000;
 const PATH: &str = "/services/s3cr3t-t0k3n";

@@ -1,7 +1,7 @@
 //! Making text fit: what comes from upstreams is cut, and loses what could break a line or a layout.
 
-use crate::alert::{Alert, Fired, Missed, PoolLabel};
-use crate::name::plain;
+use crate::base::name::plain;
+use crate::model::alert::{Alert, Fired, Missed, PoolLabel};
 
 /// Characters kept of any one string of an alert: enough for a host name, little enough for every service.
 const STRING_MAX: usize = 255;

@@ -6,7 +6,7 @@ use ring::hmac;
 
 use super::secret::Secret;
 use super::{Message, Service};
-use crate::alert::Alert;
+use crate::model::alert::Alert;
 
 /// `sha256=` and the HMAC-SHA256 of the body in hexadecimal, as GitHub and many others sign theirs.
 const SIGNATURE_HEADER: &str = "X-Alert-Signature";
@@ -42,7 +42,7 @@ fn signature(secret: &Secret, body: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::tests::failover;
+    use crate::model::alert::tests::failover;
     use crate::sink::tests::{body, hostile, named_alerts};
 
     #[test]

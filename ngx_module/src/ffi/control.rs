@@ -6,7 +6,7 @@
 use std::ffi::c_void;
 use std::mem::offset_of;
 
-use alert_core::control::TestAlert;
+use alert_core::operate::control::TestAlert;
 use ngx::core::Status;
 use ngx::ffi::{
     NGX_DONE, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_POST, ngx_add_timer, ngx_del_timer, ngx_event_t,

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
 
-use alert_core::state_file::Owner;
+use alert_core::persist::state_file::Owner;
 use ngx::ffi::{ngx_core_conf_t, ngx_core_module};
 
 use super::conf::Conf;

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use alert_core::base::clock::now_ms;
 use alert_core::board::needed_bytes;
-use alert_core::clock::now_ms;
 use tempfile::NamedTempFile;
 
 use crate::engine::{self, Engine};

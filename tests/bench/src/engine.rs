@@ -2,20 +2,21 @@
 
 use std::num::NonZeroU64;
 
-use alert_core::answer::{Answer, Origin};
+use alert_core::base::clock::now_ms;
+use alert_core::base::log;
 use alert_core::board::region::Region;
 use alert_core::board::{Board, Plan};
-use alert_core::clock::now_ms;
-use alert_core::config_text;
-use alert_core::event::{Event, PeerId};
-use alert_core::judge::Judge;
-use alert_core::lane::Lane;
-use alert_core::log;
-use alert_core::servers::Servers;
+use alert_core::detect::judge::Judge;
+use alert_core::engine::Worker;
+use alert_core::model::event::Event;
+use alert_core::model::ids::PeerId;
+use alert_core::model::success::{Answer, SourceId};
+use alert_core::observe::fast_path::FastPath;
+use alert_core::observe::peers::PeerMap;
+use alert_core::observe::spsc::Producer;
 use alert_core::settings::Settings;
+use alert_core::settings::text;
 use alert_core::sink::settings::SystemSource;
-use alert_core::usual::Usual;
-use alert_core::worker::Worker;
 
 const BLUE: &str = "127.0.0.1:8081";
 const RELEASE: &[u8] = b"v1.2.3";
@@ -44,10 +45,10 @@ impl Engine {
     pub fn start(&self) -> EventLoop {
         let Engine { board, plan, settings } = self;
         let started = Worker::start(*board, plan, settings, std::process::id(), || {});
-        let (worker, lane) = started.expect("threads can be started");
-        let mut usual = Servers::of_monitors(*board, plan, settings).remove(0).usual();
-        usual.remember(BLUE.as_bytes(), RELEASE, None, Origin::new(0, plan.pools(0)[0], PeerId::new(0)));
-        EventLoop { worker, lane, usual }
+        let (worker, producer) = started.expect("threads can be started");
+        let mut usual = PeerMap::of_monitors(*board, plan, settings).remove(0).usual();
+        usual.remember(BLUE.as_bytes(), RELEASE, None, SourceId::new(0, plan.pools(0)[0], PeerId::new(0)));
+        EventLoop { worker, producer, usual }
     }
 
     /// What a detector thread judges with.
@@ -69,15 +70,15 @@ pub fn settings(window: u32) -> Settings {
         "alert_notify slack http://127.0.0.1:9/;
          alert_monitor app {{ pool blue {BLUE}; pool green 127.0.0.1:8082; active blue; window {window}; }}"
     );
-    config_text::read(&text, &SystemSource).expect("a configuration")
+    text::read(&text, &SystemSource).expect("a configuration")
 }
 
 /// What an event loop has of a worker.
 pub struct EventLoop {
     /// The worker.
     pub worker: Worker,
-    lane: Lane,
-    usual: Usual,
+    producer: Producer,
+    usual: FastPath,
 }
 
 impl EventLoop {
@@ -85,6 +86,6 @@ impl EventLoop {
     pub fn answered(&mut self) {
         let origin = self.usual.recognise(BLUE.as_bytes(), RELEASE, || b"");
         let origin = origin.expect("blue serves");
-        self.worker.intake().answered(&mut self.lane, Answer { time_ms: now_ms(), latency_ms: 1, origin });
+        self.worker.intake().answered(&mut self.producer, Answer { time_ms: now_ms(), latency_ms: 1, origin });
     }
 }

@@ -13,7 +13,7 @@ use crate::rig::target;
 /// Benchmarks by the name of criterion's directory.
 const STAGES: [(&str, &str); 16] = [
     ("usual", "recognise a usual answer (event loop)"),
-    ("lane", "put it onto the lane (event loop)"),
+    ("producer", "put it onto the producer (event loop)"),
     ("server", "find the server's pool (event loop)"),
     ("event", "make the event (event loop)"),
     ("channel", "put it into the channel (event loop)"),
@@ -44,7 +44,7 @@ pub fn measure() -> Section {
 }
 
 const ABOUT: &str = "\
-    Means by criterion, one stage at a time and everything in the processor's caches, on one thread; only lane \
+    Means by criterion, one stage at a time and everything in the processor's caches, on one thread; only producer \
     and channel have a detector at their other end, which falls behind when nothing pauses. `cargo bench --package \
     alert_core` measures longer and compares with the last time.";
 

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
-use alert_core::clock::now_ms;
+use alert_core::base::clock::now_ms;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::engine::{self, Engine};

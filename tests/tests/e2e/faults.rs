@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 const OUTAGE: &str = ":warning: High upstream 5xx rate — ";
 /// Alerts that the board keeps.
 const BOARD: u64 = 128;
-/// Requests that wait for the detector of a worker at most: on its lane, and as many in its channel.
+/// Requests that wait for the detector of a worker at most: in its ring, and as many in its channel.
 const ROOM: u64 = 2 * 4096;
 
 /// The value of a metric without labels.
@@ -101,7 +101,7 @@ fn a_detector_that_stalls_costs_counted_events_and_no_request() {
 
 #[test]
 fn the_other_workers_alert_while_the_threads_of_one_stall_and_it_stops_in_time() {
-    for name in ["alert-detector", "alert-courier", "alert-keeper"] {
+    for name in ["alert-detector", "alert-courier", "alert-saver"] {
         let mut scene = Scene::start(&Setup { workers: 2, http: "alert_state own/state;", ..Setup::default() });
         let _stalled = Stopped::thread(scene.nginx.workers()[0], name);
         // The kernel spreads connections, so that either worker gets more than enough.
@@ -119,7 +119,7 @@ fn a_worker_that_can_start_no_threads_or_too_few_serves_all_the_same() {
     let setup = Setup { http: "alert_state own/state;", ..Setup::default() };
     let mut scene = Scene::start_with(&setup, |config| config.user = "games games");
     scene.nginx.expect_in_log("cannot start its threads, requests go on unwatched");
-    // The worker itself is one. It has a detector, a courier and a keeper.
+    // The worker itself is one. It has a detector, a courier and a saver.
     for threads in [1, 2, 3] {
         process::limit_threads(scene.nginx.master(), Some(threads));
         let old = scene.nginx.workers();

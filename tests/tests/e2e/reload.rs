@@ -216,7 +216,7 @@ fn a_reload_with_another_build_of_the_module_goes_on_with_the_state() {
         let old = scene.nginx.workers();
         scene.nginx.signal(Signal::HUP);
         wait::until("the loaded state", LIMIT, || scene.nginx.log_lines("is loaded from").len() == 1);
-        // Detector, courier, keeper and nginx itself.
+        // Detector, courier, saver and nginx itself.
         wait_for_threads(&scene.nginx, &old, 4);
         if workers > 1 {
             // Without a master nginx itself answers no request after a reload.

@@ -1,0 +1,9 @@
+//! What every wing may use and what knows nothing of alerts: plain values in, plain values out.
+
+pub mod address;
+pub(crate) mod atomic;
+pub mod cause;
+pub mod clock;
+pub mod log;
+pub mod name;
+pub mod units;

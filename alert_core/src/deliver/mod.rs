@@ -1,0 +1,4 @@
+//! From the outbox to the sinks: undelivered alerts go in, requests to the services come out.
+
+pub mod coalesce;
+pub(crate) mod courier;

@@ -1,0 +1,177 @@
+//! The detector thread of a worker: takes requests from the ring and the channel and judges them.
+//!
+//! It never sleeps inside the channel, where every event would have to wake it. Successes of the fast path wait in the ring until it
+//! comes by, every few milliseconds. An event wakes it from that; after one it looks again every millisecond by itself
+//! until they stop coming. Only when nothing has come at all does it sleep until it is woken.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Relaxed};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+
+use crate::base::clock::now_ms;
+use crate::base::log::{Level, Log};
+use crate::board::worker::{HEARTBEAT_MS, WorkerBoard};
+use crate::detect::judge::Judge;
+use crate::model::event::Event;
+use crate::model::success::Success;
+use crate::observe::intake::{Doorbell, Sleep};
+use crate::observe::spsc::Consumer;
+
+/// Between two looks at the channel while events come.
+const NAP: Duration = Duration::from_millis(1);
+/// The same while a failover waits for the other workers.
+const SHORT_NAP: Duration = Duration::from_micros(250);
+/// Between two looks at the ring while answers come. A failover that another worker has in sight can have to wait for it.
+const DOZE: Duration = Duration::from_millis(2);
+/// The same where there is no other worker.
+const DOZE_ALONE: Duration = Duration::from_millis(10);
+/// Looks without an event after which the detector asks to be woken for the next one.
+const QUIET_LOOKS: u32 = 8;
+/// Looks without an answer after which it asks to be woken for that too.
+const EMPTY_LOOKS: u32 = 4;
+/// Events after which it looks at the time even if more wait.
+const BATCH: usize = 1024;
+
+/// Everything that the detector of a worker works with.
+pub(crate) struct Detector {
+    pub(crate) judge: Judge,
+    pub(crate) events: Receiver<Event>,
+    pub(crate) successes: Consumer,
+    /// Those taken from the ring last, with room for all that can wait there.
+    pub(crate) answers: Vec<Success>,
+    pub(crate) doorbell: Arc<Doorbell>,
+    pub(crate) worker: Option<&'static WorkerBoard>,
+    pub(crate) couriers: Vec<Thread>,
+    pub(crate) stop: Arc<AtomicBool>,
+    /// Stops the couriers, once the last alert is in the outbox.
+    pub(crate) stop_couriers: Arc<AtomicBool>,
+    pub(crate) log: Log,
+    /// Whether there was no other worker at the last tick.
+    pub(crate) alone: bool,
+}
+
+/// What came of one round.
+#[derive(Default)]
+struct Round {
+    /// Events judged.
+    events: usize,
+    /// Answers counted.
+    answers: usize,
+    /// Something is decided and waits for the other workers.
+    waiting: bool,
+}
+
+impl Detector {
+    /// Runs until it is told to stop; then judges what still waits.
+    pub(crate) fn run(mut self) {
+        let (mut quiet_looks, mut empty_looks) = (QUIET_LOOKS, EMPTY_LOOKS);
+        let mut next_tick_ms = 0;
+        loop {
+            let stopping = self.stop.load(Relaxed);
+            let round = self.guarded(&mut next_tick_ms);
+            quiet_looks = if round.events > 0 { 0 } else { quiet_looks.saturating_add(1) };
+            empty_looks = if round.answers > 0 { 0 } else { empty_looks.saturating_add(1) };
+            if round.events == BATCH {
+                continue;
+            }
+            if round.waiting {
+                thread::sleep(SHORT_NAP);
+            } else if stopping {
+                if round.events == 0 && round.answers == 0 {
+                    break;
+                }
+            } else if quiet_looks < QUIET_LOOKS {
+                thread::sleep(NAP);
+            } else if empty_looks < EMPTY_LOOKS {
+                self.sleep(Sleep::Dozing, if self.alone { DOZE_ALONE } else { DOZE });
+            } else {
+                let until_tick = next_tick_ms.saturating_sub(now_ms()).clamp(1, HEARTBEAT_MS);
+                self.sleep(Sleep::Asleep, Duration::from_millis(until_tick));
+            }
+        }
+        self.stop_couriers.store(true, Relaxed);
+        self.couriers.iter().for_each(Thread::unpark);
+    }
+
+    /// Sleeps until it is woken for what this sleep lets through, but not for longer than `limit`.
+    fn sleep(&self, sleep: Sleep, limit: Duration) {
+        self.doorbell.set(sleep);
+        let waits = !self.events.is_empty() || (sleep == Sleep::Asleep && self.successes.waiting() > 0);
+        if !waits && !self.stop.load(Relaxed) {
+            thread::park_timeout(limit);
+        }
+        self.doorbell.set(Sleep::Awake);
+    }
+
+    /// One round, in which a panic costs at most what was taken in this round.
+    fn guarded(&mut self, next_tick_ms: &mut u64) -> Round {
+        catch_unwind(AssertUnwindSafe(|| self.round(next_tick_ms))).unwrap_or_else(|_| {
+            self.log.write(Level::Error, "the detector panicked; continuing".into());
+            *next_tick_ms = now_ms() + HEARTBEAT_MS;
+            if let Some(worker) = self.worker {
+                // What the panic cost counts as judged, or the other workers would wait for it.
+                let left = (self.events.len() + self.successes.waiting()) as u64;
+                worker.events.store(worker.queued.load(Relaxed).saturating_sub(left), Relaxed);
+                worker.end_judging();
+            }
+            Round::default()
+        })
+    }
+
+    fn round(&mut self, next_tick_ms: &mut u64) -> Round {
+        let now = now_ms();
+        let mut told = false;
+        let mut round = Round::default();
+        let mut latest_ms = 0;
+        if let Some(worker) = self.worker {
+            worker.begin_judging();
+            // Before the looks at the ring and the channel, which have everything up to then.
+            latest_ms = worker.latest_ms.load(Acquire);
+        }
+        while round.events < BATCH {
+            // Looked at before the channel: what is in the ring now has no unseen event before it.
+            let waiting = self.successes.waiting();
+            let event = self.events.try_recv().ok();
+            let taken = self.successes.count() as u32;
+            let ahead = event.as_ref().map_or(waiting, |event| event.answers_ahead.wrapping_sub(taken) as usize);
+            self.answers.clear();
+            self.successes.take(ahead, &mut self.answers, Success::from_words);
+            round.answers += self.answers.len();
+            told |= self.judge.count(&self.answers, now);
+            let Some(event) = event else { break };
+            round.events += 1;
+            told |= self.judge.observe(&event, now);
+        }
+        if let Some(worker) = self.worker.filter(|_| round.events + round.answers > 0) {
+            worker.events.fetch_add((round.events + round.answers) as u64, Relaxed);
+            if round.events < BATCH {
+                worker.judged_ms.store(latest_ms, Relaxed);
+            }
+        }
+        let committed = self.judge.commit(now);
+        told |= committed.told;
+        round.waiting = committed.waiting;
+        // A clock that was set back must not stop the heart.
+        if now >= *next_tick_ms || *next_tick_ms > now + 2 * HEARTBEAT_MS {
+            *next_tick_ms = now + HEARTBEAT_MS;
+            told |= self.judge.tick(now);
+            self.alone = self.judge.is_alone(now);
+            self.log.call();
+            if let Some(worker) = self.worker {
+                worker.renew(now);
+                self.judge.mend(worker);
+            }
+        }
+        if let Some(worker) = self.worker {
+            worker.end_judging();
+        }
+        if told {
+            self.couriers.iter().for_each(Thread::unpark);
+        }
+        round
+    }
+}

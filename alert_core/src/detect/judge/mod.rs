@@ -1,0 +1,291 @@
+//! From events to alerts: counts each request on the board and lets the state machines decide.
+//!
+//! A state machine is one packed word, changed by compare-and-swap. The worker whose swap succeeds owns the alert that
+//! comes of it, so it exists exactly once, however many workers see the same traffic.
+
+use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed};
+
+use crate::base::log::{Level, Log};
+use crate::board::monitor::MonitorBoard;
+use crate::board::sink::SinkId;
+use crate::board::window::Window;
+use crate::board::worker::WorkerBoard;
+use crate::board::{Board, Plan};
+use crate::model::alert::Kind;
+use crate::model::event::Event;
+use crate::model::ids::PoolSet;
+use crate::model::outcome::Outcome;
+use crate::model::success::{SourceId, Success};
+use crate::rules::failover::{self, Observation};
+use crate::rules::throttle::Signal;
+use crate::settings::{MonitorSettings, Settings};
+
+mod verdict;
+
+use verdict::Judged;
+pub(crate) use verdict::label;
+
+/// Judges by one configuration.
+pub struct Judge {
+    board: Board,
+    generation: u64,
+    monitors: Vec<Monitor>,
+    log: Log,
+}
+
+struct Monitor {
+    settings: MonitorSettings,
+    shared: &'static MonitorBoard,
+    sinks: Vec<SinkId>,
+    /// Its window, and the word of the board that said where it lies.
+    window: (u64, Option<Window<'static>>),
+    /// When this worker first saw a candidate confirmed to take over, in milliseconds since the Unix epoch; zero is not now.
+    confirmed_since_ms: AtomicU64,
+}
+
+/// How long a candidate stays confirmed before it takes over, in milliseconds: for a request whose answer is out and whose log
+/// phase is still to come.
+const COMMIT_MS: u64 = 1;
+/// How long to wait at most for a worker that has not judged what it has seen.
+const COMMIT_LIMIT_MS: u64 = 50;
+
+/// What came of a look at the confirmed candidates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// An alert was put into the outbox for delivery.
+    pub told: bool,
+    /// Some candidate is confirmed and has to wait.
+    pub waiting: bool,
+}
+
+impl Judge {
+    /// A judge for the configuration of this plan.
+    pub fn new(board: Board, plan: &Plan, settings: &Settings, log: Log) -> Judge {
+        let monitors = settings.monitors.iter().enumerate().filter_map(|(at, monitor)| {
+            let shared = board.monitor(plan, at)?;
+            Some(Monitor {
+                settings: monitor.clone(),
+                shared,
+                window: (shared.window.load(Acquire), board.window(shared)),
+                sinks: sinks_of(plan, settings, at),
+                confirmed_since_ms: AtomicU64::new(0),
+            })
+        });
+        Judge { board, generation: plan.generation, monitors: monitors.collect(), log }
+    }
+
+    /// Counts a request and decides. Returns whether an alert was put into the outbox for delivery.
+    #[inline]
+    pub fn observe(&self, event: &Event, now_ms: u64) -> bool {
+        let Some(monitor) = self.monitors.get(event.monitor as usize) else { return false };
+        let Some(last) = event.last() else { return false };
+        let shared = monitor.shared;
+        if let Some(answer) = event.answer().filter(|answer| shared.is_steady(answer.origin.pool())) {
+            return self.count(&[answer], now_ms);
+        }
+        let Some(window) = self.window(monitor) else { return false };
+        let outcome = event.outcome(shared.is_failed_over());
+        window.record(event.time_ms, event.latency_ms, outcome, last.pool);
+        let before = Totals::of(shared);
+        let failed = shared.count(event, outcome);
+        if self.board.generation() != self.generation {
+            // A worker of an earlier configuration, still draining: what it sees says nothing about who serves now.
+            return false;
+        }
+        let judged = Judged { judge: self, monitor, now_ms };
+        // A request that began before the active pool was changed on purpose went where it had to go then.
+        let began_ms = event.time_ms.saturating_sub(event.latency_ms.into());
+        let is_late = began_ms < shared.switched_ms.load(Relaxed);
+        if let Some(confirm) = monitor.settings.failover.filter(|_| !is_late) {
+            let seen = Observation { last: last.pool, answered: !last.failed, failed, time_ms: event.time_ms };
+            judged.who_serves(&seen, confirm, before);
+        }
+        judged.limits(&window)
+    }
+
+    /// Counts answers, nearly all of which are of the pool that serves. Returns whether an alert was put into the outbox
+    /// for delivery.
+    pub fn count(&self, answers: &[Success], now_ms: u64) -> bool {
+        answers
+            .chunk_by(|one, next| one.origin == next.origin)
+            .fold(false, |told, run| self.count_run(run, now_ms) | told)
+    }
+
+    /// The same for answers of one server. None of them breaks a limit on failures, so that limits can wait for the last.
+    fn count_run(&self, run: &[Success], now_ms: u64) -> bool {
+        let Some(Success { origin, .. }) = run.first() else { return false };
+        let Some(monitor) = self.monitors.get(origin.monitor() as usize) else { return false };
+        let pool = origin.pool();
+        if !monitor.shared.is_steady(pool) {
+            // Since they were put into the ring, another pool has come into sight.
+            return run.iter().fold(false, |told, answer| self.observe(&Event::from(*answer), now_ms) | told);
+        }
+        let Some(window) = self.window(monitor) else { return false };
+        window.record_all(run.iter().map(|answer| (answer.time_ms, answer.latency_ms)), Outcome::Answered, pool);
+        monitor.shared.pool(pool).count_answers(run);
+        self.board.generation() == self.generation && Judged { judge: self, monitor, now_ms }.limits(&window)
+    }
+
+    /// Whether no other worker judges.
+    pub(crate) fn is_alone(&self, now_ms: u64) -> bool {
+        self.board.workers().of_generation(self.generation, now_ms).nth(1).is_none()
+    }
+
+    /// The window of a monitor. Another configuration may have moved it.
+    #[inline]
+    fn window(&self, monitor: &Monitor) -> Option<Window<'static>> {
+        let (word, window) = monitor.window;
+        if monitor.shared.window.load(Acquire) == word { window } else { self.board.window(monitor.shared) }
+    }
+
+    /// Lets candidates that [`Judge::observe`] saw confirmed take over, as soon as every worker has judged what it has seen: an
+    /// answer of the serving pool that comes in between still stops them. Where nobody else judges, that is at once.
+    /// Called after each batch of events, and again while something waits.
+    pub fn commit(&self, now_ms: u64) -> Committed {
+        let mut committed = Committed::default();
+        for monitor in &self.monitors {
+            let since_ms = monitor.confirmed_since_ms.load(Relaxed);
+            if since_ms == 0 {
+                continue;
+            }
+            let waited_ms = now_ms.abs_diff(since_ms);
+            let workers = || self.board.workers().of_generation(self.generation, now_ms);
+            // What ended before the candidate's row began cannot interrupt it, nor what ended after it was complete.
+            let row_since_ms = failover::State::from_word(monitor.shared.failover.load(Relaxed)).row_since_ms();
+            let caught_up = || !workers().any(|worker| worker.owes(row_since_ms, since_ms));
+            if waited_ms < COMMIT_LIMIT_MS && !self.is_alone(now_ms) && (waited_ms < COMMIT_MS || !caught_up()) {
+                committed.waiting = true;
+                continue;
+            }
+            monitor.confirmed_since_ms.store(0, Relaxed);
+            if self.board.generation() == self.generation {
+                committed.told |= Judged { judge: self, monitor, now_ms }.take_over();
+            }
+        }
+        committed
+    }
+
+    /// What time alone changes: reminders, requests that grow too old, the end of maintenance and of flapping. Called
+    /// about once a second. Returns whether an alert was put into the outbox for delivery.
+    pub fn tick(&mut self, now_ms: u64) -> bool {
+        if self.board.generation() != self.generation {
+            return false;
+        }
+        let mut told = false;
+        if let Some(lost) = self.board.outbox().newly_lost(now_ms) {
+            let text = format!("{lost} alerts were lost: they made room for newer ones before all sinks had them");
+            self.log.write(Level::Error, text);
+        }
+        for monitor in &self.monitors {
+            let shared = monitor.shared;
+            let Some(window) = self.board.window(shared) else { continue };
+            shared.history.sample(shared, now_ms);
+            self.look_after_maintenance(monitor, now_ms);
+            if shared.serving().is_known() {
+                // Where nobody saw it begin, it serves at least since now.
+                let _ = shared.serving_since_ms.compare_exchange(0, now_ms, Relaxed, Relaxed);
+            }
+            if let Some(max_age_ms) = monitor.settings.max_age_ms {
+                window.expire(now_ms.saturating_sub(max_age_ms));
+            }
+            let judged = Judged { judge: self, monitor, now_ms };
+            told |= judged.limits(&window);
+            told |= judged.rules_switched_off();
+            told |= judged.flapping(|state| state.tick(now_ms));
+            told |= judged.signal(Kind::Failover, judged.failover_goes_on(), None);
+            told |= judged.signal(Kind::Flapping, Signal::Unchanged, None);
+        }
+        told
+    }
+
+    /// Sets the counts right that a worker left wrong which was killed in the middle of a change. Called at each tick
+    /// by a worker that says that it judges, so that two of them never do this at once.
+    pub fn mend(&self, own: &WorkerBoard) {
+        let workers = self.board.workers();
+        let torn: Vec<&WorkerBoard> = workers.torn().collect();
+        if torn.is_empty() || self.board.generation() != self.generation {
+            return;
+        }
+        let is_quiet = || workers.is_quiet(own);
+        let windows = self.monitors.iter().filter_map(|monitor| self.board.window(monitor.shared));
+        if windows.fold(true, |right, window| window.mend(is_quiet) & right) {
+            torn.into_iter().for_each(WorkerBoard::end_judging);
+        }
+    }
+
+    fn look_after_maintenance(&self, monitor: &Monitor, now_ms: u64) {
+        let maintenance = &monitor.shared.maintenance;
+        maintenance.look_up(&monitor.settings.maintenance);
+        if maintenance.expire(now_ms) {
+            let text = format!("the time of the maintenance of monitor \"{}\" is over", monitor.settings.name);
+            self.log.write(Level::Notice, text);
+        }
+    }
+}
+
+/// The sinks of a monitor: its own, or those of the http level, which are the ones that no monitor has for itself.
+pub(crate) fn sinks_of(plan: &Plan, settings: &Settings, monitor: usize) -> Vec<SinkId> {
+    let own = |sink: &usize| settings.monitors.iter().flat_map(|monitor| &monitor.sinks).flatten().any(|at| at == sink);
+    let sinks = match &settings.monitors[monitor].sinks {
+        Some(sinks) => sinks.clone(),
+        None => (0..settings.sinks.len()).filter(|sink| !own(sink)).collect(),
+    };
+    sinks.iter().filter_map(|sink| plan.sinks().get(*sink).copied()).chain(plan.poll()).collect()
+}
+
+/// Totals of a monitor, to tell what an incident cost.
+#[derive(Clone, Copy)]
+struct Totals {
+    failed: u64,
+    retried: u64,
+}
+
+impl Totals {
+    #[inline]
+    fn of(shared: &MonitorBoard) -> Totals {
+        Totals { failed: shared.failed.load(Relaxed), retried: shared.retried.load(Relaxed) }
+    }
+}
+
+impl MonitorBoard {
+    /// Counts a request in the totals and returns the pools of its failed attempts.
+    #[inline]
+    fn count(&self, event: &Event, outcome: Outcome) -> PoolSet {
+        let mut failed = PoolSet::EMPTY;
+        let Some((last, earlier)) = event.attempts().split_last() else { return failed };
+        for attempt in earlier {
+            let pool = self.pool(attempt.pool);
+            if attempt.failed {
+                failed.insert(attempt.pool);
+                pool.failed_attempts.fetch_add(1, Relaxed);
+                pool.remember_peer(attempt.peer);
+            } else {
+                pool.passed_on.fetch_add(1, Relaxed);
+            }
+        }
+        let pool = self.pool(last.pool);
+        if last.failed {
+            failed.insert(last.pool);
+            pool.failed_attempts.fetch_add(1, Relaxed);
+            pool.failed_last.fetch_add(1, Relaxed);
+            pool.remember_peer(last.peer);
+        } else {
+            let Event { time_ms, latency_ms, monitor, .. } = *event;
+            let origin = SourceId::new(monitor, last.pool, last.peer);
+            pool.count_answers(&[Success { time_ms, latency_ms, origin }]);
+        }
+        match outcome {
+            Outcome::Answered => (),
+            Outcome::Failed => {
+                self.failed.fetch_add(1, Relaxed);
+            }
+            Outcome::Retried | Outcome::RetriedWhileFailedOver => {
+                self.retried.fetch_add(1, Relaxed);
+            }
+        }
+        failed
+    }
+}
+
+#[cfg(test)]
+mod tests;

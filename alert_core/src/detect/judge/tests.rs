@@ -1,0 +1,398 @@
+//! The judge on a board of its own, with several workers and a clock that the test moves.
+
+use super::*;
+use crate::board::extent::Extent;
+use crate::board::outbox::Delivery;
+use crate::board::region::Region;
+use crate::board::tests::settings;
+use crate::model::alert::{Alert, Status};
+use crate::model::ids::{PeerId, PoolId};
+
+use crate::sink::settings::{SinkSettings, SystemSource};
+
+const T0: u64 = 1_790_000_000_000;
+
+/// Workers that share a board, each with a judge of its own, and a clock that the test moves.
+struct Rig {
+    region: Region,
+    board: Board,
+    plan: Plan,
+    settings: Settings,
+    judges: Vec<Judge>,
+    now_ms: u64,
+    next: usize,
+}
+
+impl Rig {
+    fn new(workers: usize, lines: &[&str]) -> Rig {
+        let lines = [&["pool blue b:1", "pool green g:1", "active blue"], lines].concat();
+        let region = Region::private(1 << 20);
+        let board = Board::open(region, T0).expect("a board");
+        let (plan, settings) = (Plan::default(), settings(&lines));
+        let mut rig = Rig { region, board, plan, settings, judges: Vec::new(), now_ms: T0, next: 0 };
+        rig.reload(workers);
+        rig
+    }
+
+    fn reload(&mut self, workers: usize) {
+        let sink = SinkSettings::parse(&["slack", "http://127.0.0.1:9/"], &SystemSource).expect("a sink");
+        self.settings.sinks = vec![sink];
+        self.plan = self.board.reserve(&self.settings, self.now_ms).expect("room");
+        self.board.activate(&mut self.plan, &self.settings);
+        let (log, _) = crate::base::log::queue();
+        self.judges = (0..workers).map(|_| Judge::new(self.board, &self.plan, &self.settings, log.clone())).collect();
+    }
+
+    /// One request, at the next worker, 10 ms after the last: its attempts as (pool, status), and what the client got.
+    fn request(&mut self, attempts: &[(&str, u16)], client_status: u16) {
+        self.now_ms += 10;
+        let event = self.event(attempts, client_status);
+        self.next += 1;
+        let judge = &self.judges[self.next % self.judges.len()];
+        judge.observe(&event, self.now_ms);
+        judge.commit(self.now_ms);
+    }
+
+    fn event(&self, attempts: &[(&str, u16)], client_status: u16) -> Event {
+        let mut event = Event::begin(0, self.now_ms);
+        for (pool, status) in attempts {
+            let pool = self.shared().find_pool(crate::base::name::NameKey::of(pool.as_bytes()));
+            event.attempt(pool.unwrap_or(PoolId::NONE), PeerId::NONE, *status, 1);
+        }
+        event.finish(client_status)
+    }
+
+    fn requests(&mut self, count: usize, attempts: &[(&str, u16)]) {
+        (0..count).for_each(|_| self.request(attempts, attempts.last().map_or(0, |(_, status)| *status)));
+    }
+
+    /// Lets time pass, with the ticks of every worker.
+    fn pass(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.now_ms += 1000;
+            for judge in &mut self.judges {
+                judge.tick(self.now_ms);
+            }
+        }
+    }
+
+    fn shared(&self) -> &'static MonitorBoard {
+        self.board.monitor(&self.plan, 0).expect("a monitor")
+    }
+
+    /// The alerts so far, oldest first, as kind and status; held back ones are not among them.
+    fn told(&self) -> Vec<(Kind, Status)> {
+        let told = self.shared().throttles.iter().map(|incident| incident.fired.load(Relaxed)).sum::<u64>();
+        let held = self.shared().throttles.iter().map(|incident| incident.held_back.load(Relaxed)).sum::<u64>();
+        let mut alerts: Vec<Alert> = self.board.outbox().alerts().collect();
+        assert_eq!(alerts.len() as u64, told + held);
+        alerts.reverse();
+        alerts.retain(|alert| !self.was_held_back(alert));
+        alerts.iter().map(|alert| (alert.kind, alert.status)).collect()
+    }
+
+    fn was_held_back(&self, alert: &Alert) -> bool {
+        self.board.outbox().delivery(alert.id, self.plan.sinks()[0]) == Delivery::HeldBack
+    }
+
+    fn last(&self) -> Alert {
+        self.board.outbox().alerts().next().expect("an alert")
+    }
+}
+
+const BLUE: &[(&str, u16)] = &[("blue", 200)];
+const GREEN: &[(&str, u16)] = &[("green", 200)];
+const RETRIED: &[(&str, u16)] = &[("blue", 500), ("green", 200)];
+const DOWN: &[(&str, u16)] = &[("blue", 502), ("green", 502)];
+const FIRING: Status = Status::Firing;
+const RESOLVED: Status = Status::Resolved;
+
+#[test]
+fn the_fifth_error_of_200_fires_once_however_many_workers_there_are() {
+    for workers in [1, 4, 16] {
+        let mut rig = Rig::new(workers, &["failover off"]);
+        rig.requests(100, BLUE);
+        (0..4).for_each(|_| rig.request(&[("blue", 500)], 500));
+        assert_eq!(rig.told(), []);
+        (0..20).for_each(|_| rig.request(&[("blue", 500)], 500));
+        assert_eq!(rig.told(), [(Kind::ErrorRate, FIRING)]);
+        let alert = rig.last();
+        assert_eq!((alert.window.failed, alert.window.filled), (5, 105), "{workers} workers");
+        rig.requests(400, BLUE);
+        assert_eq!(rig.told(), [(Kind::ErrorRate, FIRING), (Kind::ErrorRate, RESOLVED)]);
+        assert_eq!(rig.last().window.failed, 2);
+    }
+}
+
+#[test]
+fn a_failover_and_its_way_back_are_one_alert_each() {
+    for workers in [1, 4, 16] {
+        let mut rig = Rig::new(workers, &[]);
+        rig.requests(50, BLUE);
+        rig.requests(16, RETRIED);
+        rig.requests(50, GREEN);
+        assert_eq!(rig.told(), [(Kind::Failover, FIRING)]);
+        let alert = rig.last();
+        assert_eq!((alert.from.name.as_str(), alert.to.name.as_str()), ("blue", "green"));
+        assert_eq!((alert.failed_attempts, alert.retries_absorbed), (2, 2), "told at the second request");
+        for _ in 0..10 {
+            rig.requests(1, BLUE);
+            rig.pass(1);
+        }
+        assert_eq!(rig.told(), [(Kind::Failover, FIRING), (Kind::Failback, RESOLVED)]);
+        let alert = rig.last();
+        assert_eq!((alert.from.name.as_str(), alert.to.name.as_str()), ("green", "blue"));
+        assert_eq!((alert.failed_attempts, alert.retries_absorbed, alert.errors_reached_users), (16, 16, 0));
+    }
+}
+
+#[test]
+fn retries_made_while_failed_over_never_count() {
+    let mut rig = Rig::new(4, &["window 50", "retry_rate 10%"]);
+    rig.requests(20, BLUE);
+    rig.requests(30, RETRIED);
+    let window = rig.board.window(rig.shared()).expect("a window");
+    assert_eq!(window.counts().retried, 2, "the two that made it a failover");
+    for _ in 0..12 {
+        rig.requests(1, BLUE);
+        rig.pass(1);
+    }
+    assert_eq!(rig.told(), [(Kind::Failover, FIRING), (Kind::Failback, RESOLVED)]);
+    assert_eq!(window.counts().retried, 2);
+}
+
+#[test]
+fn retries_of_a_primary_that_goes_on_answering_fire_their_own_alert() {
+    let mut rig = Rig::new(4, &["window 20", "retry_rate 10%"]);
+    for _ in 0..3 {
+        rig.requests(2, BLUE);
+        rig.requests(1, RETRIED);
+    }
+    assert_eq!(rig.told(), [(Kind::RetryRate, FIRING)]);
+    rig.requests(20, BLUE);
+    assert_eq!(rig.told(), [(Kind::RetryRate, FIRING), (Kind::RetryRate, RESOLVED)]);
+}
+
+#[test]
+fn both_pools_down_is_an_error_rate_and_no_failover() {
+    let mut rig = Rig::new(4, &[]);
+    rig.requests(10, BLUE);
+    rig.requests(100, DOWN);
+    assert_eq!(rig.told(), [(Kind::ErrorRate, FIRING)]);
+}
+
+#[test]
+fn three_failovers_within_five_minutes_are_flapping_then_silence() {
+    let mut rig = Rig::new(4, &["cooldown 0s"]);
+    for _ in 0..5 {
+        rig.requests(10, BLUE);
+        rig.pass(3);
+        rig.requests(1, BLUE);
+        rig.requests(3, RETRIED);
+    }
+    assert_eq!(
+        rig.told(),
+        [
+            (Kind::Failover, FIRING),
+            (Kind::Failback, RESOLVED),
+            (Kind::Failover, FIRING),
+            (Kind::Failback, RESOLVED),
+            (Kind::Flapping, FIRING),
+        ]
+    );
+    rig.pass(301);
+    assert_eq!(rig.told()[5..], [(Kind::Flapping, RESOLVED), (Kind::Failover, FIRING)], "green serves still");
+}
+
+#[test]
+fn latency_fires_and_resolves() {
+    let mut rig = Rig::new(2, &["window 100", "latency p95 500ms"]);
+    rig.requests(60, BLUE);
+    for _ in 0..6 {
+        rig.now_ms += 10;
+        let mut event = Event::begin(0, rig.now_ms);
+        event.attempt(PoolId::new(1), PeerId::NONE, 200, 900);
+        rig.judges[0].observe(&event.finish(200), rig.now_ms);
+    }
+    assert_eq!(rig.told(), [(Kind::Latency, FIRING)]);
+    assert_eq!((rig.last().latency_ms, rig.last().limit.as_str()), (900, "p95 500ms"));
+    rig.requests(100, BLUE);
+    assert_eq!(rig.told(), [(Kind::Latency, FIRING), (Kind::Latency, RESOLVED)]);
+}
+
+#[test]
+fn workers_of_an_earlier_configuration_count_and_do_not_judge() {
+    let mut rig = Rig::new(2, &[]);
+    rig.requests(20, BLUE);
+    let old = std::mem::take(&mut rig.judges);
+    rig.settings = settings(&["pool blue b:1", "pool green g:1", "active green"]);
+    rig.reload(2);
+    let event = rig.event(BLUE, 200);
+    (0..100).for_each(|_| {
+        old[0].observe(&event, rig.now_ms);
+    });
+    assert_eq!(rig.told(), []);
+    assert_eq!(rig.board.window(rig.shared()).expect("a window").counts().filled, 120);
+    rig.requests(50, GREEN);
+    assert_eq!(rig.told(), [], "a planned switch is no failover");
+    assert_eq!(crate::report::view::state(rig.shared(), false), "ok");
+}
+
+#[test]
+fn an_unlisted_pool_serves_where_none_is_set() {
+    let mut rig = Rig::new(1, &[]);
+    rig.settings = settings(&["window 50"]);
+    rig.settings.monitors[0].name = "other".into();
+    rig.reload(1);
+    let shared = rig.shared();
+    let (blue, green) = (shared.learn_pool(b"blue"), shared.learn_pool(b"green"));
+    rig.requests(3, BLUE);
+    assert_eq!((shared.active(), shared.serving()), (blue, blue));
+    rig.requests(2, RETRIED);
+    assert_eq!((shared.active(), shared.serving()), (blue, green));
+    assert_eq!(rig.told(), [(Kind::Failover, FIRING)]);
+}
+
+#[test]
+fn maintenance_in_the_middle_of_an_incident_is_silent_and_what_is_left_is_told_after() {
+    let directory = std::env::temp_dir().join(format!("alert_core-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let file = directory.join("maintenance");
+    let line = format!("maintenance file={}", file.display());
+    let mut rig = Rig::new(2, &[&line]);
+    rig.requests(10, BLUE);
+    std::fs::write(&file, "").expect("a file");
+    rig.pass(1);
+    rig.requests(5, RETRIED);
+    assert_eq!(rig.shared().incident(Kind::Failover).held_back.load(Relaxed), 1);
+    assert_eq!(rig.shared().incident(Kind::Failover).fired.load(Relaxed), 0);
+    std::fs::remove_dir_all(&directory).expect("removed");
+    rig.pass(1);
+    assert_eq!(rig.shared().incident(Kind::Failover).fired.load(Relaxed), 1);
+    assert_eq!((rig.last().kind, rig.last().held_back), (Kind::Failover, 0));
+}
+
+#[test]
+fn answers_in_flight_when_the_active_pool_is_changed_are_no_failover() {
+    let mut rig = Rig::new(2, &[]);
+    rig.requests(10, BLUE);
+    let green = rig.shared().find_pool(crate::base::name::NameKey::of(b"green")).expect("a pool");
+    let switched_ms = rig.now_ms;
+    assert!(rig.shared().switch(green, switched_ms).is_some_and(|before| before != green));
+    assert_eq!(rig.shared().switch(green, switched_ms + 1), None, "it is already");
+    for _ in 0..100 {
+        rig.now_ms += 50;
+        let mut event = rig.event(BLUE, 200);
+        event.latency_ms = u32::try_from(rig.now_ms - switched_ms).expect("seconds") + 1;
+        rig.judges[0].observe(&event, rig.now_ms);
+    }
+    rig.requests(30, GREEN);
+    rig.pass(5);
+    assert_eq!(rig.told(), []);
+    rig.requests(2, &[("green", 500), ("blue", 200)]);
+    assert_eq!(rig.told(), [(Kind::Failover, FIRING)], "from now on green is the one that should serve");
+}
+
+#[test]
+fn a_change_of_the_active_pool_ends_a_failover_that_was_told() {
+    let mut rig = Rig::new(2, &[]);
+    rig.requests(10, BLUE);
+    rig.requests(5, RETRIED);
+    let green = rig.shared().find_pool(crate::base::name::NameKey::of(b"green")).expect("a pool");
+    rig.shared().switch(green, rig.now_ms);
+    rig.requests(5, GREEN);
+    rig.pass(2);
+    assert_eq!(rig.told(), [(Kind::Failover, FIRING), (Kind::Failback, RESOLVED)]);
+    assert_eq!(rig.last().headline(), "Failover is over — pool green is the active one now");
+    rig.pass(1000);
+    assert_eq!(rig.told().len(), 2, "no reminders");
+}
+
+#[test]
+fn maintenance_ordered_at_run_time_holds_for_every_worker_until_its_time_is_over() {
+    use crate::board::maintenance::Order;
+    let mut rig = Rig::new(2, &[]);
+    rig.requests(10, BLUE);
+    rig.shared().maintenance.order(Order::Until(rig.now_ms + 5000));
+    rig.requests(5, RETRIED);
+    assert_eq!(rig.told(), []);
+    rig.reload(2);
+    rig.pass(4);
+    assert_eq!(rig.told(), [], "a reload ends nothing");
+    rig.pass(2);
+    assert_eq!(rig.told(), [(Kind::Failover, FIRING)], "what is still wrong is told then");
+}
+
+#[test]
+fn what_was_told_before_flapping_is_ended_after_it() {
+    for cooldown in ["cooldown 0s", "cooldown 10s", "cooldown 300s"] {
+        let mut rig = Rig::new(4, &[cooldown]);
+        for _ in 0..7 {
+            rig.requests(10, BLUE);
+            rig.pass(3);
+            rig.requests(1, BLUE);
+            rig.requests(3, RETRIED);
+            rig.pass(5);
+        }
+        rig.requests(10, BLUE);
+        rig.pass(3);
+        rig.requests(10, BLUE);
+        rig.pass(700);
+        for incident in [Kind::Failover, Kind::Flapping] {
+            let told = rig.told();
+            let last = told.iter().rev().find(|(kind, _)| kind.incident() == incident);
+            assert!(last.is_none_or(|(_, status)| *status == RESOLVED), "{cooldown}: {told:?}");
+        }
+    }
+}
+
+#[test]
+fn a_rule_that_is_switched_off_ends_what_it_told() {
+    let mut rig = Rig::new(2, &["cooldown 10s"]);
+    rig.requests(10, BLUE);
+    rig.requests(5, RETRIED);
+    rig.requests(30, DOWN);
+    let told = rig.told();
+    assert_eq!(told, [(Kind::Failover, FIRING), (Kind::ErrorRate, FIRING)]);
+    let off = ["pool blue b:1", "pool green g:1", "active blue", "failover off", "error_rate off", "cooldown 10s"];
+    rig.settings = settings(&off);
+    rig.reload(2);
+    rig.pass(1000);
+    assert_eq!(rig.told()[2..], [(Kind::ErrorRate, RESOLVED), (Kind::Failback, RESOLVED)]);
+}
+
+#[test]
+fn a_worker_alone_tells_at_the_second_request_whatever_the_ticks_of_the_clock() {
+    let mut rig = Rig::new(1, &[]);
+    let instant = rig.now_ms;
+    for attempts in [BLUE, BLUE, RETRIED, RETRIED] {
+        rig.now_ms = instant;
+        rig.requests(1, attempts);
+    }
+    assert_eq!(rig.told(), [(Kind::Failover, FIRING)]);
+}
+
+#[test]
+fn what_a_killed_worker_left_half_done_is_mended_by_another() {
+    // No process has so high a number.
+    const KILLED: u32 = u32::MAX;
+    let mut rig = Rig::new(1, &["window 3"]);
+    let workers = rig.board.workers();
+    let [killed, own] = [KILLED, std::process::id()].map(|pid| workers.join(pid, 1, rig.now_ms).expect("a place"));
+    rig.requests(3, &[("blue", 500)]);
+    let window = rig.board.window(rig.shared()).expect("a window");
+    // Killed between the swap and the adjustment: three words say one thing and the counts another.
+    let extent = Extent::from_word(rig.shared().window.load(Relaxed));
+    let words = rig.region.slice(extent.offset as usize, extent.len as usize).expect("a window");
+    words.last().expect("a ring").store(0, Relaxed);
+    assert_eq!((window.counts().failed, window.samples().count()), (3, 2));
+    let mend = || {
+        own.begin_judging();
+        rig.judges[0].mend(own);
+        own.end_judging();
+        window.counts().failed
+    };
+    assert_eq!(mend(), 3, "nobody says that it was killed");
+    killed.begin_judging();
+    assert_eq!((mend(), workers.torn().count()), (2, 0));
+}

@@ -1,0 +1,4 @@
+//! From events to alerts: finished requests go in, what the rules decide comes out on the board and in its outbox.
+
+pub(crate) mod detector;
+pub mod judge;

@@ -1,0 +1,248 @@
+//! The engine of one worker process: its detector, its couriers, its saver, and the ends that the event loop holds.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::base::clock::now_ms;
+use crate::base::log::{self, Level, Lines};
+use crate::board::sink::SinkId;
+use crate::board::worker::WorkerBoard;
+use crate::board::{Board, Plan};
+use crate::deliver::courier::Courier;
+use crate::detect::detector::Detector;
+use crate::detect::judge::{Judge, sinks_of};
+use crate::observe::intake::{Doorbell, Intake};
+use crate::observe::spsc::{CAPACITY, Producer, channel};
+use crate::persist::saver::Saver;
+use crate::persist::state_file::StateFile;
+use crate::settings::Settings;
+use crate::sink::Sink;
+
+/// Events that wait for the detector at most: a tenth of a second of 40,000 failures a second.
+const CHANNEL: usize = 4096;
+/// Enough for TLS and JSON; the default of the system would reserve far more address space.
+const STACK: usize = 512 * 1024;
+
+/// A running worker.
+pub struct Engine {
+    intake: Intake,
+    lines: Lines,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    sinks: Vec<Arc<Sink>>,
+    /// Disconnected when the detector and the couriers have ended.
+    ended: Receiver<()>,
+    /// Disconnected when the saver has.
+    kept: Receiver<()>,
+    place: Option<&'static WorkerBoard>,
+}
+
+impl Engine {
+    /// Starts the threads of this worker. They inherit the caller's signal mask, so the caller blocks all signals first.
+    /// The ring is for a caller with one thread. Whenever lines for the log wait, and once a second, a thread
+    /// of them makes the `call`.
+    ///
+    /// # Errors
+    /// A thread cannot be started; none is left behind.
+    pub fn start(
+        board: Board,
+        plan: &Plan,
+        settings: &Settings,
+        pid: u32,
+        call: impl Fn() + Send + Sync + 'static,
+    ) -> io::Result<(Engine, Producer)> {
+        let (log, lines) = log::queue();
+        let log = log.calling(call);
+        let (events, received) = bounded(CHANNEL);
+        let (producer, consumer) = channel();
+        let (alive, ended) = bounded(0);
+        let (stop, stop_couriers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let place = board.workers().join(pid, plan.generation, now_ms());
+        let (keeping, kept) = bounded(0);
+        let mut threads = Threads { stop: [stop.clone(), stop_couriers.clone()], handles: Vec::new(), alive: keeping };
+        if let Some(file) = settings.state.clone().map(StateFile::new) {
+            let (stop, others, log) = (stop.clone(), ended.clone(), log.clone());
+            let saver = Saver { board, file, generation: plan.generation, pid, stop, others, log };
+            threads.spawn("alert-saver", move || saver.run())?;
+        }
+        threads.alive = alive;
+
+        let mut sinks = Vec::new();
+        for (settings_of_sink, id) in settings.sinks.iter().zip(plan.sinks()) {
+            let sink = Arc::new(Sink::new(settings_of_sink));
+            sinks.push(sink.clone());
+            let courier = Courier {
+                board,
+                sink,
+                id: *id,
+                monitors: monitors_of(*id, plan, settings),
+                generation: plan.generation,
+                pid,
+                host: settings.host.clone(),
+                stop: stop_couriers.clone(),
+                log: log.clone(),
+            };
+            threads.spawn("alert-courier", move || courier.run())?;
+        }
+        let couriers = threads.handles.iter().map(|handle| handle.thread().clone()).collect();
+
+        let doorbell = Arc::new(Doorbell::default());
+        let detector = Detector {
+            judge: Judge::new(board, plan, settings, log.clone()),
+            events: received,
+            successes: consumer,
+            answers: Vec::with_capacity(CAPACITY),
+            doorbell: doorbell.clone(),
+            worker: place,
+            couriers,
+            stop: stop.clone(),
+            stop_couriers,
+            log: log.clone(),
+            alone: false,
+        };
+        let thread = threads.spawn("alert-detector", move || detector.run())?;
+        if place.is_none() {
+            log.write(Level::Warn, "too many workers share the zone, this one is not in the status".into());
+        }
+        let intake = Intake::new(events, (doorbell, thread), place);
+        let threads = std::mem::take(&mut threads.handles);
+        Ok((Engine { intake, lines, stop, threads, sinks, ended, kept, place }, producer))
+    }
+
+    /// The event loop's end.
+    #[inline]
+    pub fn intake(&self) -> &Intake {
+        &self.intake
+    }
+
+    /// Lets the couriers look for alerts that somebody else than the detector decided.
+    pub fn wake_couriers(&self) {
+        self.threads.iter().for_each(|handle| handle.thread().unpark());
+    }
+
+    /// What the threads have to say to the error log.
+    pub fn lines(&self) -> &Lines {
+        &self.lines
+    }
+
+    /// Ends the threads within `limit`: the detector judges what waits, the couriers try once more, the saver saves.
+    /// Returns whether all of them ended; one that did not is left to the end of the process.
+    pub fn stop(self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        self.stop.store(true, Relaxed);
+        self.threads.iter().for_each(|handle| handle.thread().unpark());
+        // Each thread holds a sender and never sends: the channel is disconnected when the last one has ended.
+        let grace = Instant::now() + limit / 2;
+        if self.ended.recv_deadline(grace).is_err_and(|error| error.is_timeout()) {
+            self.sinks.iter().for_each(|sink| sink.interrupt());
+        }
+        let ended = [&self.ended, &self.kept].into_iter().fold(true, |ended, threads| {
+            ended & !threads.recv_deadline(deadline).is_err_and(|error| error.is_timeout())
+        });
+        if ended {
+            for handle in self.threads {
+                // A panic was caught and told inside the thread.
+                let _ = handle.join();
+            }
+        }
+        if let Some(place) = self.place {
+            place.leave();
+        }
+        ended
+    }
+}
+
+/// The monitors whose alerts go to a sink.
+fn monitors_of(sink: SinkId, plan: &Plan, settings: &Settings) -> Vec<String> {
+    let monitors = settings.monitors.iter().enumerate();
+    monitors
+        .filter(|(at, _)| sinks_of(plan, settings, *at).contains(&sink))
+        .map(|(_, monitor)| monitor.name.clone())
+        .collect()
+}
+
+/// The threads started so far; they end if one more cannot be started.
+struct Threads {
+    stop: [Arc<AtomicBool>; 2],
+    handles: Vec<JoinHandle<()>>,
+    alive: Sender<()>,
+}
+
+impl Threads {
+    fn spawn(&mut self, name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<thread::Thread> {
+        let alive = self.alive.clone();
+        let spawned = thread::Builder::new().name(name.into()).stack_size(STACK).spawn(move || {
+            body();
+            drop(alive);
+        });
+        match spawned {
+            Ok(handle) => {
+                let thread = handle.thread().clone();
+                self.handles.push(handle);
+                Ok(thread)
+            }
+            Err(error) => {
+                self.stop.iter().for_each(|stop| stop.store(true, Relaxed));
+                self.handles.iter().for_each(|handle| handle.thread().unpark());
+                Err(error)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::board::region::Region;
+    use crate::board::tests::settings;
+    use crate::model::event::Event;
+    use crate::model::ids::PeerId;
+    use crate::model::ids::PoolId;
+
+    /// Longer than the detector takes for anything.
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    fn until(what: &str, mut reached: impl FnMut() -> bool) {
+        let end = Instant::now() + LIMIT;
+        while !reached() {
+            assert!(Instant::now() < end, "{what}");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn answered(time_ms: u64) -> Event {
+        let mut event = Event::begin(0, time_ms);
+        event.attempt(PoolId::new(1), PeerId::NONE, 200, 1);
+        event.finish(200)
+    }
+
+    #[test]
+    fn a_detector_that_panics_goes_on_and_is_told() {
+        let settings = settings(&["pool blue b:1"]);
+        let board = Board::open(Region::private(1 << 20), 0).expect("a board");
+        let mut plan = board.reserve(&settings, 0).expect("room");
+        board.activate(&mut plan, &settings);
+        let (worker, _) = Engine::start(board, &plan, &settings, std::process::id(), || {}).expect("threads");
+        let window = board.monitor(&plan, 0).and_then(|monitor| board.window(monitor)).expect("a window");
+        let lines: Lines = worker.lines().clone();
+        let mut told = Vec::new();
+        // No clock shows the end of time, and checked arithmetic panics beyond it, when the second one is compared with
+        // the first.
+        (0..2).for_each(|_| worker.intake().push(answered(u64::MAX)));
+        until("the panic is told", || {
+            told.extend(lines.drain());
+            told.iter().any(|line| line.text == "the detector panicked; continuing")
+        });
+        let before = window.counts().filled;
+        (0..10).for_each(|_| worker.intake().push(answered(now_ms())));
+        until("requests are counted", || window.counts().filled > before);
+        let own = worker.place.expect("a place");
+        until("nothing waits", || own.queue_depth() == 0);
+        assert!(worker.stop(LIMIT), "every thread ends");
+    }
+}

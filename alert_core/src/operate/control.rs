@@ -1,0 +1,471 @@
+//! What an operator can change while nginx runs: maintenance, the active pool, and a test of the sinks.
+//!
+//! A command changes words in the board, so it holds for all workers at once. Nothing here waits: how a test alert
+//! fares is asked for again and again by the caller ([`TestAlert::outcomes`]).
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value, json};
+
+use crate::base::clock::rfc3339;
+use crate::base::name::NameKey;
+use crate::base::units::parse_time_ms;
+use crate::board::maintenance::Order;
+use crate::board::monitor::MonitorBoard;
+use crate::board::outbox::Delivery;
+use crate::detect::judge::{label, sinks_of};
+use crate::model::alert::{Alert, Kind, Missed, Status as AlertStatus, WindowFigures};
+use crate::model::ids::PoolId;
+use crate::report::view::Status;
+
+/// The longest maintenance with an end: 365 days.
+const FOR_MAX_MS: u64 = 365 * 86_400_000;
+/// How long a sink has for its answer to a test alert, in milliseconds.
+pub const TEST_LIMIT_MS: u64 = 9500;
+
+/// What was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Maintenance of a monitor.
+    Maintenance {
+        /// The monitor.
+        monitor: String,
+        /// Whether it begins or ends.
+        on: bool,
+        /// How long it lasts, in milliseconds; `None` until it is ended.
+        for_ms: Option<u64>,
+    },
+    /// Another active pool.
+    Active {
+        /// The monitor.
+        monitor: String,
+        /// The pool that should serve from now on.
+        pool: String,
+    },
+    /// A test alert.
+    Test {
+        /// The monitor whose sinks get it.
+        monitor: String,
+    },
+}
+
+/// Why a command is not carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong, and what would be right.
+    pub text: String,
+}
+
+/// A command that was carried out.
+#[derive(Debug)]
+pub struct Done {
+    /// The answer.
+    pub answer: Value,
+    /// What to write to the error log.
+    pub log: String,
+    /// For a test: the alert, whose delivery decides the answer.
+    pub test: Option<TestAlert>,
+}
+
+/// A test alert on its way.
+#[derive(Clone, Debug)]
+pub struct TestAlert {
+    id: u64,
+    monitor: String,
+    decided_ms: u64,
+}
+
+impl Refusal {
+    fn wrong(text: String) -> Refusal {
+        Refusal { status: 400, text }
+    }
+
+    fn unknown(text: String) -> Refusal {
+        Refusal { status: 404, text }
+    }
+
+    /// The refusal as the body of the answer.
+    pub fn to_json(&self) -> Value {
+        json!({ "error": self.text })
+    }
+}
+
+impl Command {
+    /// Reads a command: the path below the location, and the query string.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(path: &str, query: &str) -> Result<Command, Refusal> {
+        let usage = match path {
+            "maintenance" => "maintenance?monitor=NAME&on=1[&for=TIME] or maintenance?monitor=NAME&on=0",
+            "active" => "active?monitor=NAME&pool=NAME",
+            "test" => "test?monitor=NAME",
+            _ => {
+                let text = format!("unknown command \"{path}\", the commands are: maintenance, active, test");
+                return Err(Refusal::unknown(text));
+            }
+        };
+        let known: &[&str] = match path {
+            "maintenance" => &["monitor", "on", "for"],
+            "active" => &["monitor", "pool"],
+            _ => &["monitor"],
+        };
+        let arguments = Arguments::parse(query, known, usage)?;
+        let monitor = arguments.required("monitor")?;
+        match path {
+            "maintenance" => {
+                let on = match arguments.required("on")?.as_str() {
+                    "1" => true,
+                    "0" => false,
+                    other => return Err(Refusal::wrong(format!("on=\"{other}\" is wrong, expected 1 or 0"))),
+                };
+                let for_ms = arguments.get("for").map(duration).transpose()?;
+                if for_ms.is_some() && !on {
+                    return Err(Refusal::wrong(format!("\"for\" goes with on=1 only, write {usage}")));
+                }
+                Ok(Command::Maintenance { monitor, on, for_ms })
+            }
+            "active" => Ok(Command::Active { monitor, pool: arguments.required("pool")? }),
+            _ => Ok(Command::Test { monitor }),
+        }
+    }
+
+    /// Carries it out. The caller wakes the couriers afterwards.
+    ///
+    /// # Errors
+    /// A monitor or a pool that does not exist; nothing has changed.
+    pub fn carry_out(&self, at: &Status<'_>) -> Result<Done, Refusal> {
+        let target = Target::find(self.monitor(), at)?;
+        match self {
+            Command::Maintenance { on, for_ms, .. } => Ok(target.maintenance(*on, *for_ms)),
+            Command::Active { pool, .. } => target.active(pool),
+            Command::Test { .. } => Ok(target.test()),
+        }
+    }
+
+    fn monitor(&self) -> &str {
+        match self {
+            Command::Maintenance { monitor, .. } | Command::Active { monitor, .. } | Command::Test { monitor } => {
+                monitor
+            }
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<u64, Refusal> {
+    parse_time_ms(text)
+        .filter(|ms| (1..=FOR_MAX_MS).contains(ms))
+        .ok_or_else(|| Refusal::wrong(format!("for=\"{text}\" is wrong, expected a time, such as \"30m\" or \"2h\"")))
+}
+
+/// The arguments of a query string, each at most once.
+struct Arguments<'a> {
+    values: Vec<(&'a str, String)>,
+    usage: &'static str,
+}
+
+impl<'a> Arguments<'a> {
+    fn parse(query: &'a str, known: &[&str], usage: &'static str) -> Result<Arguments<'a>, Refusal> {
+        let mut values: Vec<(&str, String)> = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if !known.contains(&name) {
+                return Err(Refusal::wrong(format!("unknown argument \"{name}\", write {usage}")));
+            }
+            if values.iter().any(|(other, _)| *other == name) {
+                return Err(Refusal::wrong(format!("\"{name}\" is given twice, write {usage}")));
+            }
+            let value = value.replace('+', " ");
+            let decoded = percent_decode_str(&value).decode_utf8();
+            let decoded = decoded.map_err(|_| Refusal::wrong(format!("\"{name}\" is not valid UTF-8")))?;
+            values.push((name, decoded.into_owned()));
+        }
+        Ok(Arguments { values, usage })
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.values.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_str())
+    }
+
+    fn required(&self, name: &str) -> Result<String, Refusal> {
+        match self.get(name) {
+            Some(value) if !value.is_empty() => Ok(value.into()),
+            _ => Err(Refusal::wrong(format!("\"{name}\" is missing, write {}", self.usage))),
+        }
+    }
+}
+
+/// The monitor that a command is about.
+struct Target<'a> {
+    at: &'a Status<'a>,
+    number: usize,
+    name: &'a str,
+    shared: &'static MonitorBoard,
+}
+
+impl<'a> Target<'a> {
+    fn find(name: &str, at: &'a Status<'a>) -> Result<Target<'a>, Refusal> {
+        let monitors = &at.settings.monitors;
+        let found = monitors.iter().position(|monitor| monitor.name == name);
+        match found.and_then(|number| Some((number, at.board.monitor(at.plan, number)?))) {
+            Some((number, shared)) => Ok(Target { at, number, name: &monitors[number].name, shared }),
+            None => {
+                let names: Vec<&str> = monitors.iter().map(|monitor| monitor.name.as_str()).collect();
+                let text = format!("unknown monitor \"{name}\", the monitors are: {}", names.join(", "));
+                Err(Refusal::unknown(text))
+            }
+        }
+    }
+
+    fn maintenance(&self, on: bool, for_ms: Option<u64>) -> Done {
+        let now_ms = self.at.now_ms;
+        let until_ms = for_ms.map(|ms| now_ms + ms);
+        self.shared.maintenance.order(match until_ms {
+            _ if !on => Order::Off,
+            None => Order::On,
+            Some(until_ms) => Order::Until(until_ms),
+        });
+        let until = until_ms.map(rfc3339);
+        let log = match (on, &until) {
+            (false, _) => format!("maintenance of monitor \"{}\" is ended by control", self.name),
+            (true, None) => format!("maintenance of monitor \"{}\" is begun by control", self.name),
+            (true, Some(until)) => {
+                format!("maintenance of monitor \"{}\" until {until} is begun by control", self.name)
+            }
+        };
+        let answer = json!({ "monitor": self.name, "maintenance": on, "until": until });
+        Done { answer, log, test: None }
+    }
+
+    fn active(&self, name: &str) -> Result<Done, Refusal> {
+        let pool = self.pool(name)?;
+        let before = self.shared.switch(pool, self.at.now_ms);
+        let previous = self.shared.pool(before.unwrap_or(pool)).name.load();
+        let log = match before {
+            Some(before) => {
+                let alert = self.info(Kind::Switched, before, pool);
+                let held_back = self.shared.maintenance.is_on(self.at.now_ms);
+                self.publish(&alert, if held_back { Delivery::HeldBack } else { Delivery::Pending });
+                format!("{} (monitor \"{}\"), by control", alert.headline(), self.name)
+            }
+            None => format!("pool {name} is the active one of monitor \"{}\" already", self.name),
+        };
+        let answer = json!({
+            "monitor": self.name,
+            "active_pool": name,
+            "previous": (!previous.is_empty()).then_some(previous),
+            "changed": before.is_some(),
+        });
+        Ok(Done { answer, log, test: None })
+    }
+
+    /// A pool that the configuration lists, or one that answers taught where it lists none.
+    fn pool(&self, name: &str) -> Result<PoolId, Refusal> {
+        let listed = &self.at.settings.monitors[self.number].pools;
+        let found = if listed.is_empty() {
+            self.shared.find_pool(NameKey::of(name.as_bytes()))
+        } else {
+            let at = listed.iter().position(|(listed, _)| listed == name);
+            at.and_then(|at| self.at.plan.pools(self.number).get(at).copied())
+        };
+        found.filter(|pool| pool.is_known()).ok_or_else(|| {
+            let known: Vec<String> = if listed.is_empty() {
+                let named = self.shared.pools.iter().skip(1).map(|pool| pool.name.load());
+                named.filter(|name| !name.is_empty()).collect()
+            } else {
+                listed.iter().map(|(name, _)| name.clone()).collect()
+            };
+            let text = format!("unknown pool \"{name}\", the pools of this monitor are: {}", known.join(", "));
+            Refusal::unknown(text)
+        })
+    }
+
+    fn test(&self) -> Done {
+        let alert = self.info(Kind::Test, PoolId::NONE, self.shared.serving());
+        let id = self.publish(&alert, Delivery::Pending);
+        let test = TestAlert { id, monitor: self.name.into(), decided_ms: self.at.now_ms };
+        let log = format!("a test alert of monitor \"{}\" is sent by control", self.name);
+        Done { answer: Value::Null, log, test: Some(test) }
+    }
+
+    fn publish(&self, alert: &Alert, state: Delivery) -> u64 {
+        let incident = self.shared.incident(alert.kind);
+        let counter = if state == Delivery::HeldBack { &incident.held_back } else { &incident.fired };
+        counter.fetch_add(1, Relaxed);
+        let sinks = sinks_of(self.at.plan, self.at.settings, self.number);
+        self.at.board.outbox().publish(alert, &sinks, state)
+    }
+
+    fn info(&self, kind: Kind, from: PoolId, to: PoolId) -> Alert {
+        let window = self.at.board.window(self.shared);
+        let counts = window.map(|window| window.counts()).unwrap_or_default();
+        Alert {
+            id: 0,
+            time_ms: self.at.now_ms,
+            monitor: self.name.into(),
+            host: String::new(),
+            kind,
+            status: AlertStatus::Info,
+            reminder: false,
+            since_ms: 0,
+            limit: String::new(),
+            latency_ms: 0,
+            from: label(self.shared, from),
+            to: label(self.shared, to),
+            no_failure_seen: false,
+            window: WindowFigures {
+                size: self.at.settings.monitors[self.number].window,
+                filled: counts.filled,
+                failed: counts.failed,
+                retried: counts.retried,
+            },
+            failed_attempts: 0,
+            retries_absorbed: 0,
+            errors_reached_users: 0,
+            held_back: 0,
+            missed: Missed::default(),
+        }
+    }
+}
+
+impl TestAlert {
+    /// How the sinks took it, and whether that is final: every sink has answered, or its time is over.
+    pub fn outcomes(&self, at: &Status<'_>) -> (Value, bool) {
+        let outbox = at.board.outbox();
+        let mut sinks = Map::new();
+        let mut is_final = true;
+        for (settings, id) in at.settings.sinks.iter().zip(at.plan.sinks()) {
+            if !self.is_for(*id, at) {
+                continue;
+            }
+            let last_error = || Some(at.board.sinks().get(*id).last_error.load()).filter(|error| !error.is_empty());
+            let (result, error) = match outbox.delivery(self.id, *id) {
+                Delivery::Sent => ("sent", None),
+                Delivery::Pending => ("pending", last_error()),
+                Delivery::None => ("failed", Some("newer alerts took its place before it was sent".into())),
+                Delivery::Failed | Delivery::HeldBack => ("failed", last_error()),
+            };
+            is_final &= result != "pending";
+            sinks.insert(settings.name.clone(), json!({ "result": result, "error": error }));
+        }
+        let over = at.now_ms.saturating_sub(self.decided_ms) >= TEST_LIMIT_MS;
+        (json!({ "sinks": sinks }), is_final || over)
+    }
+
+    fn is_for(&self, sink: crate::board::sink::SinkId, at: &Status<'_>) -> bool {
+        let monitor = at.settings.monitors.iter().position(|monitor| monitor.name == self.monitor);
+        monitor.is_some_and(|number| sinks_of(at.plan, at.settings, number).contains(&sink))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::board::region::Region;
+    use crate::board::tests::settings;
+    use crate::board::{Board, Plan};
+    use crate::settings::Settings;
+    use crate::sink::settings::{SinkSettings, SystemSource};
+
+    const T0: u64 = 1_790_000_000_000;
+
+    struct Rig {
+        board: Board,
+        plan: Plan,
+        settings: Settings,
+    }
+
+    impl Rig {
+        fn new() -> Rig {
+            let mut settings = settings(&["pool blue b:1", "pool green g:1", "active blue"]);
+            let mut sink = SinkSettings::parse(&["slack", "http://127.0.0.1:9/"], &SystemSource).expect("a sink");
+            sink.name = "slack".into();
+            settings.sinks = vec![sink];
+            let board = Board::open(Region::private(1 << 20), T0).expect("a board");
+            let mut plan = board.reserve(&settings, T0).expect("room");
+            board.activate(&mut plan, &settings);
+            Rig { board, plan, settings }
+        }
+
+        fn at(&self, now_ms: u64) -> Status<'_> {
+            Status { board: self.board, plan: &self.plan, settings: &self.settings, now_ms }
+        }
+
+        fn send(&self, path: &str, query: &str) -> Result<Done, Refusal> {
+            Command::parse(path, query)?.carry_out(&self.at(T0))
+        }
+
+        fn monitor(&self) -> &'static MonitorBoard {
+            self.board.monitor(&self.plan, 0).expect("a monitor")
+        }
+    }
+
+    #[test]
+    fn maintenance_begins_and_ends() {
+        let rig = Rig::new();
+        let done = rig.send("maintenance", "monitor=app&on=1&for=30m").expect("a command");
+        assert_eq!(done.answer["until"], rfc3339(T0 + 1_800_000));
+        assert!(rig.monitor().maintenance.is_on(T0) && !rig.monitor().maintenance.is_on(T0 + 1_800_000));
+        rig.send("maintenance", "monitor=app&on=0").expect("a command");
+        assert!(!rig.monitor().maintenance.is_on(T0));
+    }
+
+    #[test]
+    fn a_change_of_the_active_pool_is_told_once_and_survives_a_reload() {
+        let mut rig = Rig::new();
+        let done = rig.send("active", "monitor=app&pool=green").expect("a command");
+        assert_eq!((&done.answer["previous"], &done.answer["changed"]), (&"blue".into(), &true.into()));
+        let done = rig.send("active", "pool=gre%65n&monitor=app").expect("a command");
+        assert_eq!(done.answer["changed"], false);
+        let alerts: Vec<Alert> = rig.board.outbox().alerts().collect();
+        assert_eq!(alerts.len(), 1);
+        assert_eq!(alerts[0].headline(), "Switched — active pool changed from blue → green");
+        let mut plan = rig.board.reserve(&rig.settings, T0).expect("room");
+        rig.board.activate(&mut plan, &rig.settings);
+        rig.plan = plan;
+        let monitor = rig.monitor();
+        assert_eq!(monitor.pool(monitor.active()).name.load(), "green");
+        assert_eq!(monitor.active(), monitor.serving());
+    }
+
+    #[test]
+    fn a_test_alert_reports_each_sink() {
+        let rig = Rig::new();
+        let test = rig.send("test", "monitor=app").expect("a command").test.expect("an alert");
+        let pending = json!({ "sinks": { "slack": { "result": "pending", "error": null } } });
+        assert_eq!(test.outcomes(&rig.at(T0)), (pending.clone(), false));
+        assert_eq!(test.outcomes(&rig.at(T0 + 10_000)), (pending, true), "nobody waits longer");
+        rig.board.outbox().mark(test.id, rig.plan.sinks()[0], Delivery::Failed);
+        rig.board.sinks().get(rig.plan.sinks()[0]).last_error.store(b"404 Not Found");
+        let failed = json!({ "sinks": { "slack": { "result": "failed", "error": "404 Not Found" } } });
+        assert_eq!(test.outcomes(&rig.at(T0 + 1)), (failed, true));
+    }
+
+    #[test]
+    fn every_mistake_says_what_would_be_right_and_changes_nothing() {
+        let rig = Rig::new();
+        for (path, query, status, expected) in [
+            ("", "", 404, "the commands are: maintenance, active, test"),
+            ("maintenance", "on=1", 400, "\"monitor\" is missing, write maintenance?monitor=NAME&on=1"),
+            ("maintenance", "monitor=app", 400, "\"on\" is missing"),
+            ("maintenance", "monitor=app&on=yes", 400, "expected 1 or 0"),
+            ("maintenance", "monitor=app&on=1&for=soon", 400, "expected a time"),
+            ("maintenance", "monitor=app&on=1&for=0", 400, "expected a time"),
+            ("maintenance", "monitor=app&on=0&for=1m", 400, "goes with on=1 only"),
+            ("maintenance", "monitor=app&on=1&on=0", 400, "given twice"),
+            ("active", "monitor=app&pool=red", 404, "the pools of this monitor are: blue, green"),
+            ("active", "monitor=other&pool=blue", 404, "the monitors are: app"),
+            ("active", "monitor=%ff&pool=blue", 400, "not valid UTF-8"),
+            ("test", "monitor=app&pool=blue", 400, "unknown argument \"pool\""),
+        ] {
+            let refusal = rig.send(path, query).expect_err("a mistake");
+            assert_eq!(refusal.status, status, "{path}?{query}");
+            assert!(refusal.text.contains(expected), "{path}?{query}: {}", refusal.text);
+        }
+        assert!(!rig.monitor().maintenance.is_on(T0));
+        assert_eq!(rig.board.outbox().alerts().count(), 0);
+    }
+}

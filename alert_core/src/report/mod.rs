@@ -1,0 +1,5 @@
+//! What people and programs read: the board goes in, JSON, metrics and the status page come out.
+
+pub mod page;
+pub mod prometheus;
+pub mod view;

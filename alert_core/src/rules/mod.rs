@@ -1,0 +1,6 @@
+//! The rules as pure state machines of one word each: what was seen goes in, what is to be told comes out.
+
+pub mod failover;
+pub mod flapping;
+pub mod limit;
+pub mod throttle;
