@@ -8,7 +8,7 @@ use alert_core::base::log::{Level, Line};
 use alert_core::board::monitor::MonitorBoard;
 use alert_core::board::region::Region;
 use alert_core::board::{Board, Plan};
-use alert_core::engine::Engine;
+use alert_core::engine;
 use alert_core::observe::fast_path::FastPath;
 use alert_core::observe::intake::Intake;
 use alert_core::observe::peers::PeerMap;
@@ -28,7 +28,7 @@ const STOP_LIMIT: Duration = Duration::from_millis(900);
 
 /// The engine of this process.
 pub struct Engine {
-    worker: Worker,
+    worker: engine::Engine,
     board: Board,
     plan: Plan,
     settings: Settings,
@@ -156,7 +156,8 @@ pub fn start(main: &MainConf, log: *mut ngx_log_t) {
     let started = Bell::hang(log, look_after).and_then(|bell| {
         let (rope, pid) = (bell.rope(), std::process::id());
         let ring = move || rope.pull();
-        let started = process::with_signals_blocked(|| Worker::start(board, &main.plan, &main.settings, pid, ring));
+        let started =
+            process::with_signals_blocked(|| engine::Engine::start(board, &main.plan, &main.settings, pid, ring));
         Ok((bell, started?))
     });
     match started {

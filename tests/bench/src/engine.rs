@@ -7,10 +7,10 @@ use alert_core::base::log;
 use alert_core::board::region::Region;
 use alert_core::board::{Board, Plan};
 use alert_core::detect::judge::Judge;
-use alert_core::engine::Worker;
+use alert_core::engine;
 use alert_core::model::event::Event;
 use alert_core::model::ids::PeerId;
-use alert_core::model::success::{Answer, SourceId};
+use alert_core::model::success::{SourceId, Success};
 use alert_core::observe::fast_path::FastPath;
 use alert_core::observe::peers::PeerMap;
 use alert_core::observe::spsc::Producer;
@@ -44,7 +44,7 @@ impl Engine {
     /// Starts the threads of a worker, with what an event loop has of it.
     pub fn start(&self) -> EventLoop {
         let Engine { board, plan, settings } = self;
-        let started = Worker::start(*board, plan, settings, std::process::id(), || {});
+        let started = engine::Engine::start(*board, plan, settings, std::process::id(), || {});
         let (worker, producer) = started.expect("threads can be started");
         let mut usual = PeerMap::of_monitors(*board, plan, settings).remove(0).usual();
         usual.remember(BLUE.as_bytes(), RELEASE, None, SourceId::new(0, plan.pools(0)[0], PeerId::new(0)));
@@ -76,7 +76,7 @@ pub fn settings(window: u32) -> Settings {
 /// What an event loop has of a worker.
 pub struct EventLoop {
     /// The worker.
-    pub worker: Worker,
+    pub worker: engine::Engine,
     producer: Producer,
     usual: FastPath,
 }
@@ -86,6 +86,6 @@ impl EventLoop {
     pub fn answered(&mut self) {
         let origin = self.usual.recognise(BLUE.as_bytes(), RELEASE, || b"");
         let origin = origin.expect("blue serves");
-        self.worker.intake().answered(&mut self.producer, Answer { time_ms: now_ms(), latency_ms: 1, origin });
+        self.worker.intake().answered(&mut self.producer, Success { time_ms: now_ms(), latency_ms: 1, origin });
     }
 }

@@ -111,7 +111,7 @@ fn judge(engine: &Engine) -> Work {
         for _ in 0..100 {
             judge.observe(&event, event.time_ms);
         }
-        judge.settle(now_ms());
+        judge.commit(now_ms());
         events += 100;
     }
     Work { events, cpu: cpu() - start }
