@@ -1,13 +1,13 @@
 #!/bin/sh
-# Makes the image debian:trixie-slim from Debian's packages, where no registry of images can be reached:
+# Makes the image of a Debian release from its packages, where no registry of images can be reached:
 #
-#     docker/base-image.sh [IMAGE]
+#     docker/base-image.sh [SUITE]      debian:trixie-slim, or that of another SUITE, like bookworm
 #
 # Needs root, or a sudo that asks no password. DEBIAN_MIRROR names another mirror than debootstrap's own.
 set -eu
 
-suite=trixie
-image=${1:-debian:$suite-slim}
+suite=${1:-trixie}
+image=debian:$suite-slim
 
 "$(dirname "$0")/packages.sh" debootstrap debian-archive-keyring
 root=

@@ -23,10 +23,11 @@ image: ## The Docker image, and the one of the demo app and the sink
 	@docker image inspect --format '{{.Size}}' $(image) | awk '{ printf "$(image) has %.0f MB\n", $$1 / 1e6 }'
 
 .PHONY: base-image
-base-image: ## Make the image it stands on, where no registry of images can be reached
-	@DEBIAN_MIRROR="$(DEBIAN_MIRROR)" docker/base-image.sh $(base_image)
+base-image: ## Make the image it stands on, where no registry of images can be reached; [SUITE=trixie]
+	@DEBIAN_MIRROR="$(DEBIAN_MIRROR)" docker/base-image.sh $(SUITE)
 
 image := nginx-alert
+SUITE ?= trixie
 base_image := debian:trixie-slim
 revision = $(shell git rev-parse HEAD 2>/dev/null)
 # A proxy of the environment is one for the build too: these arguments need no ARG and leave no trace in the image.

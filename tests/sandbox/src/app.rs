@@ -29,6 +29,15 @@ pub enum Chaos {
     Timeout,
 }
 
+impl fmt::Display for Chaos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Chaos::Error => "error",
+            Chaos::Timeout => "timeout",
+        })
+    }
+}
+
 impl FromStr for Chaos {
     type Err = String;
 

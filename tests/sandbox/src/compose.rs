@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::runtime::{Part, Pool, Runtime, wait_for};
+use crate::say;
 use crate::settings::Settings;
 
 /// The stack's name among all of this machine's.
@@ -138,7 +139,7 @@ impl Runtime for Compose {
         }
         result?;
         for part in self.parts()? {
-            println!("{} {}", part.name, part.running.as_deref().unwrap_or("stopped"));
+            say!("{} {}", part.name, part.running.as_deref().unwrap_or("stopped"));
         }
         Ok(())
     }
@@ -147,7 +148,7 @@ impl Runtime for Compose {
         let ran = self.parts()?.iter().any(|part| part.running.is_some());
         self.run(&self.settings, &["down", "--volumes", "--remove-orphans", "--timeout", "10"])?;
         if ran {
-            println!("the containers are stopped and removed");
+            say!("the containers are stopped and removed");
         }
         Ok(ran)
     }

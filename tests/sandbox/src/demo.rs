@@ -1,11 +1,13 @@
 //! The whole story once: nginx serves blue, blue breaks, green takes over and the alert arrives; blue is mended and the
 //! recovery arrives. The proof is what a local sink received.
 
+use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::{FlockOperation, flock};
 use serde::de::DeserializeOwned;
 
 use crate::app::{Chaos, Report};
@@ -14,6 +16,7 @@ use crate::compose::Compose;
 use crate::interruption::Interruption;
 use crate::nginx::Program;
 use crate::runtime::{Breakdown, Pool, Runtime};
+use crate::say;
 use crate::settings::Settings;
 use crate::sink::Message;
 use crate::stack::Stack;
@@ -22,8 +25,11 @@ use crate::traffic::Traffic;
 /// Apart from the stack's files and containers, so that a demo can run beside it.
 const DIRECTORY: &str = "run/demo";
 const PROJECT: &str = "nginx-alert-demo";
+/// Locked while a demo runs.
+const LOCK: &str = "run/demo.lock";
 const WORKERS: usize = 4;
 const CLIENTS: usize = 4;
+const INTERVAL: Duration = Duration::from_millis(10);
 const BASELINE: u64 = 200;
 /// Far more than any step takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -35,6 +41,7 @@ const FAILOVER: &str = ":rotating_light: Failover detected";
 const FAILBACK: &str = ":white_check_mark: Recovered";
 
 /// Where the demo runs.
+#[derive(Clone)]
 pub enum Place {
     /// As processes of this machine.
     Native(Program),
@@ -47,16 +54,14 @@ pub enum Place {
 pub fn run(root: &Path, place: Place) -> Result<()> {
     let interruption = Interruption::watch()?;
     let mut settings = Settings::load(root)?;
+    let Some(_lock) = lock(root)? else { bail!("another demo runs here") };
     if settings.get("SLACK_WEBHOOK_URL").is_some() {
-        println!(
+        say!(
             "SLACK_WEBHOOK_URL is set, but the demo sends to a local sink: it proves what arrived. `make up` uses it."
         );
     }
     set_the_stage(&mut settings)?;
-    let stack: Box<dyn Runtime> = match place {
-        Place::Native(program) => Box::new(Stack::new(root, Path::new(DIRECTORY), program, settings)),
-        Place::Docker => Box::new(Compose::new(root, PROJECT, settings)?),
-    };
+    let stack = stage(root, place, settings)?;
     // One that was left by a demo that was killed would go on sending.
     stack.clean()?;
     let outcome = perform(&*stack, interruption);
@@ -65,6 +70,28 @@ pub fn run(root: &Path, place: Place) -> Result<()> {
     }
     stack.down()?;
     outcome.context("the demo failed")
+}
+
+/// Stops what a demo that was killed has left. Says whether there was anything; None where a demo runs, which cleans up
+/// by itself.
+pub fn stop_remains(root: &Path, place: Place, settings: Settings) -> Result<Option<bool>> {
+    let Some(_lock) = lock(root)? else { return Ok(None) };
+    stage(root, place, settings)?.down().map(Some)
+}
+
+fn stage(root: &Path, place: Place, settings: Settings) -> Result<Box<dyn Runtime>> {
+    Ok(match place {
+        Place::Native(program) => Box::new(Stack::new(root, Path::new(DIRECTORY), program, settings)),
+        Place::Docker => Box::new(Compose::new(root, PROJECT, settings)?),
+    })
+}
+
+/// Held until it is dropped, or this process ends in whatever way. None where a demo holds it.
+fn lock(root: &Path) -> Result<Option<File>> {
+    let path = root.join(LOCK);
+    fs::create_dir_all(root.join("run"))?;
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok().then_some(file))
 }
 
 /// What the story relies on is fixed, whatever .env says.
@@ -94,14 +121,14 @@ fn set_the_stage(settings: &mut Settings) -> Result<()> {
 
 fn perform(stack: &dyn Runtime, interruption: Interruption) -> Result<()> {
     stack.up()?;
-    println!();
+    say!();
     let url = stack.url()?;
-    println!("nginx     {url} with {WORKERS} workers, blue serves and green stands by");
+    say!("nginx     {url} with {WORKERS} workers, blue serves and green stands by");
     for pool in Pool::ALL {
-        println!("{:<9} http://{}/", pool.name(), pool.address(stack.settings())?);
+        say!("{:<9} http://{}/", pool.name(), pool.address(stack.settings())?);
     }
-    println!("sink      http://{}/ receives what Slack would\n", stack.sink_address()?);
-    let traffic = Traffic::start(&url, CLIENTS);
+    say!("sink      http://{}/ receives what Slack would\n", stack.sink_address()?);
+    let traffic = Traffic::start(&url, CLIENTS, INTERVAL);
     Scene { stack, url, interruption, traffic }.play()
 }
 
@@ -115,32 +142,32 @@ struct Scene<'a> {
 
 impl Scene<'_> {
     fn play(&self) -> Result<()> {
-        println!("[1/5] traffic: {CLIENTS} clients ask for {}", self.url);
+        say!("[1/5] traffic: {CLIENTS} clients ask for {}", self.url);
         self.wait("answers of blue", || Ok(self.traffic.totals().of("blue") >= BASELINE))?;
-        println!("      {}", self.traffic.totals());
+        say!("      {}", self.traffic.totals());
 
-        println!("[2/5] blue breaks: it answers 500");
+        say!("[2/5] blue breaks: it answers 500");
         self.stack.chaos(Pool::Blue, Breakdown::Chaos(Chaos::Error))?;
         self.wait("the failover alert", || Ok(!self.messages()?.is_empty()))?;
         let failover = self.arrived(0, FAILOVER)?;
         let report: Report = ask(&format!("http://{}/chaos", Pool::Blue.address(self.stack.settings())?))?;
         let first_failure = report.first_failure_us.context("an alert arrived, but blue never failed")?;
         show(&failover);
-        println!(
+        say!(
             "[3/5] {:.1} ms passed from blue's first 500 to the alert at the sink",
             failover.received_us.millis_since(first_failure)
         );
         let answered_by_green = self.traffic.totals().of("green");
         let enough = answered_by_green + BASELINE;
         self.wait("answers of green", || Ok(self.traffic.totals().of("green") >= enough))?;
-        println!("      {}", self.traffic.totals());
+        say!("      {}", self.traffic.totals());
 
-        println!("[4/5] blue is mended");
+        say!("[4/5] blue is mended");
         self.stack.recover()?;
         self.wait("the recovery alert", || Ok(self.messages()?.len() > 1))?;
         show(&self.arrived(1, FAILBACK)?);
 
-        println!("[5/5] nothing more may arrive");
+        say!("[5/5] nothing more may arrive");
         let end = Instant::now() + QUIET;
         while Instant::now() < end {
             self.pause()?;
@@ -149,8 +176,8 @@ impl Scene<'_> {
         if messages.len() != 2 {
             bail!("2 alerts were expected, {} arrived: {:#?}", messages.len(), texts(&messages));
         }
-        println!("      {}", self.traffic.totals());
-        println!("\nPASS: one failover alert and one recovery alert, each exactly once");
+        say!("      {}", self.traffic.totals());
+        say!("\nPASS: one failover alert and one recovery alert, each exactly once");
         Ok(())
     }
 
@@ -199,7 +226,7 @@ fn ask<T: DeserializeOwned>(url: &str) -> Result<T> {
 
 fn show(message: &Message) {
     for line in message.text().lines() {
-        println!("      | {line}");
+        say!("      | {line}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM as something that can be waited for and asked about.
+//! SIGINT, SIGTERM and SIGHUP (a terminal that was closed) as something that can be waited for and asked about.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -14,13 +14,13 @@ pub struct Interruption {
 }
 
 impl Interruption {
-    /// Takes over SIGINT and SIGTERM: from now on they only set this.
+    /// Takes over SIGINT, SIGTERM and SIGHUP: from now on they only set this.
     pub fn watch() -> io::Result<Interruption> {
         let interruption = Interruption::default();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let (mut interrupt, mut terminate) = {
+        let (mut interrupt, mut terminate, mut hangup) = {
             let _inside = runtime.enter();
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?)
         };
         let watched = interruption.clone();
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
@@ -28,6 +28,7 @@ impl Interruption {
                 tokio::select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
+                    _ = hangup.recv() => {}
                 }
             });
             watched.set();

@@ -5,6 +5,7 @@
 //! Apps and the sink are processes of their own in every stack, and here values that stop when they are dropped.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod app;
 pub mod clock;
@@ -12,6 +13,7 @@ pub mod compose;
 pub mod demo;
 pub mod interruption;
 pub mod nginx;
+pub mod output;
 pub mod process;
 pub mod runtime;
 pub mod settings;

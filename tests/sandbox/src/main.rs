@@ -11,13 +11,14 @@ use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use sandbox::app::{App, Identity};
 use sandbox::compose::Compose;
+use sandbox::demo::Place;
 use sandbox::interruption::Interruption;
 use sandbox::nginx::Program;
 use sandbox::runtime::{Breakdown, Pool, Runtime};
 use sandbox::settings::Settings;
 use sandbox::sink::{Echo, Sink};
 use sandbox::stack::Stack;
-use sandbox::{compose, demo, stack, status, validate};
+use sandbox::{compose, demo, say, stack, status, traffic, validate};
 
 /// The blue/green world in which nginx-alert can be tried.
 #[derive(Parser)]
@@ -94,6 +95,12 @@ enum Task {
     },
     /// Mend both pools.
     Recover,
+    /// Send requests to the stack until SIGINT or SIGTERM.
+    Traffic {
+        /// Requests a second.
+        #[arg(default_value_t = 20)]
+        rate: u32,
+    },
     /// Let a pool serve from now on, as a planned change.
     Switch {
         /// blue or green.
@@ -126,14 +133,20 @@ fn run(arguments: Arguments) -> Result<()> {
         Task::Sink { listen } => serve_sink(*listen),
         Task::Check { url } => check(url),
         Task::Demo => {
-            let (root, program) = arguments.place()?;
-            demo::run(
-                &root,
-                match arguments.runtime {
-                    How::Native => demo::Place::Native(program),
-                    How::Docker => demo::Place::Docker,
-                },
-            )
+            let (root, place) = arguments.place()?;
+            demo::run(&root, place)
+        }
+        Task::Down => {
+            let ran = arguments.stack()?.down()?;
+            let left = arguments.stop_demo_remains()?.unwrap_or_default();
+            report_stop(ran || left)
+        }
+        Task::Clean => {
+            let Some(left) = arguments.stop_demo_remains()? else {
+                bail!("a demo runs here: Ctrl-C in its terminal ends it, and it cleans up by itself");
+            };
+            let ran = arguments.stack()?.clean()?;
+            report_stop(ran || left)
         }
         task => manage(&*arguments.stack()?, task),
     }
@@ -141,35 +154,40 @@ fn run(arguments: Arguments) -> Result<()> {
 
 fn manage(stack: &dyn Runtime, task: &Task) -> Result<()> {
     match task {
-        Task::Down => report_stop(stack.down()?),
         Task::Restart => {
             stack.down()?;
             up(stack)
         }
         Task::Status => {
-            print!("{}", status::summary(stack)?);
+            say!("{}", status::summary(stack)?.trim_end());
             Ok(())
         }
         Task::Logs => stack.logs(),
-        Task::Chaos { pool, mode } => stack.chaos(*pool, *mode),
-        Task::Recover => stack.recover(),
+        Task::Chaos { pool, mode } => {
+            say!("{}; `make recover` mends it", stack.chaos(*pool, *mode)?);
+            Ok(())
+        }
+        Task::Recover => {
+            say!("{}", stack.recover()?);
+            Ok(())
+        }
+        Task::Traffic { rate } => traffic::run(stack, *rate),
         Task::Switch { pool } => {
-            println!("{}", stack.switch(*pool)?);
+            say!("{}", stack.switch(*pool)?);
             Ok(())
         }
         Task::Validate => validate::run(stack),
-        Task::Clean => report_stop(stack.clean()?),
         _ => up(stack),
     }
 }
 
 fn up(stack: &dyn Runtime) -> Result<()> {
     stack.up()?;
-    println!("\nnginx answers at {}, its alert status is {}alert/", stack.url()?, stack.url()?);
+    say!("\nnginx answers at {}, its alert status is {}alert/", stack.url()?, stack.url()?);
     match stack.settings().get("SLACK_WEBHOOK_URL") {
-        Some(_) => println!("alerts go to SLACK_WEBHOOK_URL"),
+        Some(_) => say!("alerts go to SLACK_WEBHOOK_URL"),
         None => {
-            println!("SLACK_WEBHOOK_URL is not set: alerts go to the local sink, http://{}/", stack.sink_address()?)
+            say!("SLACK_WEBHOOK_URL is not set: alerts go to the local sink, http://{}/", stack.sink_address()?)
         }
     }
     Ok(())
@@ -177,7 +195,7 @@ fn up(stack: &dyn Runtime) -> Result<()> {
 
 fn report_stop(ran: bool) -> Result<()> {
     if !ran {
-        println!("nothing was running");
+        say!("nothing was running");
     }
     Ok(())
 }
@@ -192,7 +210,7 @@ fn check(url: &str) -> Result<()> {
 fn serve_app(identity: &Identity, listen: SocketAddr) -> Result<()> {
     let interruption = Interruption::watch()?;
     let app = App::start(identity, listen).with_context(|| format!("{identity} cannot listen on {listen}"))?;
-    println!("{identity} listens on http://{}/", app.address());
+    say!("{identity} listens on http://{}/", app.address());
     interruption.wait();
     Ok(())
 }
@@ -200,28 +218,38 @@ fn serve_app(identity: &Identity, listen: SocketAddr) -> Result<()> {
 fn serve_sink(listen: SocketAddr) -> Result<()> {
     let interruption = Interruption::watch()?;
     let sink = Sink::start(listen, Echo::Terminal).with_context(|| format!("the sink cannot listen on {listen}"))?;
-    println!("the sink listens on {}", sink.url());
+    say!("the sink listens on {}", sink.url());
     interruption.wait();
     Ok(())
 }
 
 impl Arguments {
     fn stack(&self) -> Result<Box<dyn Runtime>> {
-        let (root, program) = self.place()?;
+        let (root, place) = self.place()?;
         let settings = Settings::load(&root)?;
-        Ok(match self.runtime {
-            How::Native => Box::new(Stack::new(&root, Path::new(stack::DIRECTORY), program, settings)),
-            How::Docker => Box::new(Compose::new(&root, compose::PROJECT, settings)?),
+        Ok(match place {
+            Place::Native(program) => Box::new(Stack::new(&root, Path::new(stack::DIRECTORY), program, settings)),
+            Place::Docker => Box::new(Compose::new(&root, compose::PROJECT, settings)?),
         })
     }
 
-    fn place(&self) -> Result<(PathBuf, Program)> {
+    fn stop_demo_remains(&self) -> Result<Option<bool>> {
+        let (root, place) = self.place()?;
+        let settings = Settings::load(&root)?;
+        demo::stop_remains(&root, place, settings)
+    }
+
+    fn place(&self) -> Result<(PathBuf, Place)> {
         let root = self.root.canonicalize().with_context(|| format!("no repository at {}", self.root.display()))?;
         let binary = match &self.nginx {
             Some(binary) => binary.clone(),
             None => find_nginx().unwrap_or_else(|| PathBuf::from("nginx")),
         };
-        Ok((root, Program { binary, module: self.module.clone() }))
+        let place = match self.runtime {
+            How::Native => Place::Native(Program { binary, module: self.module.clone() }),
+            How::Docker => Place::Docker,
+        };
+        Ok((root, place))
     }
 }
 

@@ -1,4 +1,5 @@
-//! A process that outlives the command that started it, found again by its pid file.
+//! A process that outlives the command that started it, found again by its pid file, and what is left of one whose
+//! first process was killed: all that writes to its log.
 
 use std::fs::{self, File};
 use std::io;
@@ -47,7 +48,7 @@ impl Daemon {
 
     /// Its pid, if it runs.
     pub fn pid(&self) -> Option<u32> {
-        self.instance().map(|instance| instance.pid.as_raw_nonzero().get().unsigned_abs())
+        self.instance().map(Instance::pid_number)
     }
 
     /// Starts it and returns when `ready` says so. When it ends early or never gets ready, the error has its last words.
@@ -82,18 +83,32 @@ impl Daemon {
         }
     }
 
-    /// Stops it and waits until it is gone. Says whether it ran.
+    /// Stops it and waits until it is gone, with whatever is left of it. Says whether there was anything to stop.
     pub fn stop(&self) -> Result<bool> {
-        let Some(instance) = self.instance() else {
-            let _ = fs::remove_file(self.pid_file());
-            return Ok(false);
-        };
-        let _ = kill_process(instance.pid, Signal::TERM);
-        if !instance.ends_within(STOPPED_WITHIN) {
-            self.kill()?;
+        let instance = self.instance();
+        if let Some(instance) = instance {
+            let _ = kill_process(instance.pid, Signal::TERM);
+            if !instance.ends_within(STOPPED_WITHIN) {
+                self.kill()?;
+            }
+        }
+        let remains = self.remains();
+        for signal in [Signal::TERM, Signal::KILL] {
+            for instance in remains.iter().filter(|instance| instance.runs()) {
+                let _ = kill_process(instance.pid, signal);
+            }
+            for instance in &remains {
+                instance.ends_within(STOPPED_WITHIN);
+            }
         }
         let _ = fs::remove_file(self.pid_file());
-        Ok(true)
+        Ok(instance.is_some() || !remains.is_empty())
+    }
+
+    /// The pid of what is left of it, where the process that was started is gone: nginx's workers after their master was
+    /// killed, or all of it after its pid file was removed.
+    pub fn left_over(&self) -> Option<u32> {
+        self.remains().first().map(|instance| instance.pid_number())
     }
 
     /// Kills it, with its own children, as a crash would. Says whether it ran.
@@ -124,6 +139,14 @@ impl Daemon {
         instance.runs().then_some(instance)
     }
 
+    /// All processes whose standard output is its log.
+    fn remains(&self) -> Vec<Instance> {
+        let Ok(directory) = self.directory.canonicalize() else { return Vec::new() };
+        let log = directory.join(format!("{}.log", self.name));
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        processes.filter_map(|process| Instance::that_writes_to(&log, &process.path())).collect()
+    }
+
     fn last_words(&self) -> String {
         let text = fs::read_to_string(self.log()).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
@@ -132,6 +155,20 @@ impl Daemon {
 }
 
 impl Instance {
+    /// The process of this directory of `/proc`, where its standard output is `log`.
+    fn that_writes_to(log: &Path, process: &Path) -> Option<Instance> {
+        let pid = Pid::from_raw(process.file_name()?.to_str()?.parse().ok()?)?;
+        let output = fs::read_link(process.join("fd/1")).ok()?;
+        if output != log {
+            return None;
+        }
+        Some(Instance { pid, start_ticks: start_ticks(pid).ok()? })
+    }
+
+    fn pid_number(self) -> u32 {
+        self.pid.as_raw_nonzero().get().unsigned_abs()
+    }
+
     fn runs(self) -> bool {
         start_ticks(self.pid).is_ok_and(|ticks| ticks == self.start_ticks)
     }
@@ -197,6 +234,22 @@ mod tests {
         assert!(foreign.try_wait().unwrap().is_none(), "it lives on");
         foreign.kill().unwrap();
         foreign.wait().unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_process_leaves_is_found_and_stopped() {
+        let daemon = daemon("remains");
+        // As nginx's workers, which outlive a master that is killed.
+        daemon.start(shell("sleep 60 & exec sleep 60"), || daemon.remains().len() > 1).unwrap();
+        let first = daemon.instance().unwrap();
+        kill_process(first.pid, Signal::KILL).unwrap();
+        assert!(first.ends_within(STOPPED_WITHIN));
+        assert_eq!(daemon.pid(), None);
+        let left = daemon.left_over().unwrap();
+        assert!(daemon.stop().unwrap());
+        assert!(start_ticks(Pid::from_raw(left.try_into().unwrap()).unwrap()).is_err());
+        assert_eq!(daemon.left_over(), None);
+        assert!(!daemon.stop().unwrap());
     }
 
     #[test]

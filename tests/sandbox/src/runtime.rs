@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::app::Chaos;
+use crate::app::{Chaos, Report};
 use crate::client;
 use crate::settings::Settings;
+use crate::status;
 
 /// Far more than a start takes on a slow machine.
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -102,11 +103,10 @@ impl Breakdown {
 
 impl fmt::Display for Breakdown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Breakdown::Chaos(Chaos::Error) => "error",
-            Breakdown::Chaos(Chaos::Timeout) => "timeout",
-            Breakdown::Kill => "kill",
-        })
+        match self {
+            Breakdown::Chaos(mode) => mode.fmt(f),
+            Breakdown::Kill => f.write_str("kill"),
+        }
     }
 }
 
@@ -182,30 +182,43 @@ pub trait Runtime {
         Ok(self.parts()?.iter().any(|part| part.name == name && part.running.is_some()))
     }
 
-    /// Breaks a pool.
-    fn chaos(&self, pool: Pool, how: Breakdown) -> Result<()> {
+    /// Breaks a pool. Returns what is wrong with it now.
+    fn chaos(&self, pool: Pool, how: Breakdown) -> Result<String> {
         if !self.runs(pool.name())? {
             bail!("{pool} does not run; `make up` starts the stack, `make recover` brings a killed app back");
         }
         match how {
-            Breakdown::Kill => self.kill(pool),
-            Breakdown::Chaos(_) => self.call_app(pool, &format!("chaos/start?mode={how}")),
+            Breakdown::Kill => self.kill(pool)?,
+            Breakdown::Chaos(_) => self.call_app(pool, &format!("chaos/start?mode={how}"))?,
         }
+        Ok(match how {
+            Breakdown::Kill => format!("{pool} is killed: its port refuses connections"),
+            Breakdown::Chaos(Chaos::Error) => format!("{pool} is broken: it answers every request with 500"),
+            Breakdown::Chaos(Chaos::Timeout) => format!("{pool} is broken: it takes requests and does not answer"),
+        })
     }
 
-    /// Mends both pools; a killed app starts again.
-    fn recover(&self) -> Result<()> {
+    /// Mends both pools; a killed app starts again. Returns what was done, a line for each pool.
+    fn recover(&self) -> Result<String> {
         if !self.runs("nginx")? {
             bail!("the stack does not run; `make up` starts it");
         }
+        let mut done = Vec::new();
         for pool in Pool::ALL {
-            if self.runs(pool.name())? {
-                self.call_app(pool, "chaos/stop")?;
-            } else {
+            if !self.runs(pool.name())? {
                 self.start_app(pool)?;
+                done.push(format!("{pool} did not run and is started"));
+                continue;
             }
+            let before = status::chaos(&format!("http://{}/", pool.address(self.settings())?));
+            self.call_app(pool, "chaos/stop")?;
+            done.push(match before {
+                Some(Report { mode: Some(mode), .. }) => format!("{pool} is mended, it was in chaos mode {mode}"),
+                Some(Report { mode: None, .. }) => format!("{pool} was not broken"),
+                None => format!("{pool} is mended"),
+            });
         }
-        Ok(())
+        Ok(done.join("\n"))
     }
 
     /// Makes this pool the active one, without a lost request and without a failover alert. Returns what changed.

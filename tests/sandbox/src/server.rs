@@ -9,6 +9,8 @@ use std::time::Duration;
 use axum::Router;
 use tokio::sync::watch;
 
+use crate::say;
+
 /// How long requests that are being answered may go on after the stop.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -52,7 +54,7 @@ impl Drop for Server {
 async fn serve(listener: TcpListener, router: Router, stopped: watch::Receiver<bool>) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
-        Err(error) => return eprintln!("cannot serve on this listener: {error}"),
+        Err(error) => return say!("cannot serve on this listener: {error}"),
     };
     let serving = axum::serve(listener, router).with_graceful_shutdown(requested(stopped.clone())).into_future();
     let deadline = async {
@@ -60,7 +62,7 @@ async fn serve(listener: TcpListener, router: Router, stopped: watch::Receiver<b
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
-        served = serving => served.unwrap_or_else(|error| eprintln!("the server stopped: {error}")),
+        served = serving => served.unwrap_or_else(|error| say!("the server stopped: {error}")),
         // What still hangs is dropped: an app in timeout mode would never finish by itself.
         () = deadline => {}
     }

@@ -1,4 +1,5 @@
-//! The variables of `.env.example`: from the environment, else from `.env`, else their defaults.
+//! The variables of `.env.example`: from the environment, else from `.env`, else their defaults. A name in `.env` that
+//! nothing reads is an error.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -8,6 +9,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
+
+const PROXIES: [&str; 4] = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"];
 
 /// What the environment and `.env` say. An empty value is the same as none.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +28,7 @@ impl Settings {
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         };
         let mut settings = Settings::parse(&text).with_context(|| format!("in {}", path.display()))?;
+        settings.check_names(root).with_context(|| format!("in {}", path.display()))?;
         // Names and values that are not UTF-8 are none of ours.
         settings.variables.extend(
             env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
@@ -49,6 +53,31 @@ impl Settings {
             variables.insert(name.trim().to_owned(), unquoted.unwrap_or(value).to_owned());
         }
         Ok(Settings { variables })
+    }
+
+    /// Known are the names of `.env.example`, those of which `nginx.conf` says `env:NAME`, and the proxies.
+    fn check_names(&self, root: &Path) -> Result<()> {
+        if self.variables.is_empty() {
+            return Ok(());
+        }
+        let read = |name: &str| fs::read_to_string(root.join(name)).with_context(|| format!("cannot read {name}"));
+        let (example, conf) = (read(".env.example")?, read("nginx.conf")?);
+        let known: Vec<&str> = example
+            .lines()
+            .filter_map(|line| Some(line.split_once('=')?.0))
+            .filter(|name| !name.starts_with('#'))
+            .collect();
+        for name in self.variables.keys() {
+            let is_secret = || conf.contains(&format!("env:{name};")) || conf.contains(&format!("env:{name} "));
+            let is_proxy = || PROXIES.iter().any(|proxy| name.eq_ignore_ascii_case(proxy));
+            if !known.contains(&name.as_str()) && !is_proxy() && !is_secret() {
+                bail!(
+                    "there is no setting {name}, there are {}; another variable is taken where nginx.conf says env:NAME",
+                    known.join(", ")
+                );
+            }
+        }
+        Ok(())
     }
 
     /// A variable, unless it is unset or empty.
@@ -99,6 +128,22 @@ mod tests {
     fn a_broken_line_is_named_and_not_shown() {
         let error = Settings::parse("PORT=1\nhttps://hooks.example/secret\n").unwrap_err().to_string();
         assert!(error.contains("line 2") && !error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn a_name_that_nothing_reads_is_an_error() {
+        let root = std::env::temp_dir().join(format!("sandbox-{}-names", std::process::id()));
+        fs::create_dir_all(&root).unwrap();
+        fs::write(root.join(".env.example"), "# PORT of nginx\nPORT=8080\nACTIVE_POOL=blue\n").unwrap();
+        fs::write(root.join("nginx.conf"), "alert_notify pagerduty env:PD_KEY;\n").unwrap();
+        let check = |text: &str| Settings::parse(text).unwrap().check_names(&root);
+        check("PORT=1\nACTIVE_POOL=green\nPD_KEY=secret\nHTTPS_PROXY=http://proxy:3128\n").unwrap();
+        check("").unwrap();
+        for name in ["ACTIV_POOL", "port", "PD_KE", "COMMENT"] {
+            let error = check(&format!("{name}=secret\n")).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("there is no setting {name}, there are PORT, ACTIVE_POOL;")), "{error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::clock::Micros;
+use crate::say;
 use crate::server::Server;
 
 /// Older messages make room: a sink left running must not grow.
@@ -114,7 +115,7 @@ fn print(message: &Message) {
         "" => message.body.to_string(),
         text => text.to_owned(),
     };
-    println!("{} {} {}", message.received_us, message.path, text.replace('\n', "\n             "));
+    say!("{} {} {}", message.received_us, message.path, text.replace('\n', "\n             "));
 }
 
 async fn receive(

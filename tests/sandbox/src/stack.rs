@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::nginx::{Nginx, Program};
 use crate::process::Daemon;
 use crate::runtime::{Part, Pool, Runtime};
+use crate::say;
 use crate::settings::Settings;
 
 /// Where everything that the stack of `make up` writes lies, relative to the repository.
@@ -72,8 +73,11 @@ impl Stack {
     ) -> Result<()> {
         let daemon = self.daemon(name);
         if daemon.pid().is_some() {
-            println!("{name} is running already");
+            say!("{name} is running already");
             return Ok(());
+        }
+        if daemon.stop()? {
+            say!("{name}: what an earlier run had left is stopped");
         }
         // Asked first, since otherwise the program that has the port would pass for the one that is to be started.
         if let Err(error) = TcpListener::bind(address) {
@@ -88,7 +92,7 @@ impl Stack {
         }
         start()?;
         started.push(daemon);
-        println!("{name} started");
+        say!("{name} started");
         Ok(())
     }
 
@@ -129,7 +133,7 @@ impl Runtime for Stack {
         let mut ran = false;
         for name in ["nginx", Pool::Green.name(), Pool::Blue.name(), "sink"] {
             if self.daemon(name).stop()? {
-                println!("{name} stopped");
+                say!("{name} stopped");
                 ran = true;
             }
         }
@@ -153,7 +157,9 @@ impl Runtime for Stack {
         }
         parts.push(("nginx", self.url()?));
         let part = |(name, url): (&str, String)| {
-            let running = self.daemon(name).pid().map(|pid| format!("pid {pid}"));
+            let daemon = self.daemon(name);
+            let left_over = || daemon.left_over().map(|pid| format!("left over, pid {pid}"));
+            let running = daemon.pid().map(|pid| format!("pid {pid}")).or_else(left_over);
             Part { name: name.to_owned(), running, url }
         };
         Ok(parts.into_iter().map(part).collect())

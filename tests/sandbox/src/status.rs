@@ -19,7 +19,7 @@ pub fn summary(stack: &dyn Runtime) -> Result<String> {
                 // Not through nginx, where the question would count as traffic.
                 let chaos = Some(&url)
                     .filter(|_| name != "nginx")
-                    .and_then(|url| chaos(url))
+                    .and_then(|url| chaos(url)?.mode)
                     .map(|mode| format!("  broken: {mode}"))
                     .unwrap_or_default();
                 writeln!(text, "{name:<6} running  {how:<12} {url}{chaos}")?;
@@ -50,12 +50,11 @@ pub(crate) fn document(stack: &dyn Runtime) -> Result<Value> {
     ask().with_context(|| format!("no status from {url}"))
 }
 
-/// How the app at this URL is broken. What is no app, or does not answer, is not.
-fn chaos(url: &str) -> Option<String> {
+/// What the app at this URL tells of its chaos. What is no app, or does not answer, tells nothing.
+pub(crate) fn chaos(url: &str) -> Option<Report> {
     let mut answer =
         client::get(&format!("{url}chaos")).ok().filter(|answer| answer.headers().contains_key("x-app-pool"))?;
-    let report: Report = serde_json::from_str(&answer.body_mut().read_to_string().ok()?).ok()?;
-    report.mode.map(|mode| format!("{mode:?}").to_lowercase())
+    serde_json::from_str(&answer.body_mut().read_to_string().ok()?).ok()
 }
 
 /// Keys that are missing or null show as a dash: what is unknown must not look like a zero.

@@ -7,10 +7,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::client;
+use anyhow::{Result, bail};
 
-/// Pause of each client between two requests.
-const PAUSE: Duration = Duration::from_millis(10);
+use crate::client;
+use crate::clock::Micros;
+use crate::interruption::Interruption;
+use crate::runtime::Runtime;
+use crate::say;
+
+/// The most that one machine can be asked for, with a connection for each request.
+const RATE_MAX: u32 = 1000;
 
 /// What users got.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +35,12 @@ impl Totals {
         self.answered.get(pool).copied().unwrap_or_default()
     }
 
+    /// What was added since an earlier moment.
+    fn since(&self, before: &Totals) -> Totals {
+        let answered = self.answered.iter().map(|(pool, count)| (pool.clone(), count - before.of(pool))).collect();
+        Totals { answered, failed: self.failed - before.failed, slowest: self.slowest }
+    }
+
     /// Requests with an outcome.
     pub fn requests(&self) -> u64 {
         self.answered.values().sum::<u64>() + self.failed
@@ -42,6 +54,30 @@ impl fmt::Display for Totals {
         }
         write!(f, "{} failed", self.failed)
     }
+}
+
+/// Sends `rate` requests a second to the stack and says each second what users got, until a signal ends it.
+pub fn run(stack: &dyn Runtime, rate: u32) -> Result<()> {
+    if !(1..=RATE_MAX).contains(&rate) {
+        bail!("RATE={rate} is wrong, it must be a number of requests a second from 1 to {RATE_MAX}");
+    }
+    let interruption = Interruption::watch()?;
+    if !stack.runs("nginx")? {
+        bail!("the stack does not run; `make up` starts it");
+    }
+    let url = stack.url()?;
+    say!("{rate} requests a second to {url} until Ctrl-C");
+    // Several, so that some that hang do not stop the others.
+    let clients = rate.min(4.max(rate / 10));
+    let traffic = Traffic::start(&url, clients as usize, Duration::from_secs(1) * clients / rate);
+    let mut before = Totals::default();
+    while !interruption.within(Duration::from_secs(1)) {
+        let now = traffic.totals();
+        say!("{}  {}", Micros::now(), now.since(&before));
+        before = now;
+    }
+    say!("in all: {}", traffic.finish());
+    Ok(())
 }
 
 /// Running clients. Dropping it stops them.
@@ -58,13 +94,14 @@ struct Shared {
 }
 
 impl Traffic {
-    /// Starts `clients` clients that ask for `url`, each over a new connection for every request.
-    pub fn start(url: &str, clients: usize) -> Traffic {
+    /// Starts `clients` clients that ask for `url`, each over a new connection for every request, and each once in
+    /// `interval` where answers do not take longer.
+    pub fn start(url: &str, clients: usize, interval: Duration) -> Traffic {
         let shared = Arc::new(Shared::default());
         let clients = (0..clients)
             .map(|_| {
                 let (shared, url) = (Arc::clone(&shared), url.to_owned());
-                thread::spawn(move || shared.request_until_stopped(&url))
+                thread::spawn(move || shared.request_until_stopped(&url, interval))
             })
             .collect();
         Traffic { shared, clients }
@@ -96,7 +133,7 @@ impl Drop for Traffic {
 }
 
 impl Shared {
-    fn request_until_stopped(&self, url: &str) {
+    fn request_until_stopped(&self, url: &str, interval: Duration) {
         let agent = client::agent();
         while !self.stop.load(Ordering::Relaxed) {
             let start = Instant::now();
@@ -112,7 +149,7 @@ impl Shared {
             }
             totals.slowest = totals.slowest.max(took);
             drop(totals);
-            thread::sleep(PAUSE);
+            thread::sleep(interval.saturating_sub(took));
         }
     }
 }

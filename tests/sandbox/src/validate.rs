@@ -14,11 +14,13 @@ use crate::app::Chaos;
 use crate::client;
 use crate::interruption::Interruption;
 use crate::runtime::{Breakdown, Pool, Runtime};
+use crate::say;
 use crate::settings::Settings;
 use crate::status;
 use crate::traffic::{Totals, Traffic};
 
 const CLIENTS: usize = 4;
+const INTERVAL: Duration = Duration::from_millis(10);
 const BASELINE: usize = 20;
 /// How long users go on asking while a pool is broken.
 const TRAFFIC: Duration = Duration::from_secs(10);
@@ -39,18 +41,18 @@ pub fn run(stack: &dyn Runtime) -> Result<()> {
     if !stack.runs("nginx")? {
         bail!("the stack does not run; `make up` starts it");
     }
-    println!(
+    say!(
         "Breaks the running stack and mends it again. nginx is started anew for every scenario, with the limits and\n\
          the cooldown of nginx.conf; at the end it gets its own settings back. This takes about two minutes.\n"
     );
     if stack.settings().get("SLACK_WEBHOOK_URL").is_some() {
-        println!("SLACK_WEBHOOK_URL is set: each alert of this run goes there.\n");
+        say!("SLACK_WEBHOOK_URL is set: each alert of this run goes there.\n");
     }
     let mut acceptance = Acceptance { stack, url: stack.url()?, interruption, passed: 0, failed: 0 };
     let outcome = acceptance.play();
-    let restored = stack.recover().and_then(|()| stack.restart_nginx(stack.settings()));
+    let restored = stack.recover().and_then(|_| stack.restart_nginx(stack.settings()));
     let Acceptance { passed, failed, .. } = acceptance;
-    println!("\n{passed} passed, {failed} failed");
+    say!("\n{passed} passed, {failed} failed");
     outcome?;
     restored.context("cannot give the stack its own settings back")?;
     if failed > 0 {
@@ -112,7 +114,7 @@ impl Acceptance<'_> {
 
     /// One pool breaks, the other steps in, the first one comes back.
     fn failover(&mut self, active: Pool, how: Breakdown) -> Result<()> {
-        println!("{active} serves, chaos mode {how}");
+        say!("{active} serves, chaos mode {how}");
         let settings = self.begin(active)?;
         let standby = active.other();
         self.baseline(active, &settings)?;
@@ -123,7 +125,7 @@ impl Acceptance<'_> {
         let release = standby.release(&settings);
         self.check("the next request is answered by the other pool", next.is_good(standby, &release), &next);
 
-        let traffic = Traffic::start(&self.url, CLIENTS);
+        let traffic = Traffic::start(&self.url, CLIENTS, INTERVAL);
         let told =
             self.wait_until(TOLD_WITHIN, |alerts| alerts.iter().any(|alert| alert.is("failover") && alert.sent))?;
         let told_after = broken.elapsed();
@@ -140,20 +142,20 @@ impl Acceptance<'_> {
         self.check("one failover alert within 5 s, and no other", told && alone, seen);
 
         self.stack.recover()?;
-        let traffic = Traffic::start(&self.url, CLIENTS);
+        let traffic = Traffic::start(&self.url, CLIENTS, INTERVAL);
         let told = self.wait_until(PATIENCE, |alerts| alerts.iter().any(|alert| alert.is("failback") && alert.sent))?;
         let totals = traffic.finish();
         let alerts = self.alerts()?;
         let alone = alerts.iter().filter(|alert| alert.is("failback")).count() == 1 && alerts.len() == 2;
         self.check("one recovery alert, and no other", told && alone, names(&alerts));
         self.check_no_failure(&totals);
-        println!();
+        say!();
         Ok(())
     }
 
     /// Both pools break, and users see it.
     fn outage(&mut self, active: Pool) -> Result<()> {
-        println!("{active} serves, both pools break");
+        say!("{active} serves, both pools break");
         let settings = self.begin(active)?;
         self.baseline(active, &settings)?;
         // The standby first: it must not step in for a moment.
@@ -161,7 +163,7 @@ impl Acceptance<'_> {
             self.stack.chaos(pool, Breakdown::Chaos(Chaos::Error))?;
         }
         let broken = Instant::now();
-        let traffic = Traffic::start(&self.url, CLIENTS);
+        let traffic = Traffic::start(&self.url, CLIENTS, INTERVAL);
         let told =
             self.wait_until(TOLD_WITHIN, |alerts| alerts.iter().any(|alert| alert.is("error_rate") && alert.sent))?;
         let told_after = broken.elapsed();
@@ -174,7 +176,7 @@ impl Acceptance<'_> {
         self.check("one error alert within 5 s, and no other", told && alone, seen);
 
         self.stack.recover()?;
-        let traffic = Traffic::start(&self.url, CLIENTS);
+        let traffic = Traffic::start(&self.url, CLIENTS, INTERVAL);
         let is_over = |alert: &Alert| alert.kind == "error_rate" && alert.status == "resolved" && alert.sent;
         let told = self.wait_until(PATIENCE, |alerts| alerts.iter().any(is_over))?;
         traffic.finish();
@@ -184,17 +186,17 @@ impl Acceptance<'_> {
             told && alerts.iter().filter(|alert| is_over(alert)).count() == 1,
             names(&alerts),
         );
-        println!();
+        say!();
         Ok(())
     }
 
     /// The other pool is made the active one while users go on asking.
     fn flip(&mut self, active: Pool, how: &str, flip: impl FnOnce(&Self, &Settings, Pool) -> Result<()>) -> Result<()> {
         let next = active.other();
-        println!("{active} serves, {next} is made the active pool by {how} under load");
+        say!("{active} serves, {next} is made the active pool by {how} under load");
         let mut settings = self.begin(active)?;
         settings.set("ACTIVE_POOL", next.name());
-        let traffic = Traffic::start(&self.url, CLIENTS);
+        let traffic = Traffic::start(&self.url, CLIENTS, INTERVAL);
         self.pause(Duration::from_secs(1))?;
         let before = traffic.totals();
         flip(self, &settings, next)?;
@@ -224,7 +226,7 @@ impl Acceptance<'_> {
         let alerts = self.alerts()?;
         let planned = alerts.iter().all(|alert| alert.is("switched"));
         self.check("no failover alert", planned, names(&alerts));
-        println!();
+        say!();
         Ok(())
     }
 
@@ -311,7 +313,7 @@ impl Acceptance<'_> {
         } else {
             self.failed += 1;
         }
-        println!("  {}  {what:<48} {seen}", if passed { "PASS" } else { "FAIL" });
+        say!("  {}  {what:<48} {seen}", if passed { "PASS" } else { "FAIL" });
     }
 }
 
