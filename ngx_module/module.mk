@@ -13,10 +13,12 @@ module: headers ## Build it for [NGINX=/path/to/nginx] [NGINX_SOURCE_DIR=configu
 	@$(call build_module,release)
 	@$(call ship,$(build_dir)/release/libngx_http_alert_module.so,$(module))
 
-# build_module PROFILE
-build_module = $(nginx_env) $(CARGO) build --profile $(1) --package ngx_module || { \
-	$(has_libclang) || echo "the build reads nginx's headers by libclang, which is not found: install it (Debian's" \
-		"package is libclang-dev), or set LIBCLANG_PATH to its directory" >&2; exit 1; }
+# build_module PROFILE: that it is libclang which is missing is taken from what cargo says, and from nothing else.
+build_module = said=$$(mktemp); trap 'rm "$$said"' EXIT; \
+	{ $(nginx_env) $(CARGO) build --profile $(1) --package ngx_module $$([ ! -t 2 ] || echo --color=always) 2>&1 >&3 \
+		| tee "$$said" >&2; } 3>&1 || { \
+		! grep -q "Unable to find libclang" "$$said" || echo "the build reads nginx's headers by libclang, which is not" \
+			"found: install it (Debian's package is libclang-dev), or set LIBCLANG_PATH to its directory" >&2; exit 1; }
 
 # ship FROM,TO: stripped. Debuggers and backtraces find what was stripped in a file beside it.
 ship = mkdir -p "$(dir $(2))"; cp "$(1)" "$(2).all"; objcopy --only-keep-debug "$(2).all" "$(2).debug"; \
@@ -41,6 +43,9 @@ put = cmp -s "$(1)" "$(2)" || { cp "$(1)" "$(2).new" && mv -f "$(2).new" "$(2)";
 headers: packages
 	@command -v "$(firstword $(CARGO))" > /dev/null || { \
 		echo "there is no \"$(firstword $(CARGO))\": install Rust 1.85 or later, or set CARGO to its cargo" >&2; exit 1; }
+	@! "$(NGINX)" -v 2>&1 | grep -qi angie || { \
+		echo "\"$(NGINX)\" is Angie, for which this module cannot be built: modules are signed and logging is called in" \
+			"another way there. nginx 1.22 and later, freenginx and Tengine are fine" >&2; exit 1; }
 	@version="$(nginx_version)"; origin="$(or $(NGINX_SOURCE_DIR),$(packaged_source))"; \
 	[ -n "$$version" ] || { echo "\"$(NGINX)\" is no nginx that runs here: set NGINX to the nginx to build for" >&2; exit 1; }; \
 	[ -n "$(NGINX_SOURCE_DIR)" ] || [ -d "$$origin" ] || { \
@@ -55,9 +60,6 @@ headers: packages
 	if [ "$$origin" = $(packaged_source) ]; then $(configure_packaged_source); fi; \
 	[ -r "$(source_dir)/objs/ngx_auto_config.h" ] || { \
 		echo "\"$$origin\" is not configured: run ./configure there with the arguments that $(NGINX) -V shows" >&2; exit 1; }
-
-libclang_dirs ?= $(LIBCLANG_PATH) /usr/lib/llvm-*/lib /usr/lib/*-linux-gnu /usr/lib64 /usr/lib /usr/local/lib
-has_libclang = ls $(addsuffix /libclang*.so*,$(libclang_dirs)) 2>/dev/null | grep -q .
 
 # Where nginx-dev puts the source, which is configured in a copy. That holds until the package changes.
 packaged_source := /usr/share/nginx/src

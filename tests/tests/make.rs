@@ -68,6 +68,7 @@ impl Workshop {
 #[test]
 fn what_a_build_lacks_is_named_with_what_would_be_right() {
     let workshop = Workshop::new();
+    workshop.script("angie", "echo 'Angie version: Angie/1.13.0' >&2");
     workshop.script("apache", "echo 'Server version: Apache/2.4' >&2");
     workshop.write("old/src/core/nginx.h", "#define NGINX_VERSION      \"1.0.0\"\n");
     workshop.write("bare/src/core/nginx.h", &format!("#define NGINX_VERSION      \"{VERSION}\"\n"));
@@ -78,6 +79,11 @@ fn what_a_build_lacks_is_named_with_what_would_be_right() {
         (&["CARGO=./none"][..], r#"there is no "./none": install Rust 1.85 or later, or set CARGO to its cargo"#),
         (&["NGINX=./none"], r#""./none" is no nginx that runs here: set NGINX to the nginx to build for"#),
         (&["NGINX=./apache"], r#""./apache" is no nginx that runs here: set NGINX to the nginx to build for"#),
+        (
+            &["NGINX=./angie"],
+            "\"./angie\" is Angie, for which this module cannot be built: modules are signed and logging is called in \
+             another way there. nginx 1.22 and later, freenginx and Tengine are fine",
+        ),
         (
             &["NGINX_SOURCE_DIR=", "packaged_source=./none"],
             "there are no headers in \"./none\": install nginx-dev of nginx 1.99.9, or set NGINX_SOURCE_DIR to a configured \
@@ -105,22 +111,33 @@ fn what_a_build_lacks_is_named_with_what_would_be_right() {
             &["NGINX_SOURCE_DIR=begun"],
             r#""begun" is not configured: run ./configure there with the arguments that ./nginx -V shows"#,
         ),
-        (
-            &["libclang_dirs=./none"],
-            "the build reads nginx's headers by libclang, which is not found: install it (Debian's package is \
-             libclang-dev), or set LIBCLANG_PATH to its directory",
-        ),
     ] {
         workshop.refused(values, sentence);
     }
 }
 
 #[test]
-fn a_build_that_fails_otherwise_is_told_by_cargo_alone() {
+fn libclang_is_missed_where_cargo_says_so_and_only_there() {
     let workshop = Workshop::new();
-    workshop.write("llvm/libclang.so.1", "");
+    workshop.script("cargo", "echo 'Unable to find libclang: \"nowhere\"' >&2; exit 101");
+    workshop.refused(
+        &[],
+        "Unable to find libclang: \"nowhere\" the build reads nginx's headers by libclang, which is not found: install it \
+         (Debian's package is libclang-dev), or set LIBCLANG_PATH to its directory",
+    );
     workshop.script("cargo", "echo 'error: could not compile'; exit 101");
-    workshop.refused(&["libclang_dirs=./llvm"], "error: could not compile");
+    workshop.refused(&[], "error: could not compile");
+}
+
+#[test]
+fn what_stops_the_stack_builds_nothing() {
+    let workshop = Workshop::new();
+    workshop.script("cargo", "echo 'cargo was called'; exit 101");
+    for (target, works) in [("status", true), ("down", true), ("clean", true), ("chaos", false), ("traffic", false)] {
+        let (worked, said) = workshop.make(target, &[]);
+        assert_eq!(worked, works, "{target}: {said}");
+        assert_eq!(said.lines().next(), Some("nothing runs: \"make up\" starts the stack"), "{target}");
+    }
 }
 
 #[test]
