@@ -69,6 +69,7 @@ fn alert(input: &mut Unstructured<'_>, id: u64) -> Result<Alert> {
             filled: number(input)? as u32,
             failed: number(input)? as u32,
             retried: number(input)? as u32,
+            abandoned: number(input)? as u32,
         },
         failed_attempts: number(input)?,
         retries_absorbed: number(input)?,

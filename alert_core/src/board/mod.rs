@@ -41,7 +41,7 @@ use crate::sink::SINKS_MAX;
 /// "alertbrd" in ASCII.
 const MAGIC: u64 = u64::from_be_bytes(*b"alertbrd");
 /// Changes whenever the meaning of the board does; its size is part of it, to catch a forgotten change.
-const LAYOUT: u64 = (2 << 32) | (size_of::<Header>() + size_of::<MonitorBoard>()) as u64;
+const LAYOUT: u64 = (3 << 32) | (size_of::<Header>() + size_of::<MonitorBoard>()) as u64;
 
 /// The first word behind the header.
 const FIRST: usize = size_of::<Header>() / 8;

@@ -54,6 +54,8 @@ pub struct MonitorBoard {
     pub peers: [PeerBoard; PEERS_MAX],
     /// The last hour.
     pub history: History,
+    /// Requests whose client gave up waiting.
+    pub abandoned: AtomicU64,
 }
 
 /// One kind of alert within a monitor.

@@ -112,6 +112,7 @@ struct AlertCell {
     limit: NameCell,
     from: PoolCells,
     to: PoolCells,
+    abandoned: AtomicU64,
 }
 
 /// The ring of alerts.
@@ -322,8 +323,9 @@ impl AlertCell {
         ] {
             cell.store(value, Relaxed);
         }
-        let WindowFigures { size, filled, failed, retried } = alert.window;
-        for (cell, value) in self.window.iter().zip([size, filled, failed, retried]) {
+        let WindowFigures { size, filled, failed, retried, abandoned } = alert.window;
+        let figures = self.window.iter().chain([&self.abandoned]);
+        for (cell, value) in figures.zip([size, filled, failed, retried, abandoned]) {
             cell.store(u64::from(value), Relaxed);
         }
         self.monitor.store(alert.monitor.as_bytes());
@@ -357,7 +359,7 @@ impl AlertCell {
             from: self.from.read(),
             to: self.to.read(),
             no_failure_seen: what & NO_FAILURE_SEEN != 0,
-            window: WindowFigures { size, filled, failed, retried },
+            window: WindowFigures { size, filled, failed, retried, abandoned: self.abandoned.load(Relaxed) as u32 },
             failed_attempts: self.failed_attempts.load(Relaxed),
             retries_absorbed: self.retries_absorbed.load(Relaxed),
             errors_reached_users: self.errors_reached_users.load(Relaxed),

@@ -34,6 +34,8 @@ const WEIGHED: u64 = (0x7 << OUTCOME_SHIFT) | SLOW | NEARLY_SLOW;
 /// Places in [`Sample::weight`].
 const FAILED: usize = 0;
 const RETRIED: usize = 1;
+const ABANDONED: usize = 5;
+const COUNTS: usize = 6;
 
 impl Sample {
     /// Packs a request. `slow_ms` is the latency limit, `u32::MAX` where there is none.
@@ -67,6 +69,7 @@ impl Sample {
             2 => Some(Outcome::Failed),
             3 => Some(Outcome::Retried),
             4 => Some(Outcome::RetriedWhileFailedOver),
+            5 => Some(Outcome::Abandoned),
             _ => None,
         }
     }
@@ -80,9 +83,9 @@ impl Sample {
         Sample((self.0 & !(SLOW | NEARLY_SLOW)) | slowness(u64::from(self.latency_ms()), slow_ms))
     }
 
-    /// What this word adds to (failed, retried, slow, nearly slow, filled).
+    /// What this word adds to (failed, retried, slow, nearly slow, filled, abandoned).
     #[inline]
-    fn weight(self) -> [i64; 5] {
+    fn weight(self) -> [i64; COUNTS] {
         let outcome = (self.0 >> OUTCOME_SHIFT) & 0x7;
         [
             i64::from(outcome == Outcome::Failed as u64),
@@ -90,6 +93,7 @@ impl Sample {
             i64::from(self.0 & SLOW != 0),
             i64::from(self.0 & NEARLY_SLOW != 0),
             i64::from(outcome != 0),
+            i64::from(outcome == Outcome::Abandoned as u64),
         ]
     }
 }
@@ -114,7 +118,7 @@ pub struct WindowHead {
     /// The latency limit by which the words are marked, plus one; zero is no limit.
     slow_limit: AtomicU64,
     /// In the order of [`Sample::weight`].
-    counts: [AtomicI64; 5],
+    counts: [AtomicI64; COUNTS],
 }
 
 /// A view of one window in shared memory.
@@ -176,8 +180,9 @@ impl<'a> Window<'a> {
     /// The counts of this instant.
     #[inline]
     pub fn counts(&self) -> Counts {
-        let [failed, retried, slow, nearly_slow, filled] = [FAILED, RETRIED, 2, 3, 4].map(|at| self.count(at));
-        Counts { failed, retried, slow, nearly_slow, filled }
+        let [failed, retried, slow, nearly_slow, filled, abandoned] =
+            [FAILED, RETRIED, 2, 3, 4, ABANDONED].map(|at| self.count(at));
+        Counts { failed, retried, slow, nearly_slow, filled, abandoned }
     }
 
     /// Empties the places of requests that ended before `oldest_ms`.
@@ -226,7 +231,7 @@ impl<'a> Window<'a> {
             return false;
         }
         let seen = self.head.counts.each_ref().map(|count| count.load(Acquire));
-        let mut counted = [0; 5];
+        let mut counted = [0; COUNTS];
         for word in self.ring {
             let weight = Sample(word.load(Acquire)).weight();
             counted.iter_mut().zip(weight).for_each(|(sum, weight)| *sum += weight);
@@ -325,7 +330,7 @@ mod tests {
         assert_eq!(sample.latency_ms(), 1234);
         assert_eq!(sample.outcome(), Some(Outcome::Retried));
         assert_eq!(sample.pool(), PoolId::new(31));
-        assert_eq!(sample.weight(), [0, 1, 1, 1, 1]);
+        assert_eq!(sample.weight(), [0, 1, 1, 1, 1, 0]);
     }
 
     #[test]
@@ -395,7 +400,7 @@ mod tests {
         };
         assert!(!window.mend(writes_meanwhile), "a request came while the words were counted");
         assert!(window.mend(|| true));
-        assert_eq!(window.counts(), Counts { failed: 2, retried: 1, slow: 1, nearly_slow: 1, filled: 3 });
+        assert_eq!(window.counts(), Counts { failed: 2, retried: 1, slow: 1, nearly_slow: 1, filled: 3, abandoned: 0 });
         assert!(window.mend(|| true));
         (0..3).for_each(|_| window.record(NOW, 0, Outcome::Answered, PoolId::NONE));
         assert_eq!(window.counts(), Counts { filled: 3, ..Counts::default() });

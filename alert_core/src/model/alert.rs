@@ -29,11 +29,15 @@ pub enum Kind {
     Switched,
     /// Somebody asked for a test message.
     Test,
+    /// Nothing works: the last requests in a row failed or were abandoned.
+    Outage,
+    /// Too many clients gave up waiting.
+    AbandonRate,
 }
 
 impl Kind {
-    /// Every kind, in the order of the contract.
-    pub const ALL: [Kind; 8] = [
+    /// Every kind, by its number.
+    pub const ALL: [Kind; 10] = [
         Kind::ErrorRate,
         Kind::RetryRate,
         Kind::Latency,
@@ -42,6 +46,8 @@ impl Kind {
         Kind::Flapping,
         Kind::Switched,
         Kind::Test,
+        Kind::Outage,
+        Kind::AbandonRate,
     ];
 
     /// The name used in JSON and in metric labels.
@@ -55,6 +61,8 @@ impl Kind {
             Kind::Flapping => "flapping",
             Kind::Switched => "switched",
             Kind::Test => "test",
+            Kind::Outage => "outage",
+            Kind::AbandonRate => "abandon_rate",
         }
     }
 
@@ -130,6 +138,8 @@ pub struct WindowFigures {
     pub failed: u32,
     /// Requests in which a retry hid a failed attempt.
     pub retried: u32,
+    /// Requests whose client gave up waiting for a header.
+    pub abandoned: u32,
 }
 
 /// What a message makes up for, because its sink could not be told when it was news.
@@ -204,7 +214,7 @@ impl Alert {
     }
 
     fn sentence(&self) -> String {
-        let WindowFigures { filled, failed, retried, .. } = self.window;
+        let WindowFigures { filled, failed, retried, abandoned, .. } = self.window;
         let (from, to) = (named(&self.from.name), named(&self.to.name));
         let resolved = self.status == Status::Resolved;
         match self.kind {
@@ -254,6 +264,17 @@ impl Alert {
                 "Flapping — traffic keeps moving between pools {from} and {to}. Quiet until 5 minutes were stable"
             ),
             Kind::Switched => format!("Switched — active pool changed from {from} → {to}"),
+            Kind::Outage if resolved => "Outage is over — requests are answered again".into(),
+            Kind::Outage => format!("Outage — the last {} requests all failed; no pool answers", self.limit),
+            Kind::AbandonRate if resolved => format!(
+                "Share of clients that gave up is back to normal — {} over last {filled} requests",
+                percent(abandoned, filled)
+            ),
+            Kind::AbandonRate => format!(
+                "Clients give up waiting — {} over last {filled} requests ({abandoned} abandoned). Threshold: {}",
+                percent(abandoned, filled),
+                self.limit
+            ),
             Kind::Test => format!("Test alert — monitor {} can reach you", self.monitor),
         }
     }
@@ -262,7 +283,7 @@ impl Alert {
     pub fn shortcode(&self) -> &'static str {
         match (self.status, self.kind) {
             (Status::Resolved, _) => "white_check_mark",
-            (_, Kind::Failover) => "rotating_light",
+            (_, Kind::Failover | Kind::Outage) => "rotating_light",
             (Status::Info, _) => "information_source",
             _ => "warning",
         }
@@ -388,8 +409,9 @@ impl Alert {
 
     /// "5 of 37 requests (13.5%)", of the figure that this alert is about.
     fn window_sentence(&self) -> String {
-        let WindowFigures { size, filled, failed, retried } = self.window;
+        let WindowFigures { size, filled, failed, retried, abandoned } = self.window;
         let (count, what) = match self.kind {
+            Kind::AbandonRate => (abandoned, "abandoned"),
             Kind::RetryRate => (retried, "retried"),
             _ => (failed, "failed"),
         };
@@ -455,7 +477,7 @@ pub(crate) mod tests {
             from: PoolLabel { name: "blue".into(), release: "v1".into(), address: "127.0.0.1:8081".into() },
             to: PoolLabel { name: "green".into(), release: "v2".into(), address: "127.0.0.1:8082".into() },
             no_failure_seen: false,
-            window: WindowFigures { size: 200, filled: 200, failed: 0, retried: 16 },
+            window: WindowFigures { size: 200, filled: 200, failed: 0, retried: 16, abandoned: 0 },
             failed_attempts: 16,
             retries_absorbed: 16,
             errors_reached_users: 0,
@@ -504,7 +526,7 @@ pub(crate) mod tests {
     fn a_window_that_is_not_full_is_told_with_its_true_figures() {
         let mut alert = failover();
         alert.kind = Kind::ErrorRate;
-        alert.window = WindowFigures { size: 200, filled: 37, failed: 5, retried: 0 };
+        alert.window = WindowFigures { size: 200, filled: 37, failed: 5, retried: 0, abandoned: 0 };
         assert!(alert.plain_text().contains("5 of 37 requests failed (13.5%), window of 200"));
     }
 }

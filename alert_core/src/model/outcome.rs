@@ -12,6 +12,8 @@ pub enum Outcome {
     Retried = 3,
     /// The same while failed over, which explains it: it never counts for the retry rate.
     RetriedWhileFailedOver = 4,
+    /// The client gave up after it had waited for a header.
+    Abandoned = 5,
 }
 
 /// What a window holds at one instant.
@@ -27,4 +29,6 @@ pub struct Counts {
     pub nearly_slow: u32,
     /// Requests in the window.
     pub filled: u32,
+    /// Requests whose client gave up waiting.
+    pub abandoned: u32,
 }

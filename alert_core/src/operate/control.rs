@@ -321,6 +321,7 @@ impl<'a> Target<'a> {
                 filled: counts.filled,
                 failed: counts.failed,
                 retried: counts.retried,
+                abandoned: counts.abandoned,
             },
             failed_attempts: 0,
             retries_absorbed: 0,

@@ -81,6 +81,8 @@ const fn alert_name(kind: Kind) -> &'static str {
         Kind::Flapping => "NginxFlapping",
         Kind::Switched => "NginxPoolSwitched",
         Kind::Test => "NginxAlertTest",
+        Kind::Outage => "NginxUpstreamOutage",
+        Kind::AbandonRate => "NginxUpstreamAbandonRate",
     }
 }
 

@@ -147,8 +147,8 @@ impl Message {
 /// How bad a kind of alert is, in the words of Alertmanager and PagerDuty. The same for all messages about an incident.
 const fn severity(kind: Kind) -> &'static str {
     match kind.incident() {
-        Kind::ErrorRate | Kind::Failover | Kind::Failback => "critical",
-        Kind::RetryRate | Kind::Latency | Kind::Flapping => "warning",
+        Kind::Outage | Kind::ErrorRate | Kind::Failover | Kind::Failback => "critical",
+        Kind::RetryRate | Kind::AbandonRate | Kind::Latency | Kind::Flapping => "warning",
         Kind::Switched | Kind::Test => "info",
     }
 }

@@ -282,6 +282,9 @@ impl MonitorBoard {
             Outcome::Retried | Outcome::RetriedWhileFailedOver => {
                 self.retried.fetch_add(1, Relaxed);
             }
+            Outcome::Abandoned => {
+                self.abandoned.fetch_add(1, Relaxed);
+            }
         }
         failed
     }

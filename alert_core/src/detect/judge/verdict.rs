@@ -255,6 +255,7 @@ impl Judged<'_> {
                 filled: counts.filled,
                 failed: counts.failed,
                 retried: counts.retried,
+                abandoned: counts.abandoned,
             },
             failed_attempts,
             retries_absorbed,

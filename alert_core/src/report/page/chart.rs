@@ -35,7 +35,7 @@ pub fn recent(window: &Window<'_>, colours: &Colours) -> String {
         let worst = group.iter().max_by_key(|sample| severity(sample.outcome()));
         let Some(worst) = worst else { continue };
         match worst.outcome() {
-            Some(Outcome::Failed) => bar("failed", empty + x, 0),
+            Some(Outcome::Failed | Outcome::Abandoned) => bar("failed", empty + x, 0),
             Some(Outcome::Answered) | None => bar(colours.of(worst.pool()), empty + x, 14),
             Some(Outcome::Retried | Outcome::RetriedWhileFailedOver) => {
                 bar("retried", empty + x, 8);
@@ -52,7 +52,7 @@ pub fn recent(window: &Window<'_>, colours: &Colours) -> String {
 
 fn severity(outcome: Option<Outcome>) -> u8 {
     match outcome {
-        Some(Outcome::Failed) => 2,
+        Some(Outcome::Failed | Outcome::Abandoned) => 2,
         Some(Outcome::Retried | Outcome::RetriedWhileFailedOver) => 1,
         _ => 0,
     }
