@@ -169,6 +169,10 @@ impl Totals {
             for (total, bucket) in totals.answered.iter_mut().zip(&pool.latency_buckets) {
                 *total = total.wrapping_add(bucket.load(Relaxed) as u32);
             }
+            // What plots show needs no finer class than the first.
+            for bucket in &pool.fine_buckets {
+                totals.answered[0] = totals.answered[0].wrapping_add(bucket.load(Relaxed) as u32);
+            }
         }
         totals
     }

@@ -9,6 +9,7 @@ use crate::board::text::NameCell;
 use crate::model::alert::Kind;
 use crate::model::ids::PeerId;
 use crate::model::ids::{POOLS_MAX, PoolId};
+use crate::model::outcome::Cause;
 use crate::model::success::Success;
 use crate::rules::failover::{DISORDER_MS, State};
 use crate::rules::throttle::Throttle;
@@ -17,6 +18,8 @@ use crate::rules::throttle::Throttle;
 pub const PEERS_MAX: usize = 64;
 /// Upper bounds of the latency histogram, in milliseconds; the last bucket is unbounded.
 pub const BUCKETS_MS: [u32; 12] = [5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000];
+/// Upper bounds of the buckets below those, in milliseconds: for pools that answer from memory.
+pub const FINE_BUCKETS_MS: [u32; 2] = [1, 2];
 
 /// One monitor.
 #[repr(C)]
@@ -56,6 +59,18 @@ pub struct MonitorBoard {
     pub history: History,
     /// Requests whose client gave up waiting.
     pub abandoned: AtomicU64,
+    /// Requests whose address belongs to no pool.
+    pub unmatched: UnmatchedBoard,
+}
+
+/// Requests whose address belongs to no pool although pools are listed.
+#[repr(C)]
+#[derive(Debug)]
+pub struct UnmatchedBoard {
+    /// How many.
+    pub requests: AtomicU64,
+    /// The address of the latest.
+    pub address: NameCell,
 }
 
 /// One kind of alert within a monitor.
@@ -100,8 +115,14 @@ pub struct PoolBoard {
     pub last_peer: AtomicU64,
     /// Upstream time of the requests it answered, in milliseconds.
     pub latency_sum_ms: AtomicU64,
-    /// The requests it answered, by upstream time.
+    /// The requests it answered, by upstream time; those of [`PoolBoard::fine_buckets`] are not among them.
     pub latency_buckets: [AtomicU64; BUCKETS_MS.len() + 1],
+    /// The requests it answered within [`FINE_BUCKETS_MS`].
+    pub fine_buckets: [AtomicU64; FINE_BUCKETS_MS.len()],
+    /// Requests whose client got a failure, by the pool of their last attempt.
+    pub failed_requests: AtomicU64,
+    /// Failed attempts by [`Cause`].
+    pub causes: [AtomicU64; Cause::ALL.len()],
 }
 
 /// One address.
@@ -112,6 +133,14 @@ pub struct PeerBoard {
     pub address: NameCell,
     /// Its pool.
     pub pool: AtomicU64,
+    /// Requests that it answered.
+    pub answered: AtomicU64,
+    /// Attempts that failed there.
+    pub failed_attempts: AtomicU64,
+    /// When the last of them failed, in milliseconds since the Unix epoch; zero is never.
+    pub failed_ms: AtomicU64,
+    /// Why it did: a [`Cause`] plus one; zero is unknown.
+    pub failed_by: AtomicU64,
 }
 
 impl MonitorBoard {
@@ -177,7 +206,7 @@ impl MonitorBoard {
         };
         self.peers[at].pool.store(u64::from(pool.get()), Relaxed);
         if self.peers[at].address.key() != key {
-            self.peers[at].address.store(address);
+            self.peers[at].replace(address);
         }
         PeerId::new(at as u8)
     }
@@ -238,6 +267,37 @@ impl MonitorBoard {
         Throttle::from_word(self.incident(kind).throttle.load(Relaxed)).raised
     }
 
+    /// Counts requests that one server answered.
+    #[inline]
+    pub fn count_answers(&self, run: &[Success]) {
+        let Some(Success { origin, .. }) = run.first() else { return };
+        if let Some(peer) = self.peer(origin.peer()) {
+            peer.answered.fetch_add(run.len() as u64, Relaxed);
+        }
+        self.pool(origin.pool()).count_answers(run);
+    }
+
+    /// Counts an attempt that failed, with the reason where it is known.
+    pub fn count_failure(&self, pool: PoolId, peer: PeerId, cause: Option<Cause>, time_ms: u64) {
+        let board = self.pool(pool);
+        board.failed_attempts.fetch_add(1, Relaxed);
+        board.remember_peer(peer);
+        if let Some(cause) = cause {
+            board.causes[cause as usize].fetch_add(1, Relaxed);
+        }
+        if let Some(peer) = self.peer(peer) {
+            peer.failed_attempts.fetch_add(1, Relaxed);
+            peer.failed_ms.store(time_ms, Relaxed);
+            peer.failed_by.store(cause.map_or(0, |cause| cause as u64 + 1), Relaxed);
+        }
+    }
+
+    /// The board of an address; `None` for one that is in no place.
+    #[inline]
+    pub fn peer(&self, peer: PeerId) -> Option<&PeerBoard> {
+        self.peers.get(peer.index()?)
+    }
+
     /// Failed attempts of all pools, ever.
     pub fn failed_attempts(&self) -> u64 {
         self.pools.iter().map(|pool| pool.failed_attempts.load(Relaxed)).fold(0, u64::saturating_add)
@@ -271,8 +331,7 @@ impl PoolBoard {
         }
         let mut sum_ms = 0;
         for answer in run {
-            let bucket = BUCKETS_MS.iter().position(|bound| answer.latency_ms <= *bound).unwrap_or(BUCKETS_MS.len());
-            self.latency_buckets[bucket].fetch_add(1, Relaxed);
+            self.bucket(answer.latency_ms).fetch_add(1, Relaxed);
             sum_ms += u64::from(answer.latency_ms);
         }
         if sum_ms > 0 {
@@ -280,24 +339,86 @@ impl PoolBoard {
         }
     }
 
+    #[inline]
+    fn bucket(&self, latency_ms: u32) -> &AtomicU64 {
+        match latency_ms {
+            0..=1 => &self.fine_buckets[0],
+            2 => &self.fine_buckets[1],
+            _ => {
+                let bound = BUCKETS_MS.iter().position(|bound| latency_ms <= *bound);
+                &self.latency_buckets[bound.unwrap_or(BUCKETS_MS.len())]
+            }
+        }
+    }
+
+    /// The buckets of the latency histogram, each with its upper bound in milliseconds; the last one has none.
+    pub fn buckets(&self) -> impl Iterator<Item = (Option<u32>, u64)> {
+        let bounds = FINE_BUCKETS_MS.into_iter().chain(BUCKETS_MS).map(Some).chain([None]);
+        bounds.zip(self.fine_buckets.iter().chain(&self.latency_buckets).map(|bucket| bucket.load(Relaxed)))
+    }
+
     /// Requests that this pool answered.
     pub fn answered(&self) -> u64 {
-        self.latency_buckets.iter().map(|bucket| bucket.load(Relaxed)).fold(0, u64::saturating_add)
+        self.buckets().map(|(_, count)| count).fold(0, u64::saturating_add)
+    }
+
+    /// All counters of requests and attempts.
+    pub fn counters(&self) -> impl Iterator<Item = &AtomicU64> {
+        let counters =
+            [&self.failed_attempts, &self.passed_on, &self.failed_last, &self.latency_sum_ms, &self.failed_requests];
+        counters.into_iter().chain(&self.latency_buckets).chain(&self.fine_buckets).chain(&self.causes)
     }
 
     /// Gives the place to another pool.
     fn replace(&self, name: &[u8]) {
         self.name.store(b"");
         self.release.store(b"");
-        let counters = [
-            &self.failed_attempts,
-            &self.passed_on,
-            &self.failed_last,
-            &self.last_seen_ms,
-            &self.last_peer,
-            &self.latency_sum_ms,
-        ];
-        counters.into_iter().chain(&self.latency_buckets).for_each(|counter| counter.store(0, Relaxed));
+        self.counters().chain([&self.last_seen_ms, &self.last_peer]).for_each(|counter| counter.store(0, Relaxed));
         self.name.store(name);
+    }
+}
+
+impl PeerBoard {
+    /// Why the last attempt failed that did; `None` where that is unknown.
+    pub fn last_cause(&self) -> Option<Cause> {
+        Cause::ALL.get((self.failed_by.load(Relaxed) as usize).checked_sub(1)?).copied()
+    }
+
+    /// Gives the place to another address.
+    fn replace(&self, address: &[u8]) {
+        let counters = [&self.answered, &self.failed_attempts, &self.failed_ms, &self.failed_by];
+        counters.into_iter().for_each(|counter| counter.store(0, Relaxed));
+        self.address.store(address);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::board::region::Region;
+    use crate::model::success::SourceId;
+
+    #[test]
+    fn each_address_has_counts_of_its_own_until_another_takes_its_place() {
+        let monitor: &MonitorBoard = Region::private(size_of::<MonitorBoard>()).get(0).expect("room");
+        let (blue, green) = (monitor.learn_pool(b"blue"), monitor.learn_pool(b"green"));
+        let (first, second) = (monitor.learn_peer(b"10.0.0.1:80", blue), monitor.learn_peer(b"10.0.0.2:80", blue));
+        let answer = |peer, latency_ms| Success { time_ms: 5, latency_ms, origin: SourceId::new(0, blue, peer) };
+        monitor.count_answers(&[answer(first, 1), answer(first, 2), answer(first, 3)]);
+        monitor.count_failure(blue, second, Some(Cause::Timeout), 7);
+        let counts = |peer| {
+            let peer = monitor.peer(peer).expect("a place");
+            (peer.answered.load(Relaxed), peer.failed_attempts.load(Relaxed), peer.last_cause())
+        };
+        assert_eq!((counts(first), counts(second)), ((3, 0, None), (0, 1, Some(Cause::Timeout))));
+        let board = monitor.pool(blue);
+        let buckets: Vec<u64> = board.buckets().map(|(_, count)| count).take(4).collect();
+        assert_eq!((buckets, board.answered()), (vec![1, 1, 1, 0], 3));
+        assert_eq!(board.causes[Cause::Timeout as usize].load(Relaxed), 1);
+
+        for at in 0..1000 {
+            monitor.learn_peer(format!("10.1.{}.{}:80", at / 250, at % 250).as_bytes(), green);
+        }
+        assert_eq!((counts(first), counts(second)), ((0, 0, None), (0, 0, None)));
     }
 }

@@ -161,11 +161,10 @@ impl MonitorBoard {
                 &incident.held_back,
             ]
         });
-        let pools = self.pools.iter().flat_map(|pool| {
-            let counters = [&pool.failed_attempts, &pool.passed_on, &pool.failed_last, &pool.latency_sum_ms];
-            counters.into_iter().chain(&pool.latency_buckets)
-        });
-        for counter in incidents.chain(pools).chain([&self.failed, &self.retried]) {
+        let pools = self.pools.iter().flat_map(|pool| pool.counters());
+        let peers = self.peers.iter().flat_map(|peer| [&peer.answered, &peer.failed_attempts]);
+        let own = [&self.failed, &self.retried, &self.abandoned, &self.unmatched.requests];
+        for counter in incidents.chain(pools).chain(peers).chain(own) {
             if counter.load(Relaxed) > COUNT_MAX {
                 counter.store(0, Relaxed);
             }

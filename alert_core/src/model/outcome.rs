@@ -16,6 +16,38 @@ pub enum Outcome {
     Abandoned = 5,
 }
 
+/// Why an attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Cause {
+    /// No connection: refused, unreachable, or none of the servers was to be asked.
+    Connect,
+    /// No connection or no answer in time.
+    Timeout,
+    /// An answer that says so: 5xx, or what `failure_if` names.
+    Status,
+    /// The upstream broke off its answer, or gave none that is valid.
+    Cut,
+    /// nginx could not begin the attempt: no descriptor, no connection slot, an address that it cannot bind.
+    Local,
+}
+
+impl Cause {
+    /// Every cause, by its number.
+    pub const ALL: [Cause; 5] = [Cause::Connect, Cause::Timeout, Cause::Status, Cause::Cut, Cause::Local];
+
+    /// The name used in JSON and in metric labels.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Cause::Connect => "connect",
+            Cause::Timeout => "timeout",
+            Cause::Status => "status",
+            Cause::Cut => "cut",
+            Cause::Local => "local",
+        }
+    }
+}
+
 /// What a window holds at one instant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {

@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::board::monitor::{BUCKETS_MS, MonitorBoard, PoolBoard};
+use crate::board::monitor::{MonitorBoard, PoolBoard};
 use crate::model::alert::{Kind, Status as AlertStatus};
 use crate::report::view::{RULES, Status};
 use crate::rules::throttle::Throttle;
@@ -162,16 +162,15 @@ impl Page {
 
     fn latencies(&mut self, monitors: &[Monitor]) {
         self.family("response_seconds", "histogram", "Upstream time of answered requests, all attempts together.");
-        let bounds = BUCKETS_MS.map(|ms| (f64::from(ms) / 1000.0).to_string());
         for monitor in monitors {
             for pool in &monitor.pools {
                 let labels = [("monitor", &*monitor.label), ("pool", &*pool.label)];
                 let mut sum = 0;
-                for (at, bucket) in pool.shared.latency_buckets.iter().enumerate() {
+                for (bound_ms, count) in pool.shared.buckets() {
                     // Summed up here, so that the last bucket is the count whatever is counted meanwhile.
-                    sum = bucket.load(Relaxed).saturating_add(sum);
-                    let bound = bounds.get(at).map_or("+Inf", String::as_str);
-                    self.sample("response_seconds_bucket", &[labels[0], labels[1], ("le", bound)], sum);
+                    sum = count.saturating_add(sum);
+                    let bound = bound_ms.map_or("+Inf".into(), |ms| (f64::from(ms) / 1000.0).to_string());
+                    self.sample("response_seconds_bucket", &[labels[0], labels[1], ("le", &bound)], sum);
                 }
                 let seconds = pool.shared.latency_sum_ms.load(Relaxed) as f64 / 1000.0;
                 let (monitor, pool) = (&monitor.label, &pool.label);
@@ -306,6 +305,7 @@ mod tests {
             "nginx_alert_failed_requests_total{monitor=\"app\"} 1",
             "nginx_alert_attempts_total{monitor=\"app\",pool=\"blue\",result=\"answered\"} 4",
             "nginx_alert_attempts_total{monitor=\"app\",pool=\"blue\",result=\"failed\"} 2",
+            "nginx_alert_response_seconds_bucket{monitor=\"app\",pool=\"blue\",le=\"0.001\"} 0",
             "nginx_alert_response_seconds_bucket{monitor=\"app\",pool=\"blue\",le=\"0.005\"} 2",
             "nginx_alert_response_seconds_bucket{monitor=\"app\",pool=\"blue\",le=\"30\"} 3",
             "nginx_alert_response_seconds_bucket{monitor=\"app\",pool=\"blue\",le=\"+Inf\"} 4",

@@ -122,7 +122,7 @@ impl Judge {
         }
         let Some(window) = self.window(monitor) else { return false };
         window.record_all(run.iter().map(|answer| (answer.time_ms, answer.latency_ms)), Outcome::Answered, pool);
-        monitor.shared.pool(pool).count_answers(run);
+        monitor.shared.count_answers(run);
         self.board.generation() == self.generation && Judged { judge: self, monitor, now_ms }.limits(&window)
     }
 
@@ -254,30 +254,28 @@ impl MonitorBoard {
         let mut failed = PoolSet::EMPTY;
         let Some((last, earlier)) = event.attempts().split_last() else { return failed };
         for attempt in earlier {
-            let pool = self.pool(attempt.pool);
             if attempt.failed {
                 failed.insert(attempt.pool);
-                pool.failed_attempts.fetch_add(1, Relaxed);
-                pool.remember_peer(attempt.peer);
+                self.count_failure(attempt.pool, attempt.peer, None, event.time_ms);
             } else {
-                pool.passed_on.fetch_add(1, Relaxed);
+                self.pool(attempt.pool).passed_on.fetch_add(1, Relaxed);
             }
         }
         let pool = self.pool(last.pool);
         if last.failed {
             failed.insert(last.pool);
-            pool.failed_attempts.fetch_add(1, Relaxed);
+            self.count_failure(last.pool, last.peer, None, event.time_ms);
             pool.failed_last.fetch_add(1, Relaxed);
-            pool.remember_peer(last.peer);
         } else {
             let Event { time_ms, latency_ms, monitor, .. } = *event;
             let origin = SourceId::new(monitor, last.pool, last.peer);
-            pool.count_answers(&[Success { time_ms, latency_ms, origin }]);
+            self.count_answers(&[Success { time_ms, latency_ms, origin }]);
         }
         match outcome {
             Outcome::Answered => (),
             Outcome::Failed => {
                 self.failed.fetch_add(1, Relaxed);
+                pool.failed_requests.fetch_add(1, Relaxed);
             }
             Outcome::Retried | Outcome::RetriedWhileFailedOver => {
                 self.retried.fetch_add(1, Relaxed);
