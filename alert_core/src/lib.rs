@@ -7,8 +7,8 @@
 //! - [`detect`] makes alerts of events; [`observe`] makes events of finished requests.
 //! - [`deliver`] brings alerts to sinks, [`persist`] keeps the board over a restart, [`report`] shows it.
 //! - [`board`] is everything that the workers share; [`settings`] is what the operator wrote.
-//! - [`sink`] has one file a service, [`rules`] the pure state machines, [`model`] the words of the product, and [`base`]
-//!   what knows nothing of alerts.
+//! - [`sink`] has one file a service, [`rules`] and [`rollout`] the pure state machines, [`model`] the words of the
+//!   product, and [`base`] what knows nothing of alerts.
 
 #![deny(unsafe_code)]
 
@@ -22,6 +22,7 @@ pub mod observe;
 pub mod operate;
 pub mod persist;
 pub mod report;
+pub mod rollout;
 pub mod rules;
 pub mod settings;
 pub mod sink;
