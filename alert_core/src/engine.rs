@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::base::clock::now_ms;
 use crate::base::log::{self, Level, Lines};
 use crate::board::sink::SinkId;
 use crate::board::worker::WorkerBoard;
@@ -62,7 +61,7 @@ impl Engine {
         let (producer, consumer) = channel();
         let (alive, ended) = bounded(0);
         let (stop, stop_couriers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let place = board.workers().join(pid, plan.generation, now_ms());
+        let place = board.workers().join(pid, plan.generation, board.clock().now_ms());
         let (keeping, kept) = bounded(0);
         let mut threads = Threads { stop: [stop.clone(), stop_couriers.clone()], handles: Vec::new(), alive: keeping };
         if let Some(file) = settings.state.clone().map(StateFile::new) {
@@ -93,6 +92,7 @@ impl Engine {
 
         let doorbell = Arc::new(Doorbell::default());
         let detector = Detector {
+            clock: board.clock(),
             judge: Judge::new(board, plan, settings, log.clone()),
             events: received,
             successes: consumer,
@@ -239,7 +239,7 @@ mod tests {
             told.iter().any(|line| line.text == "the detector panicked; continuing")
         });
         let before = window.counts().filled;
-        (0..10).for_each(|_| worker.intake().push(answered(now_ms())));
+        (0..10).for_each(|_| worker.intake().push(answered(board.clock().now_ms())));
         until("requests are counted", || window.counts().filled > before);
         let own = worker.place.expect("a place");
         until("nothing waits", || own.queue_depth() == 0);

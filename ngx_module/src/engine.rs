@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use alert_core::base::clock::now_ms;
+use alert_core::base::clock::{Clock, wall_ms};
 use alert_core::base::log::{Level, Line};
 use alert_core::board::monitor::MonitorBoard;
 use alert_core::board::region::Region;
@@ -77,6 +77,12 @@ impl Engine {
         self.works_by(configuration).then(|| self.board.monitor(&self.plan, monitor as usize)).flatten()
     }
 
+    /// The clock of everything that is counted.
+    #[inline]
+    pub fn clock(&self) -> Clock {
+        self.board.clock()
+    }
+
     /// Lets the couriers look for alerts at once.
     pub fn wake_couriers(&self) {
         self.worker.wake_couriers();
@@ -88,7 +94,7 @@ impl Engine {
             board: self.board,
             plan: &self.plan,
             settings: &self.settings,
-            now_ms: now_ms(),
+            now_ms: self.clock().now_ms(),
         }
     }
 }
@@ -98,9 +104,8 @@ impl Engine {
 /// # Errors
 /// What is wrong with the zone.
 pub fn reserve(main: &mut MainConf, region: Region) -> Result<(), String> {
-    let now = now_ms();
-    let board = Board::open(region, now).map_err(|error| error.to_string())?;
-    main.plan = board.reserve(&main.settings, now).map_err(|error| error.to_string())?;
+    let board = Board::open(region, wall_ms()).map_err(|error| error.to_string())?;
+    main.plan = board.reserve(&main.settings, board.clock().now_ms()).map_err(|error| error.to_string())?;
     main.board = Some(board);
     Ok(())
 }
@@ -125,7 +130,7 @@ pub fn prepare_state(main: &MainConf) -> Result<(), String> {
 /// Puts what outlived a restart on a board that is new.
 fn load_state(board: Board, main: &MainConf, log: *mut ngx_log_t) {
     let file = main.settings.state.clone().map(StateFile::new);
-    if let Some(line) = file.and_then(|file| file.load(&board, &main.plan, &main.settings, now_ms())) {
+    if let Some(line) = file.and_then(|file| file.load(&board, &main.plan, &main.settings, board.clock().now_ms())) {
         write(log, &line);
     }
 }

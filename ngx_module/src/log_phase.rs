@@ -29,7 +29,8 @@ pub fn hand_over_usual(request: Finished<'_>) -> bool {
         let Watched { usual, sources, .. } = watched.get(monitor as usize)?;
         let release = value(request, &sources.release);
         let origin = usual.recognise(attempt.peer(), release, || value(request, &sources.pool))?;
-        let answer = Success { time_ms: request.time_ms(), latency_ms: attempt.time_ms(), origin };
+        let answer =
+            Success { time_ms: engine.clock().at(request.monotonic_ms()), latency_ms: attempt.time_ms(), origin };
         engine.intake().answered(producer, answer);
         Some(())
     });
@@ -66,10 +67,11 @@ pub fn hand_over(request: Finished<'_>) {
             if server.listed || !pool.is_empty() {
                 usual.remember(last.peer(), release, (!server.listed).then_some(pool), origin);
             }
-            let answer = Success { time_ms: request.time_ms(), latency_ms: last.time_ms(), origin };
+            let answer =
+                Success { time_ms: engine.clock().at(request.monotonic_ms()), latency_ms: last.time_ms(), origin };
             return engine.intake().answered(producer, answer);
         }
-        let mut event = Event::begin(monitor, request.time_ms());
+        let mut event = Event::begin(monitor, engine.clock().at(request.monotonic_ms()));
         let mut attempt = |attempt: &Attempt, server: Server| {
             event.attempt(server.pool, server.peer, attempt.status(), attempt.time_ms());
         };

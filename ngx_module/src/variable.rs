@@ -1,6 +1,5 @@
 //! The variables: how the traffic of the monitor stands that watches this place.
 
-use alert_core::base::clock::now_ms;
 use alert_core::model::ids::PoolId;
 use alert_core::report::view::state;
 
@@ -34,12 +33,13 @@ impl Variable {
     /// The value at a place that is watched like this; `None` where there is none.
     pub fn value(self, configuration: *const (), watch: Watch) -> Option<String> {
         let Watch::By(monitor) = watch else { return None };
-        let monitor = process::with_engine(|engine| engine.monitor(configuration, monitor)).flatten()?;
+        let (monitor, clock) =
+            process::with_engine(|engine| Some((engine.monitor(configuration, monitor)?, engine.clock()))).flatten()?;
         let name = |pool: PoolId| monitor.pool(pool).name.load();
         let value = match self {
             Variable::ActivePool => name(monitor.active()),
             Variable::ServingPool => name(monitor.serving()),
-            Variable::State => state(monitor, monitor.maintenance.is_on(now_ms())).into(),
+            Variable::State => state(monitor, monitor.maintenance.is_on(clock.now_ms())).into(),
         };
         (!value.is_empty()).then_some(value)
     }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use alert_core::base::clock::now_ms;
+use alert_core::base::clock::wall_ms;
 use alert_core::base::log::{self, Level, Line, Lines};
 use alert_core::board::{self, Board, Plan};
 use alert_core::detect::judge::Judge;
@@ -108,7 +108,7 @@ impl Engine {
             None => Memory::map(board::needed_bytes(&settings))
                 .map_err(|error| (alert_code::ALERT_EBOARD, format!("no memory for a board: {error}")))?,
         };
-        let now = now_ms();
+        let now = wall_ms();
         let board = Board::open(memory.region(), now).map_err(of_board)?;
         let mut plan = board.reserve(&settings, now).map_err(of_board)?;
         if settings.sinks.is_empty() {
@@ -135,7 +135,7 @@ impl Engine {
     pub fn start(&self) -> Result<(), alert_code> {
         // Held so that no call judges while the threads begin to.
         let _judge = lock(&self.judge);
-        let (pid, now) = (process::id(), now_ms());
+        let (pid, now) = (process::id(), self.board.clock().now_ms());
         // Workers are told apart by their process: a second one could deliver everything twice.
         if self.running.get().is_some() || self.board.workers().is_pid_alive(u64::from(pid), now) {
             return Err(alert_code::ALERT_ESTARTED);
@@ -162,7 +162,7 @@ impl Engine {
         let running = self.running()?;
         let found = self.settings.monitors.iter().position(|known| known.name.as_bytes() == monitor);
         let monitor = found.and_then(|at| u16::try_from(at).ok()).ok_or(alert_code::ALERT_EMONITOR)?;
-        let now = checked_time(ended.time_ms)?;
+        let now = self.checked_time(ended.time_ms)?;
         let mut event = Event::begin(monitor, now);
         let servers = self.servers.get(monitor as usize).ok_or(alert_code::ALERT_EMONITOR)?;
         let mut last: Option<(Attempt, Server)> = None;
@@ -204,7 +204,7 @@ impl Engine {
     /// # Errors
     /// The time is none, or another configuration is in force.
     pub fn tick(&self, time_ms: Option<u64>) -> Result<(), alert_code> {
-        let now = checked_time(time_ms)?;
+        let now = self.checked_time(time_ms)?;
         if self.running()?.is_none() {
             let mut judge = self.judge_here()?;
             // What had to wait for the threads of other processes.
@@ -224,7 +224,11 @@ impl Engine {
         let deadline = Instant::now() + limit;
         let pid = u64::from(running.pid);
         loop {
-            let mut own = self.board.workers().alive(now_ms()).filter(|worker| worker.pid.load(Relaxed) == pid);
+            let mut own = self
+                .board
+                .workers()
+                .alive(self.board.clock().now_ms())
+                .filter(|worker| worker.pid.load(Relaxed) == pid);
             if own.any(|own| own.events.load(Relaxed) + own.dropped.load(Relaxed) >= put) {
                 return Ok(());
             }
@@ -238,7 +242,7 @@ impl Engine {
     /// The status document.
     pub fn status(&self) -> String {
         let (board, plan, settings) = (self.board, &self.plan, &self.settings);
-        Status { board, plan, settings, now_ms: now_ms() }.to_json().to_string()
+        Status { board, plan, settings, now_ms: board.clock().now_ms() }.to_json().to_string()
     }
 
     /// Hands out the oldest alert that waits, if `accept` does, and returns whether there was one.
@@ -321,6 +325,14 @@ impl Engine {
         let judge = lock(&self.judge);
         if self.board.generation() == self.plan.generation { Ok(judge) } else { Err(alert_code::ALERT_ESTALE) }
     }
+
+    fn checked_time(&self, time_ms: Option<u64>) -> Result<u64, alert_code> {
+        match time_ms {
+            None => Ok(self.board.clock().now_ms()),
+            Some(time_ms) if time_ms <= TIME_MAX_MS => Ok(time_ms),
+            Some(_) => Err(alert_code::ALERT_EARGUMENT),
+        }
+    }
 }
 
 /// The server of an attempt, whose pool an answer named.
@@ -332,14 +344,6 @@ fn server(servers: &PeerMap, attempt: &Attempt, pool: &[u8]) -> Server {
     match server.listed || pool.is_empty() {
         true => server,
         false => servers.learn(attempt.address, server, pool),
-    }
-}
-
-fn checked_time(time_ms: Option<u64>) -> Result<u64, alert_code> {
-    match time_ms {
-        None => Ok(now_ms()),
-        Some(time_ms) if time_ms <= TIME_MAX_MS => Ok(time_ms),
-        Some(_) => Err(alert_code::ALERT_EARGUMENT),
     }
 }
 

@@ -30,6 +30,7 @@ use region::Region;
 use sink::{SinkId, SinkTable};
 use worker::WorkerTable;
 
+use crate::base::clock::Clock;
 use crate::base::name::NameKey;
 use crate::board::outbox::Outbox;
 use crate::board::window::{Window, WindowHead};
@@ -67,6 +68,8 @@ pub struct Header {
     workers: WorkerTable,
     sinks: SinkTable,
     outbox: Outbox,
+    /// [`Clock::offset_ms`].
+    clock: AtomicU64,
 }
 
 /// How the board is saved to a file.
@@ -171,7 +174,8 @@ impl Plan {
 }
 
 impl Board {
-    /// Takes memory as a board: a new one where it is all zero, else the one that is there.
+    /// Takes memory as a board: a new one, whose clock says `now_ms`, where it is all zero; else
+    /// the one that is there.
     ///
     /// # Errors
     /// Memory that is too small, or that holds something else.
@@ -180,6 +184,7 @@ impl Board {
         match (header.magic.load(Ordering::Acquire), header.layout.load(Relaxed)) {
             (0, 0) if region.slice(0, FIRST).is_some_and(is_zero) => {
                 header.created_ms.store(now_ms, Relaxed);
+                header.clock.store(Clock::that_says(now_ms).offset_ms(), Relaxed);
                 header.layout.store(LAYOUT, Relaxed);
                 header.magic.store(MAGIC, Ordering::Release);
             }
@@ -195,7 +200,13 @@ impl Board {
         self.header.generation.load(Relaxed)
     }
 
-    /// When the board was made, in milliseconds since the Unix epoch.
+    /// The clock that all its times are of.
+    #[inline]
+    pub fn clock(&self) -> Clock {
+        Clock::from_offset_ms(self.header.clock.load(Relaxed))
+    }
+
+    /// When the board was made, by its clock.
     pub fn created_ms(&self) -> u64 {
         self.header.created_ms.load(Relaxed)
     }

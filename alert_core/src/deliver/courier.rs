@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::Duration;
 
-use crate::base::clock::now_ms;
 use crate::base::log::{Level, Log};
 use crate::board::Board;
 use crate::board::outbox::Delivery;
@@ -63,7 +62,7 @@ impl Courier {
             return LOOK;
         }
         let shared = self.shared();
-        if !shared.lease.take(self.pid, self.board.workers(), now_ms()) {
+        if !shared.lease.take(self.pid, self.board.workers(), self.now_ms()) {
             return LOOK_BUSY;
         }
         // Another worker may have delivered between the look and the lease.
@@ -79,7 +78,7 @@ impl Courier {
     /// Whether the sink wants to hear again of what fires, and something does.
     fn retelling_is_due(&self) -> bool {
         // A clock that was set back must not stretch the time.
-        let waited_ms = now_ms().abs_diff(self.shared().retold_ms.load(Relaxed));
+        let waited_ms = self.now_ms().abs_diff(self.shared().retold_ms.load(Relaxed));
         let is_time = |every: Duration| u128::from(waited_ms) >= every.as_millis();
         self.sink.resend_every().is_some_and(is_time) && !self.firing(&[]).is_empty()
     }
@@ -103,7 +102,7 @@ impl Courier {
 
     fn deliver(&self) -> Duration {
         let (shared, outbox) = (self.shared(), self.board.outbox());
-        let early = Duration::from_millis(shared.not_before_ms.load(Relaxed).saturating_sub(now_ms()));
+        let early = Duration::from_millis(shared.not_before_ms.load(Relaxed).saturating_sub(self.now_ms()));
         // No sink asks for more than the longest pause: a clock that was set back does.
         if !early.is_zero() && early <= retry::LONGEST {
             return early;
@@ -126,7 +125,7 @@ impl Courier {
             mark(&told, state);
             mark(&left_out, Delivery::HeldBack);
             shared.left_out.fetch_add(left_out.len() as u64, Relaxed);
-            shared.retold_ms.store(now_ms(), Relaxed);
+            shared.retold_ms.store(self.now_ms(), Relaxed);
         };
         match self.sink.deliver(&alerts) {
             Outcome::Sent => {
@@ -175,14 +174,19 @@ impl Courier {
     }
 
     fn wait_for(&self, pause: Duration) -> Duration {
-        self.shared().not_before_ms.store(now_ms() + pause.as_millis() as u64, Relaxed);
+        self.shared().not_before_ms.store(self.now_ms() + pause.as_millis() as u64, Relaxed);
         pause
     }
 
     /// The alerts of these numbers that are still there, with the name of this host.
     fn alerts(&self, ids: &[u64]) -> Vec<Alert> {
-        let outbox = self.board.outbox();
-        ids.iter().filter_map(|id| outbox.get(*id)).map(|alert| Alert { host: self.host.clone(), ..alert }).collect()
+        let (outbox, step_ms) = (self.board.outbox(), self.board.clock().step_ms());
+        let alerts = ids.iter().filter_map(|id| outbox.get(*id)).map(|alert| alert.in_wall_time(step_ms));
+        alerts.map(|alert| Alert { host: self.host.clone(), ..alert }).collect()
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.board.clock().now_ms()
     }
 
     fn shared(&self) -> &'static SinkBoard {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
-use crate::base::clock::now_ms;
+use crate::base::clock::Clock;
 use crate::base::log::{Level, Log};
 use crate::board::worker::{HEARTBEAT_MS, WorkerBoard};
 use crate::detect::judge::Judge;
@@ -39,6 +39,7 @@ const BATCH: usize = 1024;
 /// Everything that the detector of a worker works with.
 pub(crate) struct Detector {
     pub(crate) judge: Judge,
+    pub(crate) clock: Clock,
     pub(crate) events: Receiver<Event>,
     pub(crate) successes: Consumer,
     /// Those taken from the ring last, with room for all that can wait there.
@@ -89,7 +90,7 @@ impl Detector {
             } else if empty_looks < EMPTY_LOOKS {
                 self.sleep(Sleep::Dozing, if self.alone { DOZE_ALONE } else { DOZE });
             } else {
-                let until_tick = next_tick_ms.saturating_sub(now_ms()).clamp(1, HEARTBEAT_MS);
+                let until_tick = next_tick_ms.saturating_sub(self.clock.now_ms()).clamp(1, HEARTBEAT_MS);
                 self.sleep(Sleep::Asleep, Duration::from_millis(until_tick));
             }
         }
@@ -111,7 +112,7 @@ impl Detector {
     fn guarded(&mut self, next_tick_ms: &mut u64) -> Round {
         catch_unwind(AssertUnwindSafe(|| self.round(next_tick_ms))).unwrap_or_else(|_| {
             self.log.write(Level::Error, "the detector panicked; continuing".into());
-            *next_tick_ms = now_ms() + HEARTBEAT_MS;
+            *next_tick_ms = self.clock.now_ms() + HEARTBEAT_MS;
             if let Some(worker) = self.worker {
                 // What the panic cost counts as judged, or the other workers would wait for it.
                 let left = (self.events.len() + self.successes.waiting()) as u64;
@@ -123,7 +124,7 @@ impl Detector {
     }
 
     fn round(&mut self, next_tick_ms: &mut u64) -> Round {
-        let now = now_ms();
+        let now = self.clock.now_ms();
         let mut told = false;
         let mut round = Round::default();
         let mut latest_ms = 0;

@@ -204,6 +204,16 @@ pub struct Alert {
 }
 
 impl Alert {
+    /// The alert with times as people read them, given how far the wall clock was stepped
+    /// ([`Clock::step_ms`](crate::base::clock::Clock::step_ms)).
+    pub fn in_wall_time(mut self, step_ms: i64) -> Alert {
+        for time in [&mut self.time_ms, &mut self.since_ms] {
+            // Zero is no time.
+            *time = if *time == 0 { 0 } else { time.saturating_add_signed(step_ms) };
+        }
+        self
+    }
+
     /// The sentence after the symbol, without markup.
     pub fn headline(&self) -> String {
         let sentence = self.sentence();

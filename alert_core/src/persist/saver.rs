@@ -12,7 +12,6 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 
 use crate::base::cause::reason;
-use crate::base::clock::now_ms;
 use crate::base::log::{Level, Log};
 use crate::board::Board;
 use crate::persist::state_file::StateFile;
@@ -39,15 +38,15 @@ pub(crate) struct Saver {
 impl Saver {
     /// Runs until it is told to stop; then waits for the other threads and saves once more.
     pub(crate) fn run(self) {
-        let mut next_ms = now_ms() + SAVE_EVERY.as_millis() as u64;
+        let mut next_ms = self.board.clock().now_ms() + SAVE_EVERY.as_millis() as u64;
         while !self.stop.load(Relaxed) {
-            let wait_ms = next_ms.saturating_sub(now_ms()).min(SAVE_EVERY.as_millis() as u64);
+            let wait_ms = next_ms.saturating_sub(self.board.clock().now_ms()).min(SAVE_EVERY.as_millis() as u64);
             if wait_ms > 0 {
                 // Others wake all threads of a worker when alerts are decided: that is no reason to save earlier.
                 thread::park_timeout(Duration::from_millis(wait_ms));
                 continue;
             }
-            next_ms = now_ms() + SAVE_EVERY.as_millis() as u64;
+            next_ms = self.board.clock().now_ms() + SAVE_EVERY.as_millis() as u64;
             self.guarded(|| self.look());
         }
         // Disconnected or too late: either way it is time.
@@ -63,7 +62,7 @@ impl Saver {
     }
 
     fn look(&self) {
-        if self.board.saving().lease.take(self.pid, self.board.workers(), now_ms()) {
+        if self.board.saving().lease.take(self.pid, self.board.workers(), self.board.clock().now_ms()) {
             self.save(Duration::ZERO);
         }
     }
@@ -75,7 +74,7 @@ impl Saver {
             return;
         }
         let take = || {
-            let snapshot = self.board.snapshot(now_ms());
+            let snapshot = self.board.snapshot(self.board.clock().now_ms());
             saving.saved.store(snapshot.fingerprint, Relaxed);
             snapshot.bytes
         };

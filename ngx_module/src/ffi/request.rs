@@ -1,7 +1,7 @@
 //! A finished request, as the log phase sees it.
 
 use ngx::ffi::{
-    ngx_cached_time, ngx_http_get_flushed_variable, ngx_http_request_t, ngx_http_upstream_state_t, ngx_list_part_t,
+    ngx_current_msec, ngx_http_get_flushed_variable, ngx_http_request_t, ngx_http_upstream_state_t, ngx_list_part_t,
     ngx_msec_t, ngx_table_elt_t, ngx_uint_t,
 };
 use ngx::http::{HttpModule, HttpModuleLocationConf};
@@ -86,12 +86,11 @@ impl<'a> Finished<'a> {
         if self.0.err_status != 0 { self.0.err_status } else { self.0.headers_out.status }
     }
 
-    /// The time by nginx's clock, in milliseconds since the Unix epoch. No system call.
+    /// The time at which the event loop last looked, by the monotonic clock in milliseconds. No system call.
     #[inline]
-    pub fn time_ms(self) -> u64 {
+    pub fn monotonic_ms(self) -> u64 {
         // SAFETY: nginx sets it before it serves requests, and changes it on this thread only.
-        let time = unsafe { &*ngx_cached_time };
-        time.sec as u64 * 1000 + time.msec as u64
+        unsafe { ngx_current_msec as u64 }
     }
 
     /// The value of a header of this name in the last answer of the upstream: the first one, unless it moved among

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use alert_core::base::clock::now_ms;
+use alert_core::base::clock::wall_ms;
 use alert_core::board::needed_bytes;
 use tempfile::NamedTempFile;
 
@@ -104,7 +104,7 @@ fn lag() -> Table {
         let workers = board.engine.board.workers();
         let (mut behind, end) = (0, Instant::now() + SPAN);
         while Instant::now() < end {
-            let depths = workers.of_generation(board.engine.plan.generation, now_ms());
+            let depths = workers.of_generation(board.engine.plan.generation, wall_ms());
             behind = depths.map(|worker| worker.queue_depth()).fold(behind, u64::max);
             thread::sleep(Duration::from_millis(1));
         }

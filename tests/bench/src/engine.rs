@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 
-use alert_core::base::clock::now_ms;
+use alert_core::base::clock::wall_ms;
 use alert_core::base::log;
 use alert_core::board::region::Region;
 use alert_core::board::{Board, Plan};
@@ -35,8 +35,8 @@ pub struct Engine {
 impl Engine {
     /// Takes part in the board in this memory, which is empty or has these settings.
     pub fn join(region: Region, settings: Settings) -> Engine {
-        let board = Board::open(region, now_ms()).expect("a board");
-        let mut plan = board.reserve(&settings, now_ms()).expect("room");
+        let board = Board::open(region, wall_ms()).expect("a board");
+        let mut plan = board.reserve(&settings, wall_ms()).expect("room");
         board.activate_or_join(&mut plan, &settings, KEY);
         Engine { board, plan, settings }
     }
@@ -58,7 +58,7 @@ impl Engine {
 
     /// An answer of the pool that serves.
     pub fn event(&self) -> Event {
-        let mut event = Event::begin(0, now_ms());
+        let mut event = Event::begin(0, wall_ms());
         event.attempt(self.plan.pools(0)[0], PeerId::new(0), 200, 1);
         event.finish(200)
     }
@@ -86,6 +86,6 @@ impl EventLoop {
     pub fn answered(&mut self) {
         let origin = self.usual.recognise(BLUE.as_bytes(), RELEASE, || b"");
         let origin = origin.expect("blue serves");
-        self.worker.intake().answered(&mut self.producer, Success { time_ms: now_ms(), latency_ms: 1, origin });
+        self.worker.intake().answered(&mut self.producer, Success { time_ms: wall_ms(), latency_ms: 1, origin });
     }
 }

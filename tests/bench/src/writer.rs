@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
-use alert_core::base::clock::now_ms;
+use alert_core::base::clock::wall_ms;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::engine::{self, Engine};
@@ -111,7 +111,7 @@ fn judge(engine: &Engine) -> Work {
         for _ in 0..100 {
             judge.observe(&event, event.time_ms);
         }
-        judge.commit(now_ms());
+        judge.commit(wall_ms());
         events += 100;
     }
     Work { events, cpu: cpu() - start }
