@@ -82,7 +82,7 @@ impl Engine {
                 monitors: monitors_of(*id, plan, settings),
                 generation: plan.generation,
                 pid,
-                host: settings.host.clone(),
+                host: settings.instance.clone(),
                 stop: stop_couriers.clone(),
                 log: log.clone(),
             };

@@ -1,10 +1,11 @@
 //! What the operator wrote, as the module keeps it between reading and running.
 
 use std::cell::Cell;
+use std::path::PathBuf;
 
 use alert_core::board::{Board, Plan};
-use alert_core::settings::{MonitorSettings, Settings};
-use alert_core::sink::settings::SinkSettings;
+use alert_core::settings::Settings;
+use alert_core::settings::reader::Reader;
 
 use crate::ffi::user::CoreConf;
 
@@ -24,12 +25,12 @@ pub struct MainConf {
     pub zone: ZoneConf,
     /// The monitors that are mentioned, in the order of their first mention; their places are their numbers.
     pub mentioned: Vec<Mentioned>,
-    /// The sinks, of all levels.
-    pub sinks: Vec<SinkSettings>,
+    /// What is read so far.
+    pub reader: Reader,
     /// Whether some location serves the status or takes commands.
     pub has_handler: bool,
-    /// Where `alert_state` stands.
-    pub state_place: Option<Place>,
+    /// The file of `alert_state`, and where that stands.
+    pub state: Option<(PathBuf, Place)>,
     /// nginx's own configuration: the user of the workers, and whether there are any.
     pub core: Option<CoreConf>,
     /// All of it for the engine, once it is complete.
@@ -61,8 +62,8 @@ pub struct Mentioned {
     pub place: Place,
     /// Where its directives stand that are checked only at the end.
     pub late: Vec<(&'static str, Place)>,
-    /// Its rules, once they are read.
-    pub settings: Option<MonitorSettings>,
+    /// Whether its rules are read.
+    pub defined: bool,
 }
 
 impl MainConf {
@@ -71,7 +72,7 @@ impl MainConf {
         if let Some(known) = self.mentioned.iter().position(|monitor| monitor.name == name) {
             return known;
         }
-        self.mentioned.push(Mentioned { name: name.into(), place, late: Vec::new(), settings: None });
+        self.mentioned.push(Mentioned { name: name.into(), place, late: Vec::new(), defined: false });
         self.mentioned.len() - 1
     }
 }
@@ -137,6 +138,9 @@ pub struct Sources {
     pub pool: Source,
     /// The release.
     pub release: Source,
+    /// What says that an attempt failed all the same.
+    #[expect(dead_code, reason = "until the log phase counts by it")]
+    pub failure: Option<Source>,
 }
 
 /// Where a value comes from.

@@ -1,9 +1,11 @@
 //! The directives: what their words mean, and what is wrong with them.
 
+use std::io;
+use std::path::Path;
+
 use alert_core::base::units::parse_size;
 use alert_core::board;
-use alert_core::settings::MonitorReader;
-use alert_core::sink::settings::{SettingsError, SinkSettings, SystemSource, name_sinks};
+use alert_core::sink::settings::{Source as ValueSource, SystemSource};
 
 use crate::conf::{Handler, HeaderName, LocationConf, MainConf, Place, Source, Sources, Watch, ZoneConf};
 use crate::ffi::conf::Conf;
@@ -12,7 +14,7 @@ use crate::ffi::zone::zone_bytes;
 /// The zone where there is no `alert_zone`.
 const DEFAULT_ZONE: (&str, usize) = ("alert", 1 << 20);
 /// The directives of a monitor that only the end of the http level, or of the monitor, can find wrong.
-const LATE: [&str; 3] = ["active", "pool_from", "release_from"];
+const LATE: [&str; 4] = ["active", "pool_from", "release_from", "failure_if"];
 
 /// Reads a directive of the http level.
 ///
@@ -23,9 +25,29 @@ pub fn http_level(cf: &mut Conf) -> Result<(), String> {
     cf.main_conf(|cf, main| match words[0].as_str() {
         "alert_zone" => zone(cf, main, &words),
         "alert_state" => state(cf, main, &words),
-        "alert_notify" => add_sink(main, &words).map(drop),
-        _ => monitor(cf, main, &words),
+        "alert_monitor" => monitor(cf, main, &words),
+        _ => {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            main.reader.directive(&words, &Here(cf)).map_err(|error| error.to_string())
+        }
     })
+}
+
+/// Where settings come from beside the configuration file.
+struct Here<'a>(&'a Conf);
+
+impl ValueSource for Here<'_> {
+    fn env(&self, name: &str) -> Option<String> {
+        SystemSource.env(name)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        SystemSource.read(path)
+    }
+
+    fn resolve(&self, written: &str) -> Result<Vec<String>, String> {
+        self.0.resolve(written)
+    }
 }
 
 /// Reads a directive of a location (or a level above).
@@ -109,15 +131,23 @@ fn wrong_value(directive: &str, value: &str, expected: &str) -> String {
 pub fn finish(cf: &mut Conf) -> Result<(), String> {
     cf.main_conf(|cf, main| {
         check_mentioned(cf, main)?;
+        main.settings = std::mem::take(&mut main.reader).finish().map_err(|error| error.to_string())?;
+        // Locations know their monitor by its number.
+        let number = |name: &str| main.mentioned.iter().position(|monitor| monitor.name == name);
+        main.settings.monitors.sort_by_key(|monitor| number(&monitor.name));
         for (monitor, mentioned) in main.settings.monitors.iter().zip(&main.mentioned) {
             let mut source = |directive, variable| source(cf, variable, directive, &mentioned.late);
-            let pool = source("pool_from", &monitor.pool_from)?;
-            main.sources.push(Sources { pool, release: source("release_from", &monitor.release_from)? });
+            main.sources.push(Sources {
+                pool: source("pool_from", &monitor.pool_from)?,
+                release: source("release_from", &monitor.release_from)?,
+                failure: monitor.failure_if.as_ref().map(|variable| source("failure_if", variable)).transpose()?,
+            });
         }
-        main.settings.sinks = std::mem::take(&mut main.sinks);
-        name_sinks(&mut main.settings.sinks).map_err(|error| error.to_string())?;
+        main.settings.state = main.state.as_ref().map(|(path, _)| path.clone());
         main.core = Some(cf.core());
-        main.settings.host = cf.hostname();
+        if main.settings.instance.is_empty() {
+            main.settings.instance = cf.hostname();
+        }
         main.settings.nginx = ngx::ffi::NGINX_VERSION.to_string_lossy().into_owned();
         if main.zone.place.is_none() {
             if main.settings.monitors.is_empty() && !main.has_handler {
@@ -137,13 +167,9 @@ pub fn finish(cf: &mut Conf) -> Result<(), String> {
 }
 
 fn check_mentioned(cf: &mut Conf, main: &mut MainConf) -> Result<(), String> {
-    let defined: Vec<&str> = main
-        .mentioned
-        .iter()
-        .filter(|monitor| monitor.settings.is_some())
-        .map(|monitor| monitor.name.as_str())
-        .collect();
-    if let Some(unknown) = main.mentioned.iter().find(|monitor| monitor.settings.is_none()) {
+    let defined: Vec<&str> =
+        main.mentioned.iter().filter(|monitor| monitor.defined).map(|monitor| monitor.name.as_str()).collect();
+    if let Some(unknown) = main.mentioned.iter().find(|monitor| !monitor.defined) {
         let hint = match defined.as_slice() {
             [] => format!("there is no monitor, write \"alert_monitor {} {{ ... }}\" at the http level", unknown.name),
             names => format!("the monitors are: {}", names.join(", ")),
@@ -152,7 +178,6 @@ fn check_mentioned(cf: &mut Conf, main: &mut MainConf) -> Result<(), String> {
         cf.error_at(&unknown.place.clone(), &text);
         return Err(String::new());
     }
-    main.settings.monitors = main.mentioned.iter_mut().filter_map(|monitor| monitor.settings.take()).collect();
     Ok(())
 }
 
@@ -196,7 +221,7 @@ fn zone(cf: &Conf, main: &mut MainConf, words: &[String]) -> Result<(), String> 
 }
 
 fn state(cf: &Conf, main: &mut MainConf, words: &[String]) -> Result<(), String> {
-    if main.state_place.is_some() {
+    if main.state.is_some() {
         return Err("\"alert_state\" directive is duplicate".into());
     }
     let path = match words {
@@ -204,19 +229,8 @@ fn state(cf: &Conf, main: &mut MainConf, words: &[String]) -> Result<(), String>
         [_, path] => return Err(wrong_value("alert_state", path, "a file, such as \"/var/lib/nginx/alert/state\"")),
         _ => return Err(wrong_count("alert_state PATH;")),
     };
-    main.state_place = Some(cf.place());
-    main.settings.state = Some(path);
+    main.state = Some((path, cf.place()));
     Ok(())
-}
-
-/// Adds the sink of an `alert_notify` or `notify` and returns its number.
-fn add_sink(main: &mut MainConf, words: &[String]) -> Result<usize, String> {
-    let arguments: Vec<&str> = words[1..].iter().map(String::as_str).collect();
-    let in_directive = |error: SettingsError| format!("{error} in \"{}\" directive", words[0]);
-    main.sinks.push(SinkSettings::parse(&arguments, &SystemSource).map_err(in_directive)?);
-    // The names are given when all sinks are known; a name that stands twice is told here, where the line is known.
-    name_sinks(&mut main.sinks.clone()).map_err(in_directive)?;
-    Ok(main.sinks.len() - 1)
 }
 
 fn monitor(cf: &mut Conf, main: &mut MainConf, words: &[String]) -> Result<(), String> {
@@ -227,29 +241,23 @@ fn monitor(cf: &mut Conf, main: &mut MainConf, words: &[String]) -> Result<(), S
         return Err("a monitor cannot be named \"off\", since \"alert off\" means none".into());
     }
     let number = main.mention(name, cf.place());
-    if main.mentioned[number].settings.is_some() {
-        return Err(format!("duplicate monitor \"{name}\", put all its rules into one \"alert_monitor\""));
-    }
     if number >= board::MONITORS_MAX {
         return Err(format!("too many monitors, at most {} fit", board::MONITORS_MAX));
     }
-    let mut reader = MonitorReader::new(name).map_err(|error| error.to_string())?;
+    let reader = &mut main.reader;
+    let mut monitor = reader.monitor(name).map_err(|error| error.to_string())?;
     let mut late = Vec::new();
     cf.block(&mut |cf| {
         let words = cf.words()?;
         late.extend(LATE.into_iter().filter(|name| words[0] == *name).map(|name| (name, cf.place())));
-        if words[0] == "notify" {
-            reader.notify(add_sink(main, &words)?);
-            return Ok(());
-        }
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        reader.directive(&words, &mut |address| cf.resolve(address)).map_err(|error| error.to_string())
+        reader.in_monitor(&mut monitor, &words, &Here(cf)).map_err(|error| error.to_string())
     })
     .map_err(|_| String::new())?;
     // Only `active` can contradict the other directives, and only once all of them are read.
-    let settings = reader.finish().map_err(|error| error_at(cf, place_of("active", &late), error.to_string()))?;
-    main.mentioned[number].settings = Some(settings);
-    main.mentioned[number].late = late;
+    let ended = reader.end_monitor(monitor);
+    ended.map_err(|error| error_at(cf, place_of("active", &late), error.to_string()))?;
+    (main.mentioned[number].late, main.mentioned[number].defined) = (late, true);
     Ok(())
 }
 

@@ -102,7 +102,9 @@ impl Engine {
     /// The board has no room, or is none.
     pub fn create(mut settings: Settings, text: &[u8], memory: Option<Memory>) -> Result<Engine, Refusal> {
         let of_board = |error: board::Error| (alert_code::ALERT_EBOARD, format!("the board {error}"));
-        settings.host = hostname();
+        if settings.instance.is_empty() {
+            settings.instance = hostname();
+        }
         let memory = match memory {
             Some(memory) => memory,
             None => Memory::map(board::needed_bytes(&settings))
@@ -255,7 +257,7 @@ impl Engine {
         for id in outbox.pending(place) {
             // A full ring may have taken the place for a newer alert.
             let Some(alert) = outbox.get(id) else { continue };
-            let alert = Alert { host: self.settings.host.clone(), ..alert };
+            let alert = Alert { host: self.settings.instance.clone(), ..alert };
             if !accept(&alert.to_json().to_string()) {
                 return Err(alert_code::ALERT_EBUFFER);
             }

@@ -54,7 +54,7 @@ fn rename(rig: &mut Rig, input: &mut Unstructured<'_>) -> Result<(String, String
     for sink in rig.plan.sinks() {
         rig.board.sinks().get(*sink).last_error.store(name(input)?.as_bytes());
     }
-    rig.settings.host = name(input)?.into();
+    rig.settings.instance = name(input)?.into();
     Ok((name(input)?.into(), name(input)?.into()))
 }
 

@@ -63,9 +63,10 @@ pub fn settings(window: u32) -> Settings {
     Settings {
         monitors: ["app", "api"].into_iter().zip(lines).map(monitor).collect(),
         sinks: sinks.into(),
-        host: "edge-1".into(),
+        instance: "edge-1".into(),
         nginx: "1.28.0".into(),
         state: None,
+        ..Settings::default()
     }
 }
 

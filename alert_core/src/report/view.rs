@@ -154,7 +154,7 @@ impl Status<'_> {
         let outbox = self.board.outbox();
         let sinks = || self.settings.sinks.iter().zip(self.plan.sinks());
         let alert = |mut alert: crate::model::alert::Alert| {
-            alert.host = self.settings.host.clone();
+            alert.host = self.settings.instance.clone();
             let deliveries: Map<String, Value> = sinks()
                 .filter_map(|(sink, id)| Some((sink.name.clone(), outbox.delivery(alert.id, *id).name()?.into())))
                 .collect();

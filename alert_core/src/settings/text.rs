@@ -5,8 +5,7 @@
 //! alert_monitor app { pool blue 127.0.0.1:8081; pool green 127.0.0.1:8082; error_rate 2%; }
 //! ```
 //!
-//! This module splits the text into words; what the words mean is read by [`MonitorReader`] and [`SinkSettings`], as it
-//! is for nginx.
+//! This module splits the text into words; what the words mean is read by the [`Reader`], as it is for nginx.
 //!
 //! Source of the syntax: `ngx_conf_read_token()`.
 
@@ -14,8 +13,9 @@ use std::fmt;
 use std::iter::Peekable;
 use std::str::Chars;
 
-use crate::settings::{MonitorReader, Settings};
-use crate::sink::settings::{SettingsError, SinkSettings, Source, name_sinks};
+use super::reader::Reader;
+use super::{MonitorReader, Settings};
+use crate::sink::settings::Source;
 
 /// Where something stands in the text; both numbers begin at 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,42 +49,36 @@ impl std::error::Error for Error {}
 /// The first mistake.
 pub fn read(text: &str, source: &dyn Source) -> Result<Settings, Error> {
     let mut tokens = Tokens::new(text);
-    let mut settings = Settings::default();
+    let mut reader = Reader::default();
     while let Some(token) = tokens.next()? {
         let place = token.place;
         let error = |message: String| Error { place, message };
+        let mistake = |mistake: super::Error| error(mistake.to_string());
         let words: Vec<&str> = token.words.iter().map(String::as_str).collect();
         match (words.as_slice(), token.end) {
             ([], _) => return Err(error("unexpected \"}\"".into())),
-            (["alert_notify", ..], End::Semicolon) => {
-                add_sink(&mut settings, &words, source).map_err(error)?;
-            }
             (["alert_monitor", name], End::Brace) => {
-                if settings.monitors.iter().any(|monitor| monitor.name == *name) {
-                    return Err(error(format!(
-                        "duplicate monitor \"{name}\", put all its rules into one \"alert_monitor\""
-                    )));
-                }
-                let mut reader = MonitorReader::new(name).map_err(|cause| error(cause.to_string()))?;
-                monitor(&mut tokens, &mut reader, &mut settings, source)?;
-                settings.monitors.push(reader.finish().map_err(|cause| error(cause.to_string()))?);
+                let mut monitor = reader.monitor(name).map_err(mistake)?;
+                read_monitor(&mut tokens, &mut reader, &mut monitor, source)?;
+                reader.end_monitor(monitor).map_err(mistake)?;
             }
             (["alert_monitor", ..], _) => return Err(error("write \"alert_monitor NAME { ... }\"".into())),
-            (["alert_notify", ..], End::Brace) => return Err(error("unexpected \"{\" after \"alert_notify\"".into())),
-            ([name, ..], _) => {
-                return Err(error(format!("unknown directive \"{name}\", it must be alert_monitor or alert_notify")));
+            ([name, ..], _) if !Reader::DIRECTIVES.contains(name) => {
+                let known = Reader::DIRECTIVES.join(", ");
+                return Err(error(format!("unknown directive \"{name}\", it must be one of alert_monitor, {known}")));
             }
+            ([name, ..], End::Brace) => return Err(error(format!("unexpected \"{{\" after \"{name}\""))),
+            (words, End::Semicolon) => reader.directive(words, source).map_err(mistake)?,
         }
     }
-    name_sinks(&mut settings.sinks).map_err(|cause| Error { place: tokens.place, message: cause.to_string() })?;
-    Ok(settings)
+    reader.finish().map_err(|cause| Error { place: tokens.place, message: cause.to_string() })
 }
 
 /// Reads the directives of a monitor up to its closing brace.
-fn monitor(
+fn read_monitor(
     tokens: &mut Tokens<'_>,
-    reader: &mut MonitorReader,
-    settings: &mut Settings,
+    reader: &mut Reader,
+    monitor: &mut MonitorReader,
     source: &dyn Source,
 ) -> Result<(), Error> {
     while let Some(token) = tokens.next()? {
@@ -93,24 +87,12 @@ fn monitor(
         match (words.as_slice(), token.end) {
             ([], _) => return Ok(()),
             ([name, ..], End::Brace) => return Err(error(format!("unexpected \"{{\" after \"{name}\""))),
-            (["notify", ..], End::Semicolon) => {
-                reader.notify(add_sink(settings, &words, source).map_err(error)?);
+            (words, End::Semicolon) => {
+                reader.in_monitor(monitor, words, source).map_err(|mistake| error(mistake.to_string()))?;
             }
-            (words, End::Semicolon) => reader
-                .directive(words, &mut |written| source.resolve(written))
-                .map_err(|cause| error(cause.to_string()))?,
         }
     }
     Err(Error { place: tokens.place, message: "unexpected end of the text, expecting \"}\"".into() })
-}
-
-/// Adds the sink of an `alert_notify` or `notify` and returns its number.
-fn add_sink(settings: &mut Settings, words: &[&str], source: &dyn Source) -> Result<usize, String> {
-    let in_directive = |error: SettingsError| format!("{error} in \"{}\" directive", words[0]);
-    settings.sinks.push(SinkSettings::parse(&words[1..], source).map_err(in_directive)?);
-    // The names are given when all sinks are known; a name that stands twice is told here, where the place is known.
-    name_sinks(&mut settings.sinks.clone()).map_err(in_directive)?;
-    Ok(settings.sinks.len() - 1)
 }
 
 /// How a statement ended.
@@ -263,9 +245,11 @@ mod tests {
         let text = "
             alert_notify webhook http://127.0.0.1:1/x;   # for those without
             alert_notify webhook 'http://127.0.0.1:1/y' name=second;
+            alert_instance web-7; alert_label env prod; alert_link https://example.com/alert;
             alert_monitor app { pool blue 127.0.0.1:8081 unix:/run/blue; window 10; }
             alert_monitor api { notify slack http://127.0.0.1:1/z; }";
         let settings = read(text, &SystemSource).expect("settings");
+        assert_eq!((settings.instance.as_str(), settings.labels.len()), ("web-7", 1));
         let names: Vec<&str> = settings.sinks.iter().map(|sink| sink.name.as_str()).collect();
         assert_eq!(names, ["webhook", "second", "slack"]);
         assert_eq!(settings.monitors[0].pools[0].1, ["127.0.0.1:8081", "unix:/run/blue"]);
@@ -291,7 +275,7 @@ mod tests {
             ("alert_notify slak http://h;", 1, 1, "unknown sink \"slak\""),
             ("alert_notify slack http://h; alert_notify { }", 1, 30, "unexpected \"{\""),
             ("alert_notify slack http://h name=a; alert_notify slack http://h name=a;", 1, 37, "the name \"a\""),
-            ("alert_zone zone=a:1m;", 1, 1, "it must be alert_monitor or alert_notify"),
+            ("alert_zone zone=a:1m;", 1, 1, "it must be one of alert_monitor, alert_notify, alert_instance"),
             ("\n 'ä b;", 2, 2, "a quote without its end"),
             ("a 'ä'b;", 1, 6, "unexpected \"b\" after a quoted word"),
             (";", 1, 1, "unexpected \";\""),

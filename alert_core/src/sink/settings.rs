@@ -130,6 +130,11 @@ impl SinkSettings {
     }
 }
 
+/// Whether this is a URL of a place on the web.
+pub(crate) fn is_url(text: &str) -> bool {
+    Endpoint::parse(text).is_ok()
+}
+
 /// Gives each sink that has no name the default: its kind, then `slack_2` and so on, whatever is free.
 ///
 /// # Errors
@@ -478,7 +483,7 @@ fn root_certs(path: &str, source: &dyn Source) -> Result<Vec<Vec<u8>>, SettingsE
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use std::collections::HashMap;
 
     use super::*;

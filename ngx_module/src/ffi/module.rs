@@ -140,9 +140,12 @@ enum Place {
 const ANY: u32 = ngx::ffi::NGX_CONF_ANY;
 const EVERYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF | NGX_HTTP_LIF_CONF;
 
-static mut COMMANDS: [ngx_command_t; 8] = [
+static mut COMMANDS: [ngx_command_t; 11] = [
     command(ngx_string!("alert_zone"), NGX_HTTP_MAIN_CONF | ANY, Place::Http),
     command(ngx_string!("alert_notify"), NGX_HTTP_MAIN_CONF | ANY, Place::Http),
+    command(ngx_string!("alert_instance"), NGX_HTTP_MAIN_CONF | ANY, Place::Http),
+    command(ngx_string!("alert_label"), NGX_HTTP_MAIN_CONF | ANY, Place::Http),
+    command(ngx_string!("alert_link"), NGX_HTTP_MAIN_CONF | ANY, Place::Http),
     command(ngx_string!("alert_state"), NGX_HTTP_MAIN_CONF | ANY, Place::Http),
     command(ngx_string!("alert_monitor"), NGX_HTTP_MAIN_CONF | NGX_CONF_BLOCK | ANY, Place::Http),
     command(ngx_string!("alert"), EVERYWHERE | ANY, Place::Location),

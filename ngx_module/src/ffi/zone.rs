@@ -64,7 +64,7 @@ extern "C" fn init_zone(zone: *mut ngx_shm_zone_t, _previous: *mut c_void) -> ng
         // The user of the workers is known by now, unlike when the directive was read.
         let prepared = opened.and_then(|()| {
             crate::engine::prepare_state(main).map_err(|cause| {
-                let Place { file, line } = main.state_place.clone().unwrap_or_default();
+                let Place { file, line } = main.state.clone().unwrap_or_default().1;
                 format!("\"alert_state\" cannot be used, {cause} in {file}:{line}")
             })
         });

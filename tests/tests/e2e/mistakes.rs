@@ -23,6 +23,11 @@ const COUNTS: [&[(&str, &str)]; 2] = [
         ("alert_state a b;", "alert_state PATH;"),
         ("alert_monitor { }", "alert_monitor NAME { ... }"),
         ("alert_monitor app two { }", "alert_monitor NAME { ... }"),
+        ("alert_instance;", "alert_instance NAME|env:VARIABLE;"),
+        ("alert_instance a b;", "alert_instance NAME|env:VARIABLE;"),
+        ("alert_label env;", "alert_label NAME VALUE;"),
+        ("alert_label env a b;", "alert_label NAME VALUE;"),
+        ("alert_link;", "alert_link URL;"),
         ("alert;", "alert NAME|off;"),
         ("alert app off;", "alert NAME|off;"),
     ],
@@ -41,8 +46,14 @@ const COUNTS: [&[(&str, &str)]; 2] = [
         ("error_rate 2 %;", "error_rate PERCENT|off;"),
         ("retry_rate;", "retry_rate PERCENT|off;"),
         ("retry_rate off off;", "retry_rate PERCENT|off;"),
-        ("latency;", "latency PERCENTILE TIME|off;"),
-        ("latency p95;", "latency PERCENTILE TIME|off;"),
+        ("failure_if;", "failure_if $variable;"),
+        ("abandon_rate;", "abandon_rate PERCENT|off;"),
+        ("outage;", "outage on [confirm=N]|off;"),
+        ("outage off confirm=2;", "outage on [confirm=N]|off;"),
+        ("latency;", "latency PERCENTILE TIME|off [of=header|response];"),
+        ("latency p95;", "latency PERCENTILE TIME|off [of=header|response];"),
+        ("latency p95 1s of=header of=header;", "latency PERCENTILE TIME|off [of=header|response];"),
+        ("runbook;", "runbook URL;"),
         ("failover;", "failover on [confirm=N]|off;"),
         ("failover off confirm=2;", "failover on [confirm=N]|off;"),
         ("cooldown;", "cooldown TIME;"),
@@ -69,6 +80,13 @@ const VALUES: [&[(&str, &str, &str)]; 2] = [
         ("alert_monitor ääääääääääääääääääääääää { }", "ääääääääääääääääääääääää", NAME),
         ("alert_monitor \"a\\tb\" { }", "a\tb", NAME),
         ("alert '';", "", "the name of a monitor or 'off'"),
+        ("alert_instance '';", "", NAME),
+        ("alert_label 1st a;", "1st", "a label of 1 to 47 letters, digits and '_', such as 'env'"),
+        ("alert_label instance a;", "instance", OTHER_LABEL),
+        ("alert_label __name__ a;", "__name__", OTHER_LABEL),
+        ("alert_label env '';", "", "a value of 1 to 128 bytes without control characters"),
+        ("alert_link nginx.example.com;", "nginx.example.com", LINK),
+        ("alert_link /alert;", "/alert", LINK),
     ],
     &[
         ("pool '' 127.0.0.1:1;", "", NAME),
@@ -103,6 +121,14 @@ const VALUES: [&[(&str, &str, &str)]; 2] = [
         ("latency p100 500ms;", "p100", PERCENTILE),
         ("latency p99.99 500ms;", "p99.99", PERCENTILE),
         ("latency 500ms p95;", "500ms", PERCENTILE),
+        ("failure_if failed;", "failed", "one variable, such as '$failed'"),
+        ("abandon_rate 5;", "5", "a percentage from 0% to 100%, such as '10%', or 'off'"),
+        ("outage maybe;", "maybe", "'on', 'on confirm=10' or 'off'"),
+        ("outage on 2;", "2", "'confirm=N', as in 'outage on confirm=10'"),
+        ("outage on confirm=0;", "0", "a whole number from 1 to 200 ('outage on confirm=10')"),
+        ("latency p95 1s of=body;", "of=body", LATENCY_OF),
+        ("latency off header;", "header", LATENCY_OF),
+        ("runbook wiki;", "wiki", "a URL of at most 512 bytes, such as 'https://wiki.example.com/runbook'"),
         ("latency p95 0;", "0", LATENCY),
         ("latency p95 -1s;", "-1s", LATENCY),
         ("latency p95 0.5s;", "0.5s", LATENCY),
@@ -132,6 +158,10 @@ const MAX_AGE: &str = "a time from 1ms to 3650d, as in 'window 200 max_age=10m'"
 const ERROR_RATE: &str = "a percentage from 0% to 100%, such as '2%', or 'off'";
 const PERCENTILE: &str = "a percentile from p1 to p99.9, as in 'latency p95 500ms'";
 const LATENCY: &str = "a time from 1ms to 1000s, as in 'latency p95 500ms'";
+const LATENCY_OF: &str = "'of=header' or 'of=response', as in 'latency p95 500ms of=header'";
+const OTHER_LABEL: &str =
+    "another label than those that alerts have already: alertname, severity, monitor, kind, instance, __*";
+const LINK: &str = "a URL of at most 512 bytes, such as 'https://nginx.example.com/alert'";
 const CONFIRM: &str = "a whole number from 1 to 200 ('failover on confirm=2')";
 const COOLDOWN: &str = "a time from 0s to 3650d, such as '300s' or '5m'";
 const MAINTENANCE: &str = "'on', 'off' or 'file=/path' with an absolute path";
@@ -152,6 +182,13 @@ const HTTP: &[(&str, &str)] = &[
     (
         "alert_monitor app { }\nalert_monitor app { window 10; }",
         "duplicate monitor 'app', put all its rules into one 'alert_monitor'",
+    ),
+    ("alert_instance a;\nalert_instance b;", "'alert_instance' directive is duplicate"),
+    ("alert_link http://a;\nalert_link http://a;", "'alert_link' directive is duplicate"),
+    ("alert_label env a;\nalert_label env b;", "duplicate label 'env', write one 'alert_label' with its value"),
+    (
+        "alert_instance env:UNSET_HERE;",
+        "the environment variable 'UNSET_HERE' of the 'alert_instance' directive {unset}",
     ),
     ("alert off;\nalert off;", "'alert' directive is duplicate"),
     (
@@ -184,6 +221,7 @@ const MONITOR: &[(&str, &str)] = &[
         "pool_from $no_such; # here\nwindow 10;",
         "unknown variable '$no_such' in 'pool_from' directive, nginx has none of this name",
     ),
+    ("failure_if $no_such;", "unknown variable '$no_such' in 'failure_if' directive, nginx has none of this name"),
     ("release_from $1;", "unknown variable '$1' in 'release_from' directive, nginx has none of this name"),
     (
         "active blüe; # here\npool blue 127.0.0.1:1;\npool green 127.0.0.1:2;",
@@ -206,8 +244,8 @@ const PHRASES: [(&str, &str); 12] = [
     ("{once}", "an address belongs to one pool"),
     (
         "{all}",
-        "pool, pool_from, release_from, active, window, error_rate, retry_rate, latency, failover, cooldown, \
-             maintenance, notify",
+        "pool, pool_from, release_from, failure_if, active, window, error_rate, retry_rate, abandon_rate, outage, \
+             latency, failover, cooldown, maintenance, runbook, notify",
     ),
     ("{kinds}", "slack, webhook, alertmanager, pagerduty, teams, discord"),
     ("{parameters}", "'name=', 'timeout=', 'ca=', 'secret=', 'url='"),
@@ -313,7 +351,11 @@ const HANDLERS: [&str; 7] = [
 ];
 
 /// The directives that can stand in a monitor once.
-const ONCE: [&str; 10] = [
+const ONCE: [&str; 14] = [
+    "failure_if $upstream_addr;",
+    "abandon_rate off;",
+    "outage off;",
+    "runbook https://example.com/;",
     "pool_from $upstream_addr;",
     "release_from $upstream_addr;",
     "active blue;",
@@ -327,7 +369,10 @@ const ONCE: [&str; 10] = [
 ];
 
 /// Each directive of the module, and the contexts that it is for.
-const PLACES: [(&str, &[&str]); 7] = [
+const PLACES: [(&str, &[&str]); 10] = [
+    ("alert_instance web-7;", &["http"]),
+    ("alert_label env prod;", &["http"]),
+    ("alert_link https://example.com/alert;", &["http"]),
     ("alert_zone zone=alert:1m;", &["http"]),
     ("alert_notify slack http://127.0.0.1:1/;", &["http"]),
     ("alert_state DIR/state;", &["http"]),

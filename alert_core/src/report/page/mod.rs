@@ -213,7 +213,7 @@ impl Page<'_> {
             _ => "%23c4262e",
         };
         let name = shown.as_ref().map_or("no monitor", |shown| &shown.settings.name);
-        let host = &self.at.settings.host;
+        let host = &self.at.settings.instance;
         write!(
             html,
             "<!doctype html><html lang=en><head><meta charset=utf-8>\
