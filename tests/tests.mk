@@ -10,15 +10,19 @@ test_dir := $(CURDIR)/target/nginx/1.28
 test_nginx := $(test_dir)/objs/nginx
 module_1_28 := $(test_dir)/ngx_http_alert_module.so
 test_source = NGINX_SOURCE_DIR="$(test_dir)" NGINX_BUILD_DIR="$(test_dir)/objs"
-test_env = $(test_source) CARGO_TARGET_DIR="$(test_dir)/cargo"
+nginx-1.28: export NGX_CARGO_PROFILE := quick
+nginx-1.28: export NGX_CARGO := $(CARGO)
+nginx-1.28: export CARGO_TARGET_DIR := $(test_dir)/cargo
 
 ##@ Development
 
 .PHONY: test
-test: test-module module-1.28 ## Unit tests, then the end-to-end tests with the system's nginx and with 1.28
+test: test-module module-1.28 static-1.28 ## Unit tests, then the end-to-end tests with the system's nginx and with 1.28
 	@$(CARGO) test --workspace --exclude ngx_module --exclude tests
 	@$(call end_to_end,$(NGINX),$(test_module),$(test_nginx),$(module_1_28))
 	@$(call end_to_end,$(test_nginx),$(module_1_28),$(NGINX),$(test_module))
+	@echo "The failover story with the module built in"; \
+	TEST_NGINX="$(test_dir)/objs-static/nginx" TEST_NGINX_MODULE=built-in $(CARGO) test --package tests --test e2e story::
 	@echo "Endurance: a million requests, a thousand alerts, a hundred reloads"; \
 	TEST_NGINX="$(NGINX)" TEST_NGINX_MODULE="$(test_module)" \
 		$(CARGO) test --package tests --test soak -- --test-threads 1
@@ -28,29 +32,44 @@ test-module: headers ## Build the module for the tests alone, in half the time: 
 	@$(call build_module,quick)
 	@$(call put,$(build_dir)/quick/libngx_http_alert_module.so,$(test_module))
 
+.PHONY: story
+story: test-module ## The failover story with [NGINX=] [NGINX_SOURCE_DIR=], like mainline, freenginx or Tengine
+	@echo "The failover story: $$("$(NGINX)" -v 2>&1)"; \
+	TEST_NGINX="$(NGINX)" TEST_NGINX_MODULE="$(test_module)" $(CARGO) test --package tests --test e2e story::
+
 .PHONY: lint
 lint: headers ## Format, clippy, and whether the documentation builds
 	@$(CARGO) fmt --all --check
 	@$(nginx_env) $(CARGO) clippy --workspace --all-targets --test soak -- -D warnings
 	@$(nginx_env) RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
+# It is built with the module, loadable and built in, as nginx's own ./configure does that (ngx_module/config).
 .PHONY: nginx-1.28
 nginx-1.28: test-packages ## Build the second nginx of the tests
 	@tree=$$($(CARGO) metadata --format-version 1 --features ngx_module/vendored | tr ',' '\n' \
 		| sed -n 's|^"manifest_path":"\(.*/nginx-src-[^/]*\)/Cargo.toml".*|\1/nginx|p'); \
 	[ -n "$$tree" ] || { echo "the crate nginx-src is not among the dependencies of ngx_module" >&2; exit 1; }; \
-	if [ "$$(cat "$(test_dir)/.built" 2>/dev/null)" != "$$tree" ]; then \
+	wanted="$$tree $(test_configure) $$(cat ngx_module/config ngx_module/config.make | cksum)"; \
+	if [ "$$(cat "$(test_dir)/.built" 2>/dev/null)" != "$$wanted" ]; then \
 		echo "Building nginx 1.28 from $$tree"; \
-		rm -rf "$(test_dir)"; mkdir -p "$(test_dir)"; cp -R "$$tree/." "$(test_dir)"; \
-		cd "$(test_dir)"; \
-		{ auto/configure $(test_configure) && make -j2; } > build.log 2>&1 || { tail -n 20 build.log >&2; exit 1; }; \
-		echo "$$tree" > .built; \
+		mkdir -p "$(test_dir)"; cd "$(test_dir)"; \
+		find . -mindepth 1 -maxdepth 1 ! -name cargo -exec rm -rf {} +; cp -R "$$tree/." .; \
+		{ auto/configure $(test_configure) --builddir=objs-static --add-module="$(CURDIR)/ngx_module" && \
+			auto/configure $(test_configure) --add-dynamic-module="$(CURDIR)/ngx_module" && \
+			make -j2 -f objs/Makefile binary; } > build.log 2>&1 || { tail -n 20 build.log >&2; exit 1; }; \
+		echo "$$wanted" > .built; \
 	fi
 
 .PHONY: module-1.28
 module-1.28: nginx-1.28 packages ## Build the module for it
-	@$(test_env) $(CARGO) build --profile quick --package ngx_module
-	@$(call put,$(test_dir)/cargo/quick/libngx_http_alert_module.so,$(module_1_28))
+	@$(call in_second_nginx,-f objs/Makefile modules)
+	@$(call put,$(test_dir)/objs/ngx_http_alert_module.so,$(module_1_28))
+
+.PHONY: static-1.28
+static-1.28: nginx-1.28 packages ## Build it with the module built in
+	@$(call in_second_nginx,-j2 -f objs-static/Makefile binary)
+
+in_second_nginx = cd "$(test_dir)"; make $(1) > build.log 2>&1 || { tail -n 20 build.log >&2; exit 1; }
 
 # As distributions build it, which makes for the same layout of structures.
 test_configure := --with-compat --with-debug --with-threads --with-http_ssl_module --with-http_v2_module \

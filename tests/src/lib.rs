@@ -1,7 +1,7 @@
 //! The harness of the end-to-end tests: real nginx between scripted upstreams, scripted sinks and a plain client.
 //!
 //! A test usually starts a [`scene::Scene`] and looks at what arrives at its [`sink::Sink`]. The nginx under test is
-//! `TEST_NGINX` (default: the one of the system), the module is `TEST_NGINX_MODULE`; `make test` sets both.
+//! `TEST_NGINX` (default: the one of the system), the module is `TEST_NGINX_MODULE`, or `built-in` where that nginx has it; `make test` sets both.
 #![forbid(unsafe_code)]
 
 pub mod address;

@@ -79,7 +79,7 @@ impl Config {
 
     fn text(&self) -> String {
         let mut text = String::new();
-        if self.with_module {
+        if self.with_module && !is_built_in() {
             let _ = writeln!(text, "load_module {};", module().display());
         }
         text += &self.main;
@@ -381,6 +381,11 @@ impl Drop for Nginx {
         assert!(signal.is_none(), "nginx was ended by signal {signal:?}:\n{}", self.log());
         assert!(clean, "nginx does not stop, or leaves processes:\n{}", self.log());
     }
+}
+
+/// Whether the module under test is part of the nginx under test.
+fn is_built_in() -> bool {
+    env::var_os("TEST_NGINX_MODULE").is_some_and(|module| module == "built-in")
 }
 
 /// The module under test.

@@ -165,10 +165,14 @@ static CONTEXT: ngx_http_module_t = ngx_http_module_t {
     merge_loc_conf: Some(merge_location),
 };
 
+// By this an nginx that loads the module finds it. nginx's own build writes it itself, and refers to the module by name.
+#[cfg(feature = "export-modules")]
 ngx::ngx_modules!(ngx_http_alert_module);
 
 /// The table by which nginx knows the module.
 #[used]
+// SAFETY: nginx and its modules have no other symbol of this name.
+#[cfg_attr(not(feature = "export-modules"), unsafe(no_mangle))]
 #[allow(non_upper_case_globals)]
 pub static mut ngx_http_alert_module: ngx_module_t = ngx_module_t {
     ctx: addr_of!(CONTEXT).cast_mut().cast(),
