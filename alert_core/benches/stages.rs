@@ -122,7 +122,7 @@ fn rule(c: &mut Criterion) {
     let share = Percent::parse("2%").expect("a share");
     c.bench_function("rule", |b| b.iter(|| share.judge(black_box(3), black_box(200))));
     let bench = Bench::new(200);
-    let word = bench.monitor().failover.load(std::sync::atomic::Ordering::Relaxed);
+    let word = bench.monitor().failover.word();
     let pool = bench.plan.pools(0)[0];
     c.bench_function("failover", |b| b.iter(|| failover::State::is_steady(black_box(word), pool)));
 }

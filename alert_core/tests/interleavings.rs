@@ -12,6 +12,7 @@ mod base {
         pub(crate) use loom::sync::atomic::{AtomicI64, AtomicU64, fence};
     }
     pub mod name;
+    pub mod word;
 }
 #[path = "../src/model"]
 mod model {
@@ -20,6 +21,7 @@ mod model {
 }
 #[path = "../src/board"]
 mod board {
+    pub mod cell;
     pub mod text;
     pub mod window;
 }
@@ -32,6 +34,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 
 use base::atomic::{AtomicU64, fence};
+use base::word::Word;
+use board::cell::Packed;
 use board::text::TextCell;
 use board::window::{Window, WindowHead};
 use model::ids::PoolId;
@@ -191,6 +195,49 @@ fn the_lane_hands_over_every_answer_whole_and_in_order() {
     });
 }
 
+/// A state machine that goes round in three steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Step(u64);
+
+impl Word for Step {
+    fn to_word(self) -> u64 {
+        self.0
+    }
+
+    fn from_word(word: u64) -> Step {
+        Step(word)
+    }
+}
+
+fn each_update_of_a_cell_sees_what_the_one_before_it_left() {
+    loom::model(|| {
+        let cell = Arc::new(Packed::<Step>::default());
+        let advance = |cell: &Packed<Step>| cell.update(|Step(step)| Step((step + 1) % 3)).0;
+        let other = cell.clone();
+        let writer = loom::thread::spawn(move || [advance(&other), advance(&other)]);
+        let own = advance(&cell);
+        let mut seen: Vec<u64> =
+            writer.join().expect("the writer").iter().chain([&own]).map(|Step(step)| *step).collect();
+        seen.sort_unstable();
+        assert_eq!((seen.as_slice(), cell.load()), (&[0, 1, 2][..], Step(0)), "each step was left exactly once");
+    });
+}
+
+fn what_was_written_before_an_update_is_seen_with_it() {
+    loom::model(|| {
+        let shared = Arc::new((AtomicU64::new(0), Packed::<Step>::default()));
+        let other = shared.clone();
+        let writer = loom::thread::spawn(move || {
+            other.0.store(7, Relaxed);
+            other.1.update(|_| Step(1));
+        });
+        if shared.1.load() == Step(1) {
+            assert_eq!(shared.0.load(Relaxed), 7);
+        }
+        writer.join().expect("the writer");
+    });
+}
+
 /// A cell of two words shows the same as one of six, in a time that can be waited for.
 type Cell = TextCell<2>;
 const NAMES: [&str; 3] = ["", "blue", "a-green-release"];
@@ -221,7 +268,7 @@ fn two_writers_of_a_name_leave_one_of_them_or_none() {
 }
 
 fn main() {
-    let models: [(&str, fn()); 8] = [
+    let models: [(&str, fn()); 10] = [
         ("the_lane_hands_over_every_answer_whole_and_in_order", the_lane_hands_over_every_answer_whole_and_in_order),
         ("writers_of_a_full_window_leave_exact_counts", writers_of_a_full_window_leave_exact_counts),
         ("counts_are_never_out_of_range_while_writers_write", counts_are_never_out_of_range_while_writers_write),
@@ -234,6 +281,11 @@ fn main() {
             a_changed_latency_limit_and_a_writer_leave_exact_counts,
         ),
         ("what_a_killed_writer_left_is_mended_beside_writers", what_a_killed_writer_left_is_mended_beside_writers),
+        (
+            "each_update_of_a_cell_sees_what_the_one_before_it_left",
+            each_update_of_a_cell_sees_what_the_one_before_it_left,
+        ),
+        ("what_was_written_before_an_update_is_seen_with_it", what_was_written_before_an_update_is_seen_with_it),
         ("a_name_is_read_whole_or_not_at_all", a_name_is_read_whole_or_not_at_all),
         ("two_writers_of_a_name_leave_one_of_them_or_none", two_writers_of_a_name_leave_one_of_them_or_none),
     ];

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use alert_core::base::word::Word;
 use alert_core::board::region::Region;
 use alert_core::board::window::Window;
 use alert_core::board::{Board, Plan};

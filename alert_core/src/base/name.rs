@@ -2,6 +2,8 @@
 //!
 //! Names come from upstreams, so they may be of any length, any bytes, and new with every answer.
 
+use crate::base::word::Word;
+
 /// Bytes of a name that are kept; what is longer is cut.
 pub const NAME_MAX: usize = NAME_WORDS * 8;
 pub(crate) const NAME_WORDS: usize = 6;
@@ -9,6 +11,16 @@ pub(crate) const NAME_WORDS: usize = 6;
 /// Identity of a name: equal for names whose first [`NAME_MAX`] bytes are equal. Zero is the empty name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NameKey(pub(crate) u64);
+
+impl Word for NameKey {
+    fn to_word(self) -> u64 {
+        self.0
+    }
+
+    fn from_word(word: u64) -> NameKey {
+        NameKey(word)
+    }
+}
 
 impl NameKey {
     /// The key of the empty name.

@@ -6,7 +6,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use super::cell::Packed;
 use super::region::Region;
+use crate::base::word::Word;
 
 /// Stretches that the table can hold.
 pub(super) const EXTENTS_MAX: usize = 512;
@@ -20,14 +22,12 @@ pub struct Extent {
     pub len: u32,
 }
 
-impl Extent {
-    /// Packs the stretch into a word.
-    pub fn to_word(self) -> u64 {
+impl Word for Extent {
+    fn to_word(self) -> u64 {
         (u64::from(self.offset) << 32) | u64::from(self.len)
     }
 
-    /// The stretch in a word.
-    pub fn from_word(word: u64) -> Extent {
+    fn from_word(word: u64) -> Extent {
         Extent { offset: (word >> 32) as u32, len: word as u32 }
     }
 }
@@ -51,7 +51,7 @@ enum Stage {
 #[repr(C)]
 #[derive(Debug)]
 struct Entry {
-    place: AtomicU64,
+    place: Packed<Extent>,
     stage: AtomicU64,
 }
 
@@ -64,7 +64,7 @@ pub struct ExtentTable {
 
 impl Entry {
     fn get(&self) -> Option<(Extent, Use, Stage)> {
-        let extent = Extent::from_word(self.place.load(Relaxed));
+        let extent = self.place.load();
         let stage = self.stage.load(Relaxed);
         let kind = if stage & 0x8 == 0 { Use::Monitor } else { Use::Window };
         let stage = match stage & 0x7 {
@@ -84,11 +84,11 @@ impl Entry {
             Stage::Retired { generation } => 3 | generation << 4,
         };
         self.stage.store(stage | kind, Relaxed);
-        self.place.store(extent.to_word(), Relaxed);
+        self.place.store(extent);
     }
 
     fn free(&self) {
-        self.place.store(0, Relaxed);
+        self.place.store(Extent::from_word(0));
         self.stage.store(0, Relaxed);
     }
 }

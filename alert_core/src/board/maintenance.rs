@@ -5,8 +5,10 @@
 //! file system.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::base::word::Word;
+use crate::board::cell::Packed;
 use crate::settings::Maintenance;
 
 /// The maintenance of one monitor. All-zero is: off.
@@ -15,10 +17,9 @@ use crate::settings::Maintenance;
 pub struct MaintenanceBoard {
     /// Identity of the configured value, to see when it changes.
     setting: AtomicU64,
-    /// What the configured value comes to: 1 is on.
-    configured: AtomicU64,
-    /// [`Order`].
-    order: AtomicU64,
+    /// What the configured value comes to.
+    configured: Packed<bool>,
+    order: Packed<Order>,
 }
 
 /// What was ordered at run time.
@@ -34,7 +35,7 @@ pub enum Order {
     On,
 }
 
-impl Order {
+impl Word for Order {
     fn to_word(self) -> u64 {
         match self {
             Order::None => 0,
@@ -61,7 +62,7 @@ impl MaintenanceBoard {
         setting.hash(&mut hasher);
         let identity = hasher.finish().max(1);
         if self.setting.swap(identity, Relaxed) != identity {
-            self.order.store(0, Relaxed);
+            self.order.store(Order::None);
         }
         self.look_up(setting);
     }
@@ -73,17 +74,17 @@ impl MaintenanceBoard {
             Maintenance::On => true,
             Maintenance::File(path) => path.exists(),
         };
-        self.configured.store(u64::from(on), Relaxed);
+        self.configured.store(on);
     }
 
     /// Orders maintenance, or its end.
     pub fn order(&self, order: Order) {
-        self.order.store(order.to_word(), Relaxed);
+        self.order.store(order);
     }
 
     /// What is ordered at this time.
     pub fn ordered(&self, now_ms: u64) -> Order {
-        match Order::from_word(self.order.load(Relaxed)) {
+        match self.order.load() {
             Order::Until(time_ms) if time_ms <= now_ms => Order::None,
             order => order,
         }
@@ -92,7 +93,7 @@ impl MaintenanceBoard {
     /// Whether the monitor is in maintenance at this time.
     pub fn is_on(&self, now_ms: u64) -> bool {
         match self.ordered(now_ms) {
-            Order::None => self.configured.load(Relaxed) != 0,
+            Order::None => self.configured.load(),
             Order::Off => false,
             Order::Until(_) | Order::On => true,
         }
@@ -100,9 +101,8 @@ impl MaintenanceBoard {
 
     /// Forgets an order whose time is over. Returns `true` to the one worker that did.
     pub fn expire(&self, now_ms: u64) -> bool {
-        let word = self.order.load(Relaxed);
-        matches!(Order::from_word(word), Order::Until(time_ms) if time_ms <= now_ms)
-            && self.order.compare_exchange(word, 0, AcqRel, Relaxed).is_ok()
+        let order = self.order.load();
+        matches!(order, Order::Until(time_ms) if time_ms <= now_ms) && self.order.replace(order, Order::None)
     }
 }
 

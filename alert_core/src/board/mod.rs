@@ -6,6 +6,7 @@
 //! A new configuration takes two steps, because nginx can still refuse it after the first: [`Board::reserve`] finds room
 //! and changes nothing that anybody sees, [`Board::activate`] puts the configuration into force and cannot fail.
 
+pub mod cell;
 pub mod extent;
 pub mod history;
 pub mod lease;
@@ -248,7 +249,7 @@ impl Board {
 
     /// Where the window of a monitor lies. A word that names no stretch of the table was not written by a board.
     fn window_extent(&self, monitor: &MonitorBoard) -> Option<Extent> {
-        let extent = Extent::from_word(monitor.window.load(Ordering::Acquire));
+        let extent = monitor.window.load();
         (extent.offset as usize >= FIRST && self.header.extents.holds(extent, Use::Window)).then_some(extent)
     }
 
@@ -351,7 +352,7 @@ impl MonitorBoard {
         if self.name.is_empty() {
             self.name.store(settings.name.as_bytes());
         }
-        self.window.store(place.window.to_word(), Ordering::Release);
+        self.window.store(place.window);
         place.pools.clear();
         for (name, addresses) in &settings.pools {
             let pool = self.configure_pool(name.as_bytes(), &place.pools);
@@ -361,14 +362,14 @@ impl MonitorBoard {
             }
         }
         let setting = settings.active.as_deref().map_or(NameKey::EMPTY, |name| NameKey::of(name.as_bytes()));
-        if self.active_setting.swap(setting.0, Relaxed) != setting.0 {
+        if self.active_setting.swap(setting) != setting {
             // A planned switch: the pool that should serve is expected to, without an alert.
             let active = settings
                 .active
                 .as_ref()
                 .map_or(PoolId::NONE, |name| self.configure_pool(name.as_bytes(), &place.pools));
-            self.active.store(u64::from(active.get()), Relaxed);
-            self.failover.store(failover::State::serving(active).to_word(), Relaxed);
+            self.active.store(active);
+            self.failover.store(failover::State::serving(active));
             self.serving_since_ms.store(0, Relaxed);
         }
         self.maintenance.configure(&settings.maintenance);
@@ -494,10 +495,10 @@ pub(crate) mod tests {
         let board = Board::open(Region::private(1 << 20), 0).expect("a board");
         let settings = settings(&["window 10"]);
         let (plan, monitor) = apply(&board, &settings);
-        let right = Extent::from_word(monitor.window.load(Relaxed));
+        let right = monitor.window.load();
         let state = plan.monitors[0].state;
         for stray in [Extent { offset: 2, ..right }, state, Extent { len: right.len + 1, ..right }] {
-            monitor.window.store(stray.to_word(), Relaxed);
+            monitor.window.store(stray);
             assert!(board.window(monitor).is_none(), "{stray:?}");
             let (_, monitor) = apply(&board, &settings);
             assert_eq!(board.window(monitor).map(|window| window.size()), Some(10), "a reload mends it");
@@ -510,7 +511,7 @@ pub(crate) mod tests {
         let pools = ["pool blue a", "pool green b", "active blue"];
         let (plan, monitor) = apply(&board, &settings(&pools));
         assert_eq!(monitor.serving(), plan.pools(0)[0]);
-        monitor.failover.store(failover::State::serving(plan.pools(0)[1]).to_word(), Relaxed);
+        monitor.failover.store(failover::State::serving(plan.pools(0)[1]));
         let (_, monitor) = apply(&board, &settings(&pools));
         assert_eq!(monitor.serving(), plan.pools(0)[1], "an unchanged setting changes nothing");
         let (plan, monitor) = apply(&board, &settings(&["pool blue a", "pool green b", "active green"]));

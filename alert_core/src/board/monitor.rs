@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Relaxed};
 
 use crate::base::name::NameKey;
+use crate::board::cell::Packed;
+use crate::board::extent::Extent;
 use crate::board::history::History;
 use crate::board::maintenance::MaintenanceBoard;
 use crate::board::text::NameCell;
@@ -12,6 +14,7 @@ use crate::model::ids::{POOLS_MAX, PoolId};
 use crate::model::outcome::Cause;
 use crate::model::success::Success;
 use crate::rules::failover::{DISORDER_MS, State};
+use crate::rules::flapping;
 use crate::rules::throttle::Throttle;
 
 /// Addresses that a monitor remembers.
@@ -28,17 +31,17 @@ pub struct MonitorBoard {
     /// Its name, by which a new configuration finds it again.
     pub name: NameCell,
     /// The stretch that holds its window.
-    pub window: AtomicU64,
-    /// [`crate::rules::failover::State`].
-    pub failover: AtomicU64,
-    /// [`crate::rules::flapping::State`].
-    pub flapping: AtomicU64,
-    /// The pool that should serve, zero while unknown.
-    pub active: AtomicU64,
+    pub window: Packed<Extent>,
+    /// Who serves.
+    pub failover: Packed<State>,
+    /// Whether traffic moves too often.
+    pub flapping: Packed<flapping::State>,
+    /// The pool that should serve.
+    pub active: Packed<PoolId>,
     /// The key of the pool that the configuration says should serve, to see when it says another.
-    pub active_setting: AtomicU64,
+    pub active_setting: Packed<NameKey>,
     /// The pool that served instead of the active one last.
-    pub stand_in: AtomicU64,
+    pub stand_in: Packed<PoolId>,
     /// Since when the serving pool serves, in milliseconds since the Unix epoch; zero while unknown.
     pub serving_since_ms: AtomicU64,
     /// When the active pool was last changed at run time, in milliseconds since the Unix epoch.
@@ -77,8 +80,8 @@ pub struct UnmatchedBoard {
 #[repr(C)]
 #[derive(Debug)]
 pub struct IncidentBoard {
-    /// [`crate::rules::throttle::Throttle`].
-    pub throttle: AtomicU64,
+    /// What was told and is owed.
+    pub throttle: Packed<Throttle>,
     /// When the present incident began, in milliseconds since the Unix epoch.
     pub since_ms: AtomicU64,
     /// Totals of the monitor when it began, to tell what it cost.
@@ -111,8 +114,8 @@ pub struct PoolBoard {
     pub failed_last: AtomicU64,
     /// When it last answered, in milliseconds since the Unix epoch.
     pub last_seen_ms: AtomicU64,
-    /// The server seen last, as its place in the monitor's addresses plus one.
-    pub last_peer: AtomicU64,
+    /// The server seen last.
+    pub last_peer: Packed<PeerId>,
     /// Upstream time of the requests it answered, in milliseconds.
     pub latency_sum_ms: AtomicU64,
     /// The requests it answered, by upstream time; those of [`PoolBoard::fine_buckets`] are not among them.
@@ -132,7 +135,7 @@ pub struct PeerBoard {
     /// The address as nginx writes it.
     pub address: NameCell,
     /// Its pool.
-    pub pool: AtomicU64,
+    pub pool: Packed<PoolId>,
     /// Requests that it answered.
     pub answered: AtomicU64,
     /// Attempts that failed there.
@@ -204,7 +207,7 @@ impl MonitorBoard {
                 self.peers.iter().position(|peer| peer.address.is_empty()).unwrap_or(key.0 as usize % self.peers.len())
             }
         };
-        self.peers[at].pool.store(u64::from(pool.get()), Relaxed);
+        self.peers[at].pool.store(pool);
         if self.peers[at].address.key() != key {
             self.peers[at].replace(address);
         }
@@ -214,13 +217,13 @@ impl MonitorBoard {
     /// The pool that should serve.
     #[inline]
     pub fn active(&self) -> PoolId {
-        PoolId::new(self.active.load(Relaxed) as u8)
+        self.active.load()
     }
 
     /// The pool that serves.
     #[inline]
     pub fn serving(&self) -> PoolId {
-        State::from_word(self.failover.load(Relaxed)).serving
+        self.failover.load().serving
     }
 
     /// Makes this pool the one that should serve, and expects it to from now on. Returns the one before; `None` where
@@ -228,25 +231,25 @@ impl MonitorBoard {
     pub fn switch(&self, pool: PoolId, now_ms: u64) -> Option<PoolId> {
         // Detectors that see the new state must not take requests of the time before for its answers.
         let before_ms = self.switched_ms.swap(now_ms, AcqRel);
-        let before = PoolId::new(self.active.swap(u64::from(pool.get()), AcqRel) as u8);
+        let before = self.active.swap(pool);
         if before == pool {
             self.switched_ms.store(before_ms, Relaxed);
             return None;
         }
-        self.failover.store(State::serving(pool).to_word(), Relaxed);
+        self.failover.store(State::serving(pool));
         self.serving_since_ms.store(now_ms, Relaxed);
         Some(before)
     }
 
     /// The pool that served instead of the active one last.
     pub fn stand_in(&self) -> PoolId {
-        PoolId::new(self.stand_in.load(Relaxed) as u8)
+        self.stand_in.load()
     }
 
     /// Whether this pool serves and no other is in sight.
     #[inline]
     pub fn is_steady(&self, pool: PoolId) -> bool {
-        State::is_steady(self.failover.load(Relaxed), pool)
+        State::is_steady(self.failover.word(), pool)
     }
 
     /// Whether another pool than the active one serves, as far as both are known.
@@ -264,7 +267,7 @@ impl MonitorBoard {
 
     /// Whether the rule of this kind is broken.
     pub fn is_raised(&self, kind: Kind) -> bool {
-        Throttle::from_word(self.incident(kind).throttle.load(Relaxed)).raised
+        self.incident(kind).throttle.load().raised
     }
 
     /// Counts requests that one server answered.
@@ -305,8 +308,8 @@ impl MonitorBoard {
 
     /// The address of the server of this pool that was seen last; empty where none is known.
     pub fn address_of(&self, pool: PoolId) -> String {
-        let last = self.pool(pool).last_peer.load(Relaxed) as usize;
-        last.checked_sub(1).and_then(|at| self.peers.get(at)).map(|peer| peer.address.load()).unwrap_or_default()
+        let last = self.pool(pool).last_peer.load();
+        last.index().and_then(|at| self.peers.get(at)).map(|peer| peer.address.load()).unwrap_or_default()
     }
 }
 
@@ -314,8 +317,8 @@ impl PoolBoard {
     /// Remembers the server that was seen last.
     #[inline]
     pub fn remember_peer(&self, peer: PeerId) {
-        if let Some(place) = peer.index() {
-            self.last_peer.store(place as u64 + 1, Relaxed);
+        if peer != PeerId::NONE {
+            self.last_peer.store(peer);
         }
     }
 
@@ -373,7 +376,8 @@ impl PoolBoard {
     fn replace(&self, name: &[u8]) {
         self.name.store(b"");
         self.release.store(b"");
-        self.counters().chain([&self.last_seen_ms, &self.last_peer]).for_each(|counter| counter.store(0, Relaxed));
+        self.last_peer.store(PeerId::NONE);
+        self.counters().chain([&self.last_seen_ms]).for_each(|counter| counter.store(0, Relaxed));
         self.name.store(name);
     }
 }

@@ -11,6 +11,8 @@ use super::extent::ExtentTable;
 use super::monitor::MonitorBoard;
 use super::sink::SinkTable;
 use super::worker::WorkerTable;
+use crate::base::word::Word;
+use crate::board::cell::Packed;
 use crate::board::outbox::Outbox;
 use crate::board::text::TextCell;
 use crate::board::window::WindowHead;
@@ -24,7 +26,9 @@ pub unsafe trait Shared {}
 
 // SAFETY: eight bytes, valid for every pattern of bits.
 unsafe impl Shared for AtomicU64 {}
-// SAFETY: `repr(C)` of `AtomicU64` and `AtomicI64` only, in arrays and structures of such; so are all that follow.
+// SAFETY: an `AtomicU64` by `repr(transparent)`; what a pattern of bits means is up to `Word`, and each means something.
+unsafe impl<T: Word> Shared for Packed<T> {}
+// SAFETY: `repr(C)` of `AtomicU64`, `Packed` and `AtomicI64` only, in arrays and structures of such; so are all that follow.
 unsafe impl<const WORDS: usize> Shared for TextCell<WORDS> {}
 // SAFETY: as above.
 unsafe impl Shared for WindowHead {}

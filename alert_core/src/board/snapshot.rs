@@ -129,7 +129,7 @@ impl Board {
             let Some(monitor) = self.monitor_at(place.state) else { continue };
             monitor.name.store(settings.name.as_bytes());
             // Where the window lies is a matter of this board.
-            monitor.window.store(place.window.to_word(), Relaxed);
+            monitor.window.store(place.window);
             monitor.make_sane(saved.taken_ms, now_ms);
             let Some(window) = self.window(monitor) else { continue };
             if saved_monitor.window.len() == place.window.len as usize * WORD {
@@ -176,8 +176,7 @@ impl MonitorBoard {
             }
         }
         if now_ms.abs_diff(taken_ms) >= flapping::SPAN_S * 1000 {
-            let state = flapping::State::from_word(self.flapping.load(Relaxed));
-            self.flapping.store(state.without_moves().to_word(), Relaxed);
+            self.flapping.update(flapping::State::without_moves);
         }
     }
 }
@@ -328,10 +327,10 @@ mod tests {
             let outcome = if n % 4 == 0 { Outcome::Failed } else { Outcome::Answered };
             window.record(T0 + u64::from(n) * 100, n, outcome, PoolId::new(1));
         }
-        monitor.failover.store(failover::State::serving(PoolId::new(2)).to_word(), Relaxed);
+        monitor.failover.store(failover::State::serving(PoolId::new(2)));
         let policy = Policy { cooldown_ms: 300_000, muted: false };
         let (throttle, _) = Throttle::default().on(Signal::Raised, T0, &policy);
-        monitor.incident(Kind::Failover).throttle.store(throttle.to_word(), Relaxed);
+        monitor.incident(Kind::Failover).throttle.store(throttle);
         board.outbox().publish(&crate::model::alert::tests::failover(), plan.sinks(), Delivery::Pending);
         board.sinks().get(plan.sinks()[0]).sent.store(41, Relaxed);
         (board, plan)
@@ -348,7 +347,7 @@ mod tests {
             (old.monitor(&old_plan, 0).expect("a monitor"), new.monitor(&plan, 0).expect("a monitor"));
         assert_eq!(monitor.serving(), PoolId::new(2));
         assert_eq!(monitor.active(), PoolId::new(1));
-        let throttle = |monitor: &MonitorBoard| monitor.incident(Kind::Failover).throttle.load(Relaxed);
+        let throttle = |monitor: &MonitorBoard| monitor.incident(Kind::Failover).throttle.load();
         assert_eq!(throttle(monitor), throttle(old_monitor));
         let (old_window, window) = (old.window(old_monitor).expect("a window"), new.window(monitor).expect("a window"));
         assert_eq!(window.counts(), old_window.counts());
@@ -416,14 +415,14 @@ mod tests {
         let (old, old_plan) = busy(&settings);
         let mut state = flapping::State::default();
         (0..3).for_each(|_| state = state.moved(true, T0));
-        old.monitor(&old_plan, 0).expect("a monitor").flapping.store(state.to_word(), Relaxed);
+        old.monitor(&old_plan, 0).expect("a monitor").flapping.store(state);
         let bytes = old.snapshot(T0).bytes;
         for (days, flaps) in [(0, true), (7, false), (13, false)] {
             let now_ms = T0 + days * 86_400_000;
             let (new, plan, _) = board(&settings, Some(&bytes), now_ms);
-            let word = new.monitor(&plan, 0).expect("a monitor").flapping.load(Relaxed);
-            assert!(flapping::State::from_word(word).flapping, "its end has still to be told");
-            assert_eq!(flapping::State::from_word(word).tick(now_ms).flapping, flaps, "after {days} days");
+            let state = new.monitor(&plan, 0).expect("a monitor").flapping.load();
+            assert!(state.flapping, "its end has still to be told");
+            assert_eq!(state.tick(now_ms).flapping, flaps, "after {days} days");
         }
     }
 

@@ -1,5 +1,7 @@
 //! Small numbers for pools and peers, so that an event is a plain copy and a set of pools is one word.
 
+use crate::base::word::Word;
+
 /// A pool within its monitor. [`PoolId::NONE`] is "unknown".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PoolId(u8);
@@ -33,6 +35,18 @@ impl PoolId {
     #[inline]
     pub const fn index(self) -> Option<usize> {
         (self.0 as usize).checked_sub(1)
+    }
+}
+
+impl Word for PoolId {
+    #[inline]
+    fn to_word(self) -> u64 {
+        self.0.into()
+    }
+
+    #[inline]
+    fn from_word(word: u64) -> PoolId {
+        PoolId::new(word as u8)
     }
 }
 
@@ -78,5 +92,16 @@ impl PeerId {
     /// Its place, for a server that has one.
     pub const fn index(self) -> Option<usize> {
         if self.0 == u8::MAX { None } else { Some(self.0 as usize) }
+    }
+}
+
+/// Zero is a server that is in no registry.
+impl Word for PeerId {
+    fn to_word(self) -> u64 {
+        self.0.wrapping_add(1).into()
+    }
+
+    fn from_word(word: u64) -> PeerId {
+        PeerId((word as u8).wrapping_sub(1))
     }
 }

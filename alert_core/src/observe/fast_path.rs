@@ -4,9 +4,8 @@
 //! about such a request was looked up before. What was found then is kept here, next to what it was found from. This
 //! runs in every request. It never allocates, locks, waits or fails.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use crate::base::name::NameKey;
+use crate::base::word::Word;
 use crate::board::monitor::MonitorBoard;
 use crate::board::text::NameCell;
 use crate::model::success::SourceId;
@@ -54,7 +53,7 @@ impl FastPath {
         let usual = known.address == address
             && Fingerprint::of(release)? == known.release
             && known.cell.key() == known.key
-            && self.shared.failover.load(Relaxed) == known.steady
+            && self.shared.failover.word() == known.steady
             && known.pool.is_none_or(|known| Fingerprint::of(pool()) == Some(known));
         usual.then_some(known.origin)
     }
@@ -85,7 +84,7 @@ mod tests {
 
     fn usual() -> (&'static MonitorBoard, FastPath) {
         let shared: &MonitorBoard = Region::private(size_of::<MonitorBoard>()).get(0).expect("room");
-        shared.failover.store(State::serving(BLUE).to_word(), Relaxed);
+        shared.failover.store(State::serving(BLUE));
         shared.pool(BLUE).release.store(b"v1");
         (shared, FastPath::new(shared))
     }
@@ -113,7 +112,7 @@ mod tests {
         assert_eq!(recognise(&usual, ADDRESS, b"v1"), None, "another worker saw another release");
         shared.pool(BLUE).release.store(b"v1");
         assert_eq!(recognise(&usual, ADDRESS, b"v1"), Some(ORIGIN));
-        shared.failover.store(State::serving(PoolId::new(2)).to_word(), Relaxed);
+        shared.failover.store(State::serving(PoolId::new(2)));
         assert_eq!(recognise(&usual, ADDRESS, b"v1"), None, "another pool serves");
     }
 

@@ -2,8 +2,6 @@
 //!
 //! This runs in every request that is no usual one. It never allocates, locks, waits or fails.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use crate::base::name::NameKey;
 use crate::board::monitor::MonitorBoard;
 use crate::board::{Board, Plan};
@@ -67,7 +65,7 @@ impl PeerMap {
     fn learned(&self, key: NameKey) -> Server {
         let Some(peer) = self.shared.find_peer(key) else { return Server::UNKNOWN };
         let at = peer.index().unwrap_or(0);
-        Server { pool: PoolId::new(self.shared.peers[at].pool.load(Relaxed) as u8), peer, listed: false }
+        Server { pool: self.shared.peers[at].pool.load(), peer, listed: false }
     }
 
     /// Learns from an answer that the server with this address belongs to the pool of this name.

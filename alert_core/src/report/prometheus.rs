@@ -10,7 +10,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::board::monitor::{MonitorBoard, PoolBoard};
 use crate::model::alert::{Kind, Status as AlertStatus};
 use crate::report::view::{RULES, Status};
-use crate::rules::throttle::Throttle;
 
 /// The media type of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -189,7 +188,7 @@ impl Page {
         self.family("firing", "gauge", "Whether the rule is broken.");
         for monitor in monitors {
             for kind in RULES {
-                let throttle = Throttle::from_word(monitor.shared.incident(kind).throttle.load(Relaxed));
+                let throttle = monitor.shared.incident(kind).throttle.load();
                 let labels = [("monitor", &*monitor.label), ("kind", kind.name())];
                 self.sample("firing", &labels, throttle.raised.into());
             }

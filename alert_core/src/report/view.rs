@@ -10,8 +10,6 @@ use crate::board::monitor::{MonitorBoard, PoolBoard};
 use crate::board::{Board, Plan};
 use crate::model::alert::Kind;
 use crate::model::ids::PoolId;
-use crate::rules::flapping;
-use crate::rules::throttle::Throttle;
 use crate::settings::{MonitorSettings, Settings};
 
 /// The kinds that a monitor has a rule for.
@@ -35,7 +33,7 @@ pub fn state(monitor: &MonitorBoard, muted: bool) -> &'static str {
     let (active, serving) = (monitor.active(), monitor.serving());
     if muted {
         "maintenance"
-    } else if flapping::State::from_word(monitor.flapping.load(Relaxed)).flapping {
+    } else if monitor.flapping.load().flapping {
         "flapping"
     } else if active.is_known() && serving.is_known() && serving != active {
         "failed_over"
@@ -134,7 +132,7 @@ impl Status<'_> {
             _ => settings.failover.map(|_| "3 failovers in 5m".to_string()),
         };
         let incident = shared.incident(kind);
-        let throttle = Throttle::from_word(incident.throttle.load(Relaxed));
+        let throttle = incident.throttle.load();
         let policy = crate::rules::throttle::Policy { cooldown_ms: settings.cooldown_ms, muted: false };
         let state = match &limit {
             None => "off",

@@ -10,6 +10,7 @@
 //! pool's last one, and a candidate that has answered enough is only *confirmed*: it takes over once nobody can have an earlier
 //! answer of the serving pool any more, which would have interrupted its row.
 
+use crate::base::word::Word;
 use crate::model::ids::{PoolId, PoolSet};
 
 /// Answers in a row after which a pool serves although no failure of the other was seen.
@@ -76,6 +77,30 @@ pub struct Move {
 const TIME_BITS: u32 = 42;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
 
+impl Word for State {
+    #[inline]
+    fn to_word(self) -> u64 {
+        (self.streak_since_ms & TIME_MASK)
+            | (u64::from(self.streak) << TIME_BITS)
+            | (u64::from(self.candidate.get()) << (TIME_BITS + 8))
+            | (u64::from(self.serving.get()) << (TIME_BITS + 13))
+            | (u64::from(self.failure_seen) << (TIME_BITS + 18))
+            | (u64::from(self.confirmed) << (TIME_BITS + 19))
+    }
+
+    #[inline]
+    fn from_word(word: u64) -> State {
+        State {
+            serving: PoolId::new(((word >> (TIME_BITS + 13)) & 0x1f) as u8),
+            candidate: PoolId::new(((word >> (TIME_BITS + 8)) & 0x1f) as u8),
+            streak: (word >> TIME_BITS) as u8,
+            streak_since_ms: word & TIME_MASK,
+            failure_seen: word >> (TIME_BITS + 18) & 1 != 0,
+            confirmed: word >> (TIME_BITS + 19) & 1 != 0,
+        }
+    }
+}
+
 impl State {
     /// The state in which `pool` serves and nothing else is known.
     pub fn serving(pool: PoolId) -> State {
@@ -92,30 +117,6 @@ impl State {
     /// When the candidate's row of answers began, in milliseconds since the Unix epoch; zero where there is no candidate.
     pub fn row_since_ms(self) -> u64 {
         self.streak_since_ms
-    }
-
-    /// Packs the state into a word.
-    #[inline]
-    pub fn to_word(self) -> u64 {
-        (self.streak_since_ms & TIME_MASK)
-            | (u64::from(self.streak) << TIME_BITS)
-            | (u64::from(self.candidate.get()) << (TIME_BITS + 8))
-            | (u64::from(self.serving.get()) << (TIME_BITS + 13))
-            | (u64::from(self.failure_seen) << (TIME_BITS + 18))
-            | (u64::from(self.confirmed) << (TIME_BITS + 19))
-    }
-
-    /// The state in a word.
-    #[inline]
-    pub fn from_word(word: u64) -> State {
-        State {
-            serving: PoolId::new(((word >> (TIME_BITS + 13)) & 0x1f) as u8),
-            candidate: PoolId::new(((word >> (TIME_BITS + 8)) & 0x1f) as u8),
-            streak: (word >> TIME_BITS) as u8,
-            streak_since_ms: word & TIME_MASK,
-            failure_seen: word >> (TIME_BITS + 18) & 1 != 0,
-            confirmed: word >> (TIME_BITS + 19) & 1 != 0,
-        }
     }
 
     /// The state after a request. `served_ms` is when the serving pool last answered, as far as any worker knows.

@@ -1,6 +1,8 @@
 //! Failovers that come too often to tell each: three within five minutes are one alert, then silence until five
 //! minutes were stable. A pure function of state and time.
 
+use crate::base::word::Word;
+
 /// Failovers within [`SPAN_S`] that are flapping.
 const FAILOVERS: usize = 3;
 /// The time that counts as recent, and as stable, in seconds.
@@ -23,21 +25,21 @@ pub struct State {
 const FIELD: u32 = 20;
 const MASK: u64 = (1 << FIELD) - 1;
 
-impl State {
-    /// Packs the state into a word.
-    pub fn to_word(self) -> u64 {
+impl Word for State {
+    fn to_word(self) -> u64 {
         u64::from(self.failovers[0])
             | (u64::from(self.failovers[1]) << FIELD)
             | (u64::from(self.last_move) << (2 * FIELD))
             | (u64::from(self.flapping) << (3 * FIELD))
     }
 
-    /// The state in a word.
-    pub fn from_word(word: u64) -> State {
+    fn from_word(word: u64) -> State {
         let field = |at: u32| ((word >> (at * FIELD)) & MASK) as u32;
         State { failovers: [field(0), field(1)], last_move: field(2), flapping: word >> (3 * FIELD) & 1 != 0 }
     }
+}
 
+impl State {
     /// The state after traffic moved; `failover` where it moved away from the active pool.
     pub fn moved(self, failover: bool, now_ms: u64) -> State {
         let mut next = self.tick(now_ms);

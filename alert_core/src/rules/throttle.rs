@@ -4,6 +4,8 @@
 //! an incident is told once; at most one message and one reminder per cooldown; its end is told exactly when its
 //! beginning was; what was swallowed is counted and summed up in the next message; nothing is replayed.
 
+use crate::base::word::Word;
+
 /// What is known about the condition behind an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
@@ -62,17 +64,15 @@ pub struct Throttle {
 const TIME_BITS: u32 = 42;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
 
-impl Throttle {
-    /// Packs the state into a word.
-    pub fn to_word(self) -> u64 {
+impl Word for Throttle {
+    fn to_word(self) -> u64 {
         (self.last_told_ms & TIME_MASK)
             | (u64::from(self.held_back) << TIME_BITS)
             | (u64::from(self.told) << (TIME_BITS + 16))
             | (u64::from(self.raised) << (TIME_BITS + 17))
     }
 
-    /// The state in a word.
-    pub fn from_word(word: u64) -> Throttle {
+    fn from_word(word: u64) -> Throttle {
         Throttle {
             last_told_ms: word & TIME_MASK,
             held_back: (word >> TIME_BITS) as u16,
@@ -80,7 +80,9 @@ impl Throttle {
             raised: word >> (TIME_BITS + 17) & 1 != 0,
         }
     }
+}
 
+impl Throttle {
     /// Whether a message now would come too soon after the last one.
     pub fn cooling_down(self, now_ms: u64, policy: &Policy) -> bool {
         // A clock that was set back must not stretch the cooldown.

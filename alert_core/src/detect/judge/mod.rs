@@ -3,7 +3,7 @@
 //! A state machine is one packed word, changed by compare-and-swap. The worker whose swap succeeds owns the alert that
 //! comes of it, so it exists exactly once, however many workers see the same traffic.
 
-use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::base::log::{Level, Log};
 use crate::board::monitor::MonitorBoard;
@@ -16,7 +16,7 @@ use crate::model::event::Event;
 use crate::model::ids::PoolSet;
 use crate::model::outcome::Outcome;
 use crate::model::success::{SourceId, Success};
-use crate::rules::failover::{self, Observation};
+use crate::rules::failover::Observation;
 use crate::rules::throttle::Signal;
 use crate::settings::{MonitorSettings, Settings};
 
@@ -66,7 +66,7 @@ impl Judge {
             Some(Monitor {
                 settings: monitor.clone(),
                 shared,
-                window: (shared.window.load(Acquire), board.window(shared)),
+                window: (shared.window.word(), board.window(shared)),
                 sinks: sinks_of(plan, settings, at),
                 confirmed_since_ms: AtomicU64::new(0),
             })
@@ -135,7 +135,7 @@ impl Judge {
     #[inline]
     fn window(&self, monitor: &Monitor) -> Option<Window<'static>> {
         let (word, window) = monitor.window;
-        if monitor.shared.window.load(Acquire) == word { window } else { self.board.window(monitor.shared) }
+        if monitor.shared.window.word() == word { window } else { self.board.window(monitor.shared) }
     }
 
     /// Lets candidates that [`Judge::observe`] saw confirmed take over, as soon as every worker has judged what it has seen: an
@@ -151,7 +151,7 @@ impl Judge {
             let waited_ms = now_ms.abs_diff(since_ms);
             let workers = || self.board.workers().of_generation(self.generation, now_ms);
             // What ended before the candidate's row began cannot interrupt it, nor what ended after it was complete.
-            let row_since_ms = failover::State::from_word(monitor.shared.failover.load(Relaxed)).row_since_ms();
+            let row_since_ms = monitor.shared.failover.load().row_since_ms();
             let caught_up = || !workers().any(|worker| worker.owes(row_since_ms, since_ms));
             if waited_ms < COMMIT_LIMIT_MS && !self.is_alone(now_ms) && (waited_ms < COMMIT_MS || !caught_up()) {
                 committed.waiting = true;

@@ -1,7 +1,6 @@
 //! The judge on a board of its own, with several workers and a clock that the test moves.
 
 use super::*;
-use crate::board::extent::Extent;
 use crate::board::outbox::Delivery;
 use crate::board::region::Region;
 use crate::board::tests::settings;
@@ -382,7 +381,7 @@ fn what_a_killed_worker_left_half_done_is_mended_by_another() {
     rig.requests(3, &[("blue", 500)]);
     let window = rig.board.window(rig.shared()).expect("a window");
     // Killed between the swap and the adjustment: three words say one thing and the counts another.
-    let extent = Extent::from_word(rig.shared().window.load(Relaxed));
+    let extent = rig.shared().window.load();
     let words = rig.region.slice(extent.offset as usize, extent.len as usize).expect("a window");
     words.last().expect("a ring").store(0, Relaxed);
     assert_eq!((window.counts().failed, window.samples().count()), (3, 2));

@@ -1,9 +1,10 @@
 //! One monitor at one instant: what its state machines decide, and the alerts that come of it.
 
-use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::{Judge, Monitor, Totals};
 use crate::base::log::Level;
+use crate::board::cell::Packed;
 use crate::board::monitor::{IncidentBoard, MonitorBoard};
 use crate::board::outbox::Delivery;
 use crate::board::window::Window;
@@ -26,34 +27,29 @@ impl Judged<'_> {
     #[inline]
     pub(super) fn who_serves(&self, seen: &Observation, confirm: u32, before: Totals) {
         let shared = self.monitor.shared;
-        let mut word = shared.failover.load(Acquire);
-        let (old, new) = loop {
-            let old = failover::State::from_word(word);
+        let active = shared.active();
+        let (old, new) = shared.failover.update(|old| {
             let mut served_ms = shared.pool(old.serving).last_seen_ms.load(Relaxed);
             if served_ms >= seen.time_ms && self.judge.is_alone(self.now_ms) {
                 // One worker judges in the order in which requests end, whatever the ticks of the clock.
                 served_ms = 0;
             }
-            let new = old.step(seen, &failover::Rules { active: shared.active(), confirm }, served_ms);
-            if new.confirmed && self.monitor.confirmed_since_ms.load(Relaxed) == 0 {
-                self.monitor.confirmed_since_ms.store(self.now_ms, Relaxed);
-            }
-            if new == old {
-                return;
-            }
-            match shared.failover.compare_exchange_weak(word, new.to_word(), AcqRel, Acquire) {
-                Ok(_) => break (old, new),
-                Err(current) => word = current,
-            }
-        };
-        if !shared.active().is_known() {
+            old.step(seen, &failover::Rules { active, confirm }, served_ms)
+        });
+        if new.confirmed && self.monitor.confirmed_since_ms.load(Relaxed) == 0 {
+            self.monitor.confirmed_since_ms.store(self.now_ms, Relaxed);
+        }
+        if new == old {
+            return;
+        }
+        if !active.is_known() {
             // The first pool seen serving is the one that should. Another worker may have been first.
-            let _ = shared.active.compare_exchange(0, u64::from(new.serving.get()), AcqRel, Relaxed);
+            shared.active.replace(PoolId::NONE, new.serving);
         }
         if new.failure_seen && !old.failure_seen {
             // What follows belongs to one incident, if it becomes one.
             let incident = shared.incident(Kind::Failover);
-            if !Throttle::from_word(incident.throttle.load(Relaxed)).raised {
+            if !incident.throttle.load().raised {
                 incident.begin(seen.time_ms, before, shared.failed_attempts().saturating_sub(1));
             }
         }
@@ -61,15 +57,8 @@ impl Judged<'_> {
 
     /// Lets a confirmed candidate take over, if it still is confirmed and no other worker was faster.
     pub(super) fn take_over(&self) -> bool {
-        let cell = &self.monitor.shared.failover;
-        let mut word = cell.load(Acquire);
-        while let Some((new, moved)) = failover::State::from_word(word).take_over() {
-            match cell.compare_exchange_weak(word, new.to_word(), AcqRel, Acquire) {
-                Ok(_) => return self.moved(&moved),
-                Err(current) => word = current,
-            }
-        }
-        false
+        let (old, _) = self.monitor.shared.failover.update(|state| state.take_over().map_or(state, |(after, _)| after));
+        old.take_over().is_some_and(|(_, moved)| self.moved(&moved))
     }
 
     /// Traffic moved: says so, unless it does so too often.
@@ -80,7 +69,7 @@ impl Judged<'_> {
             shared.incident(Kind::Failover).begin(self.now_ms, Totals::of(shared), shared.failed_attempts());
         }
         if !back {
-            shared.stand_in.store(u64::from(moved.to.get()), Relaxed);
+            shared.stand_in.store(moved.to);
         }
         shared.serving_since_ms.store(self.now_ms, Relaxed);
         let told = self.flapping(|state| state.moved(!back, self.now_ms));
@@ -90,15 +79,8 @@ impl Judged<'_> {
 
     /// Changes the flapping state, and tells where that begins or ends.
     pub(super) fn flapping(&self, change: impl Fn(flapping::State) -> flapping::State) -> bool {
-        let cell = &self.monitor.shared.flapping;
-        let changed = cell.fetch_update(AcqRel, Acquire, |word| {
-            let old = flapping::State::from_word(word);
-            let new = change(old);
-            (new != old).then(|| new.to_word())
-        });
-        let Ok(old) = changed else { return false };
-        let new = flapping::State::from_word(cell.load(Relaxed)).flapping;
-        match (flapping::State::from_word(old).flapping, new) {
+        let (old, new) = self.monitor.shared.flapping.update(change);
+        match (old.flapping, new.flapping) {
             (false, true) => self.signal(Kind::Flapping, Signal::Raised, None),
             (true, false) => self.signal(Kind::Flapping, Signal::Cleared, None),
             _ => false,
@@ -143,13 +125,13 @@ impl Judged<'_> {
     #[inline]
     fn limit(&self, kind: Kind, standing: impl FnOnce() -> Standing) -> bool {
         // In this order: a count from before another worker told would pass for the end of what it told.
-        let word = self.monitor.shared.incident(kind).throttle.load(Acquire);
+        let throttle = self.monitor.shared.incident(kind).throttle.load();
         let standing = standing();
-        if word == 0 && standing != Standing::Above {
+        if throttle == Throttle::default() && standing != Standing::Above {
             // Never broken: by far the most frequent case.
             return false;
         }
-        let signal = match (Throttle::from_word(word).raised, standing) {
+        let signal = match (throttle.raised, standing) {
             (false, Standing::Above) => Signal::Raised,
             (true, Standing::Below) => Signal::Cleared,
             _ => Signal::Unchanged,
@@ -161,7 +143,7 @@ impl Judged<'_> {
     /// nobody wants to know.
     pub(super) fn failover_goes_on(&self) -> Signal {
         let shared = self.monitor.shared;
-        let broken = Throttle::from_word(shared.incident(Kind::Failover).throttle.load(Relaxed)).raised;
+        let broken = shared.is_raised(Kind::Failover);
         let over = self.monitor.settings.failover.is_none()
             || (shared.active().is_known() && !self.monitor.shared.is_failed_over());
         if broken && over { Signal::Cleared } else { Signal::Unchanged }
@@ -170,7 +152,7 @@ impl Judged<'_> {
     /// Steps the throttle of a kind, and puts what it decides into the outbox.
     pub(super) fn signal(&self, kind: Kind, signal: Signal, moved: Option<&failover::Move>) -> bool {
         let shared = self.monitor.shared;
-        let flaps = kind == Kind::Failover && flapping::State::from_word(shared.flapping.load(Relaxed)).flapping;
+        let flaps = kind == Kind::Failover && shared.flapping.load().flapping;
         let policy = Policy {
             cooldown_ms: self.monitor.settings.cooldown_ms,
             muted: shared.maintenance.is_on(self.now_ms) || flaps,
@@ -267,10 +249,9 @@ impl Judged<'_> {
 }
 
 /// Steps a throttle by compare-and-swap; `None` where another worker was faster with the same step.
-fn step(cell: &AtomicU64, signal: Signal, kind: Kind, now_ms: u64, policy: &Policy) -> Option<Action> {
-    let mut word = cell.load(Acquire);
-    loop {
-        let old = Throttle::from_word(word);
+fn step(cell: &Packed<Throttle>, signal: Signal, kind: Kind, now_ms: u64, policy: &Policy) -> Option<Action> {
+    let mut action = None;
+    cell.update(|old| {
         // A limit breaks once: of several workers that see the same count, one says so. A failover is not a count: each
         // move is decided once already, and a second one is news.
         let stale = match signal {
@@ -278,18 +259,11 @@ fn step(cell: &AtomicU64, signal: Signal, kind: Kind, now_ms: u64, policy: &Poli
             Signal::Cleared => !old.raised,
             Signal::Unchanged => false,
         };
-        if stale {
-            return None;
-        }
-        let (new, action) = old.on(signal, now_ms, policy);
-        if new == old {
-            return Some(action);
-        }
-        match cell.compare_exchange_weak(word, new.to_word(), AcqRel, Acquire) {
-            Ok(_) => return Some(action),
-            Err(current) => word = current,
-        }
-    }
+        let (new, due) = old.on(signal, now_ms, policy);
+        action = (!stale).then_some(due);
+        if stale { old } else { new }
+    });
+    action
 }
 
 impl IncidentBoard {
