@@ -20,6 +20,7 @@ pub const WORDS: &[&str] = &[
     "pagerduty ",
     "teams ",
     "discord ",
+    "ntfy ",
     "https://",
     "http://",
     "env:",

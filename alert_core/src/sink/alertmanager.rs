@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::endpoint::Endpoint;
-use super::{Message, Service, severity};
+use super::service::{Configured, Info, Message, Service};
+use super::severity;
 use crate::base::clock::rfc3339;
 use crate::model::alert::{Alert, Kind, Status};
 
@@ -20,13 +20,16 @@ const RESEND_EVERY: Duration = Duration::from_secs(60);
 /// Alertmanager resolves what it has not heard of for this long: some lost repetitions do not matter, a dead host does.
 const EXPIRES_AFTER_MS: u64 = 5 * 60_000;
 
-pub(super) struct Alertmanager;
+pub(super) const INFO: Info = Info {
+    name: "alertmanager",
+    target: "a URL",
+    parameters: &[],
+    read: |words| Ok(Configured::new(Alertmanager, words.url()?.below(PATH))),
+};
+
+struct Alertmanager;
 
 impl Service for Alertmanager {
-    fn endpoint(&self, target: &Endpoint) -> Endpoint {
-        target.below(PATH)
-    }
-
     fn message(&self, alerts: &[Alert], now_ms: u64) -> Message {
         // Only the last word on each incident counts: an older one in the same request would contradict it.
         let identity = |alert: &Alert| (alert.monitor.clone(), alert.kind.incident());

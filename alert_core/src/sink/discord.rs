@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::digest;
+use super::service::{Configured, Info, Message, Service};
 use super::text::cut_escaped;
-use super::{Message, Service, digest};
 use crate::base::clock::rfc3339;
 use crate::model::alert::{Alert, Status};
 
@@ -13,7 +14,14 @@ const CONTENT_MAX: usize = 2000;
 const VALUE_MAX: usize = 300;
 const LINE_MAX: usize = 250;
 
-pub(super) struct Discord;
+pub(super) const INFO: Info = Info {
+    name: "discord",
+    target: "a URL",
+    parameters: &[],
+    read: |words| Ok(Configured::new(Discord, words.url()?)),
+};
+
+struct Discord;
 
 impl Service for Discord {
     fn message(&self, alerts: &[Alert], _now_ms: u64) -> Message {

@@ -23,6 +23,8 @@ pub(super) struct Endpoint {
     query: Secret,
     /// User and password with a colon between, where the URL has them.
     user: Option<Secret>,
+    /// A bearer token, which goes before user and password.
+    token: Option<Secret>,
 }
 
 /// What is wrong with a URL. Says nothing of its text, which may be secret.
@@ -49,6 +51,13 @@ impl fmt::Display for UrlProblem {
             UrlProblem::Character => "holds a space or another character that must be percent-encoded",
             UrlProblem::Malformed => "is not a valid URL",
         })
+    }
+}
+
+impl UrlProblem {
+    /// What would be right.
+    pub(super) const fn example(self) -> &'static str {
+        "https://example.com/path"
     }
 }
 
@@ -82,6 +91,7 @@ impl Endpoint {
             path: Secret::new(uri.path()),
             query: Secret::new(uri.query().map(|query| format!("?{query}")).unwrap_or_default()),
             user: user.map(decoded_user),
+            token: None,
         })
     }
 
@@ -100,7 +110,20 @@ impl Endpoint {
 
     /// The value of the `Authorization` header. Not to be shown.
     pub(super) fn authorization(&self) -> Option<String> {
-        self.user.as_ref().map(|user| format!("Basic {}", BASE64_STANDARD.encode(user.reveal())))
+        let token = self.token.as_ref().map(|token| format!("Bearer {}", token.reveal()));
+        token.or_else(|| self.user.as_ref().map(|user| format!("Basic {}", BASE64_STANDARD.encode(user.reveal()))))
+    }
+
+    /// The same place, with this token to show there.
+    pub(super) fn with_token(self, token: Option<Secret>) -> Endpoint {
+        Endpoint { token, ..self }
+    }
+
+    /// The last piece of the path and the place without it: an ntfy topic and its server.
+    pub(super) fn split_last(&self) -> Option<(Endpoint, String)> {
+        let (rest, last) = self.path.reveal().trim_end_matches('/').rsplit_once('/')?;
+        let path = Secret::new(if rest.is_empty() { "/" } else { rest });
+        (!last.is_empty()).then(|| (Endpoint { path, ..self.clone() }, last.to_owned()))
     }
 
     /// Host and port, for messages.

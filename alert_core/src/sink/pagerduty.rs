@@ -8,31 +8,45 @@ use ring::digest;
 use serde_json::json;
 
 use super::secret::Secret;
+use super::service::{Configured, Info, Message, Service};
+use super::settings::SettingsError;
+use super::settings::words::Words;
+use super::severity;
 use super::text::{cut, length};
-use super::{Message, Service, severity};
 use crate::base::clock::rfc3339;
 use crate::model::alert::{Alert, Kind, Status};
 
 /// Where events go unless `url=` says otherwise.
-pub(super) const ENDPOINT: &str = "https://events.pagerduty.com/v2/enqueue";
+const ENDPOINT: &str = "https://events.pagerduty.com/v2/enqueue";
 /// Characters in a routing key.
-pub(super) const ROUTING_KEY_LENGTH: usize = 32;
+const ROUTING_KEY_LENGTH: usize = 32;
 
 const SUMMARY_MAX: usize = 1024;
 const DEDUP_KEY_MAX: usize = 255;
 
-pub(super) struct PagerDuty {
-    routing_key: Option<Secret>,
+pub(super) const INFO: Info =
+    Info { name: "pagerduty", target: "its routing key", parameters: &["url"], read: PagerDuty::read };
+
+struct PagerDuty {
+    routing_key: Secret,
 }
 
 impl PagerDuty {
-    pub(super) fn new(routing_key: Option<Secret>) -> PagerDuty {
-        PagerDuty { routing_key }
+    fn read(words: &Words<'_>) -> Result<Configured, SettingsError> {
+        let routing_key = words.secret_target()?;
+        let key = routing_key.reveal();
+        if key.len() != ROUTING_KEY_LENGTH || !key.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            let length = key.chars().count();
+            let expected =
+                format!("a routing key of {ROUTING_KEY_LENGTH} letters and digits, this has {length} characters");
+            return Err(SettingsError::Target { expected });
+        }
+        Ok(Configured::new(PagerDuty { routing_key }, words.url_or(ENDPOINT)?))
     }
 
     fn event(&self, alert: &Alert) -> serde_json::Value {
         json!({
-            "routing_key": self.routing_key.as_ref().map(Secret::reveal),
+            "routing_key": self.routing_key.reveal(),
             "event_action": if alert.status == Status::Resolved { "resolve" } else { "trigger" },
             "dedup_key": dedup_key(alert),
             "client": "nginx-alert",
@@ -56,7 +70,7 @@ impl Service for PagerDuty {
     }
 
     fn message(&self, alerts: &[Alert], _now_ms: u64) -> Message {
-        Message { body: alerts.iter().map(|alert| self.event(alert).to_string()).collect(), headers: Vec::new() }
+        Message::text("application/json", alerts.iter().map(|alert| self.event(alert).to_string()).collect())
     }
 }
 
@@ -79,7 +93,7 @@ mod tests {
     use crate::sink::tests::{body, hostile, named_alerts};
 
     fn service() -> PagerDuty {
-        PagerDuty::new(Some(Secret::new("0123456789abcdef0123456789abcdef")))
+        PagerDuty { routing_key: Secret::new("0123456789abcdef0123456789abcdef") }
     }
 
     #[test]

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::http::Reply;
+use super::digest;
+use super::service::{Configured, Info, Message, Service};
 use super::text::{cut, cut_escaped};
-use super::{Message, Service, Verdict, digest};
 use crate::base::clock::rfc3339;
 use crate::model::alert::Alert;
 
@@ -20,7 +20,11 @@ const LINE_MAX: usize = 250;
 /// A digest is at most four sections.
 const DIGEST_MAX: usize = 4 * (SECTION_MAX - LINE_MAX);
 
-pub(super) struct Slack;
+pub(super) const INFO: Info =
+    Info { name: "slack", target: "a URL", parameters: &[], read: |words| Ok(Configured::new(Slack, words.url()?)) };
+
+/// An incoming webhook of Slack, or of something that speaks its language.
+struct Slack;
 
 impl Service for Slack {
     fn message(&self, alerts: &[Alert], _now_ms: u64) -> Message {
@@ -28,14 +32,6 @@ impl Service for Slack {
             [alert] => single(alert),
             alerts => several(alerts),
         })
-    }
-
-    fn verdict(&self, reply: &Reply) -> Verdict {
-        match Verdict::of_status(reply.status) {
-            // Slack's own success is the word alone; whatever else says 200 (a login page, a proxy) is not Slack.
-            Verdict::Sent if reply.body.trim() != "ok" => Verdict::Retry,
-            verdict => verdict,
-        }
     }
 
     /// Slack answers 429 to more than about a message a second.
@@ -161,16 +157,6 @@ mod tests {
             let line = text.lines().find(|line| line.contains(monitor)).expect("a line for each");
             assert!(line.starts_with(":rotating_light: Failover detected — pool changed from blue → green ("));
         }
-    }
-
-    #[test]
-    fn only_the_word_ok_is_success() {
-        let reply = |status, body: &str| Reply { status, retry_after: None, body: body.into() };
-        assert_eq!(Slack.verdict(&reply(200, "ok")), Verdict::Sent);
-        assert_eq!(Slack.verdict(&reply(200, "no_service")), Verdict::Retry);
-        assert_eq!(Slack.verdict(&reply(200, "")), Verdict::Retry);
-        assert_eq!(Slack.verdict(&reply(403, "invalid_token")), Verdict::Permanent);
-        assert_eq!(Slack.verdict(&reply(503, "ok")), Verdict::Retry);
     }
 
     proptest::proptest! {

@@ -4,9 +4,10 @@
 
 use serde_json::{Value, json};
 
+use super::digest;
 use super::http::Reply;
+use super::service::{Configured, Info, Message, Service, Verdict};
 use super::text::cut;
-use super::{Message, Service, Verdict, digest};
 use crate::model::alert::{Alert, Status};
 
 const HEADLINE_MAX: usize = 1000;
@@ -19,7 +20,10 @@ const DIGEST_MAX: usize = 5000;
 /// What Teams' older webhooks say in the body of a 200, in front of the true status.
 const HIDDEN_STATUS: &str = "HTTP error ";
 
-pub(super) struct Teams;
+pub(super) const INFO: Info =
+    Info { name: "teams", target: "a URL", parameters: &[], read: |words| Ok(Configured::new(Teams, words.url()?)) };
+
+struct Teams;
 
 impl Service for Teams {
     fn message(&self, alerts: &[Alert], _now_ms: u64) -> Message {
@@ -43,7 +47,7 @@ impl Service for Teams {
     }
 
     fn verdict(&self, reply: &Reply) -> Verdict {
-        let verdict = Verdict::of_status(reply.status);
+        let verdict = Verdict::of(reply);
         let hidden = reply.body.split_once(HIDDEN_STATUS).and_then(|(_, rest)| rest.get(..3)?.parse().ok());
         match (verdict, hidden) {
             (Verdict::Sent, Some(status)) => Verdict::of_status(status),

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::server::{Answer, Request, Server, closed_port};
+use super::service::*;
 use super::settings::SinkSettings;
 use super::settings::tests::{FakeSource, settings};
 use super::*;
@@ -87,11 +88,16 @@ fn every_service_takes_its_success() {
         ("alertmanager", Answer::body(200, "{\"status\":\"success\"}")),
         ("teams", Answer::status(202)),
         ("discord", Answer::status(204)),
+        ("ntfy", Answer::body(200, "{\"id\":\"sPs71M8A2T\",\"event\":\"message\"}")),
     ] {
         let server = Server::start([answer]);
         assert_eq!(sink_at(kind, &server).deliver(&[failover()]), Outcome::Sent, "{kind}");
         let Request { head, body } = &server.requests()[0];
-        let path = if kind == "alertmanager" { format!("{PATH}/api/v2/alerts") } else { PATH.into() };
+        let path = match kind {
+            "alertmanager" => format!("{PATH}/api/v2/alerts"),
+            "ntfy" => "/services".into(),
+            _ => PATH.into(),
+        };
         assert!(head.starts_with(&format!("POST {path} HTTP/1.1\r\n")), "{head}");
         assert_eq!(server.requests()[0].header("content-type"), Some("application/json"));
         assert_eq!(server.requests()[0].header("user-agent"), Some(concat!("nginx-alert/", env!("CARGO_PKG_VERSION"))));
@@ -120,10 +126,10 @@ fn an_alert_that_is_none_of_the_sinks_business_counts_as_sent() {
 
 #[test]
 fn statuses_mean_what_the_contract_says() {
-    for status in [500, 502, 503, 504, 429] {
+    for status in [408, 500, 502, 503, 504, 429] {
         assert!(is_retry(&deliver_one("webhook", Answer::status(status))), "{status}");
     }
-    for status in [400, 401, 403, 404, 408, 410, 413, 422] {
+    for status in [400, 401, 403, 404, 410, 413, 422] {
         assert!(is_permanent(&deliver_one("webhook", Answer::status(status))), "{status}");
     }
     for status in [200, 201, 202, 204] {
@@ -160,7 +166,8 @@ fn retry_after_is_honoured_in_both_forms() {
 
 #[test]
 fn a_success_whose_body_says_failure_is_retried() {
-    let error = error_of(deliver_one("slack", Answer::body(200, "no_service")));
+    let answer = Answer::body(200, "{\"ok\":false,\"error\":\"no_service\"}");
+    let error = error_of(deliver_one("slack", answer));
     assert!(error.contains("answered 200, but the body says that it failed (no_service)"), "{error}");
     assert!(is_retry(&deliver_one("teams", Answer::body(200, "endpoint returned HTTP error 429 with id"))));
 }
@@ -380,7 +387,7 @@ fn no_error_shows_the_secret_part_of_the_url() {
         Answer::Close,
         Answer::Reset,
     ];
-    for kind in ["slack", "webhook", "alertmanager", "teams", "discord"] {
+    for kind in ["slack", "webhook", "alertmanager", "teams", "discord", "ntfy"] {
         for answer in &answers {
             let server = Server::start([answer.clone()]);
             let sink = sink_at(kind, &server);

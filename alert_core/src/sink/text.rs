@@ -63,6 +63,16 @@ pub(super) fn cut_escaped(text: &str, limit: usize, escape: impl Fn(char) -> Opt
     escaped
 }
 
+/// The text within a limit in bytes, with an ellipsis where something is missing.
+pub(super) fn cut_bytes(text: &str, limit: usize) -> String {
+    if text.len() <= limit {
+        return text.to_owned();
+    }
+    let room = limit.saturating_sub(ELLIPSIS.len_utf8());
+    let end = (0..=room).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}{ELLIPSIS}", &text[..end])
+}
+
 /// The length of a text, as limits count it.
 pub(super) fn length(text: &str) -> usize {
     text.encode_utf16().count()
@@ -99,6 +109,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_limit_in_bytes_holds_for_any_text(text in "\\PC*", limit in 3usize..40) {
+            let short = cut_bytes(&text, limit);
+            prop_assert!(short.len() <= limit && (short == text || short.ends_with(ELLIPSIS)));
+        }
+
         #[test]
         fn the_limit_holds_for_any_text(text in "\\PC*", limit in 1usize..40) {
             let short = cut_escaped(&text, limit, |c| (c == 'a').then_some("&amp;"));

@@ -5,27 +5,29 @@ use std::fmt::Write as _;
 use ring::hmac;
 
 use super::secret::Secret;
-use super::{Message, Service};
+use super::service::{Configured, Info, Message, Service};
 use crate::model::alert::Alert;
 
 /// `sha256=` and the HMAC-SHA256 of the body in hexadecimal, as GitHub and many others sign theirs.
 const SIGNATURE_HEADER: &str = "X-Alert-Signature";
 
-pub(super) struct Webhook {
-    secret: Option<Secret>,
-}
+pub(super) const INFO: Info = Info {
+    name: "webhook",
+    target: "a URL",
+    parameters: &["secret"],
+    read: |words| Ok(Configured::new(Webhook { secret: words.secret("secret")? }, words.url()?)),
+};
 
-impl Webhook {
-    pub(super) fn new(secret: Option<Secret>) -> Webhook {
-        Webhook { secret }
-    }
+/// Any receiver of JSON.
+struct Webhook {
+    secret: Option<Secret>,
 }
 
 impl Service for Webhook {
     fn message(&self, alerts: &[Alert], _now_ms: u64) -> Message {
         let body: String = alerts.iter().map(|alert| alert.to_json().to_string()).collect();
-        let signature = self.secret.as_ref().map(|secret| (SIGNATURE_HEADER, signature(secret, &body)));
-        Message { body, headers: signature.into_iter().collect() }
+        let signature = self.secret.as_ref().map(|secret| (SIGNATURE_HEADER.to_owned(), signature(secret, &body)));
+        Message { headers: signature.into_iter().collect(), ..Message::text("application/json", body) }
     }
 }
 
@@ -47,8 +49,8 @@ mod tests {
 
     #[test]
     fn the_body_is_the_alert() {
-        assert_eq!(body(&Webhook::new(None), &[failover()]), failover().to_json());
-        assert!(Webhook::new(None).message(&[failover()], 0).headers.is_empty());
+        assert_eq!(body(&Webhook { secret: None }, &[failover()]), failover().to_json());
+        assert!(Webhook { secret: None }.message(&[failover()], 0).headers.is_empty());
     }
 
     #[test]
@@ -62,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_name_of_any_length_is_cut() {
-        let body = body(&Webhook::new(None), &[hostile(&"x".repeat(10_000))]);
+        let body = body(&Webhook { secret: None }, &[hostile(&"x".repeat(10_000))]);
         assert!(body.to_string().len() < 5000);
     }
 
@@ -71,7 +73,7 @@ mod tests {
 
         #[test]
         fn any_name_gives_valid_json(alerts in named_alerts()) {
-            body(&Webhook::new(None), &alerts[..1]);
+            body(&Webhook { secret: None }, &alerts[..1]);
         }
     }
 }

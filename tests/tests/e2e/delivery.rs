@@ -63,7 +63,7 @@ fn a_connection_that_breaks_is_retried() {
 
 #[test]
 fn a_success_whose_body_says_failure_is_retried() {
-    retried_once(Answer::Reply(Reply::new(200, "no_service")));
+    retried_once(Answer::Reply(Reply::new(200, "{\"ok\":false,\"error\":\"no_service\"}")));
 }
 
 #[test]

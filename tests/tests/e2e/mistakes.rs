@@ -229,7 +229,7 @@ const MONITOR: &[(&str, &str)] = &[
     ),
     (
         "notify slack http://127.0.0.1:1/ name=ops;\nnotify teams http://127.0.0.1:1/ name=ops;",
-        "two sinks have the name 'ops', give each another with 'name=' in 'notify' directive",
+        "two sinks have the name 'ops', set a different 'name=' for each in 'notify' directive",
     ),
     ("windwo 10;", "unknown directive 'windwo' in 'alert_monitor', it takes: {all}"),
     ("alert_notify slack http://127.0.0.1:1/;", "unknown directive 'alert_notify' in 'alert_monitor', it takes: {all}"),
@@ -247,8 +247,8 @@ const PHRASES: [(&str, &str); 12] = [
         "pool, pool_from, release_from, failure_if, active, window, error_rate, retry_rate, abandon_rate, outage, \
              latency, failover, cooldown, maintenance, runbook, notify",
     ),
-    ("{kinds}", "slack, webhook, alertmanager, pagerduty, teams, discord"),
-    ("{parameters}", "'name=', 'timeout=', 'ca=', 'secret=', 'url='"),
+    ("{kinds}", "slack, webhook, alertmanager, pagerduty, teams, discord, ntfy"),
+    ("{parameters}", "'name=', 'timeout=', 'ca='"),
     ("{key}", "32 letters and digits"),
     ("{unset}", "is not set or empty where nginx starts"),
     ("{none}", "No such file or directory"),

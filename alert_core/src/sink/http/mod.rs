@@ -1,6 +1,8 @@
 //! One HTTP client a sink: posts a message, and says in a sentence why it could not.
 
-use std::fmt;
+pub(super) mod proxy;
+mod resolver;
+
 use std::io::{self, Read as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,11 +13,12 @@ use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Timeout};
 
 use super::endpoint::Endpoint;
-use super::proxy::Proxy;
-use super::resolver::InterruptibleResolver;
 use super::secret::Secret;
+use super::service::{Message, Transport};
 use super::settings::SinkSettings;
-use super::{Message, text};
+use super::text;
+use proxy::Proxy;
+use resolver::InterruptibleResolver;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// No service says anything worth reading beyond this.
@@ -37,8 +40,8 @@ pub(super) struct Reply {
 pub(super) struct Client {
     endpoint: Endpoint,
     proxy: Option<Proxy>,
-    /// The service could repeat it in what it answers.
-    key: Option<Secret>,
+    /// What the service could repeat in its answers.
+    secrets: Vec<Secret>,
     extra_roots: Vec<Vec<u8>>,
     timeout: Duration,
     resolver: InterruptibleResolver,
@@ -53,57 +56,15 @@ enum Stage {
 }
 
 impl Client {
-    pub(super) fn new(endpoint: Endpoint, settings: &SinkSettings) -> Client {
+    pub(super) fn new(settings: &SinkSettings) -> Client {
         Client {
-            endpoint,
+            endpoint: settings.endpoint.clone(),
             proxy: settings.proxy.clone(),
-            key: settings.key.clone(),
+            secrets: settings.secrets.clone(),
             extra_roots: settings.extra_roots.clone(),
             timeout: settings.timeout,
             resolver: InterruptibleResolver::default(),
             stage: Mutex::new(Stage::Unused),
-        }
-    }
-
-    /// Posts a message and reads the answer. An error is a sentence that names host and cause.
-    pub(super) fn post(&self, message: &Message) -> Result<Reply, String> {
-        let agent = self.agent()?;
-        let mut request = agent.post(self.endpoint.url()).content_type("application/json");
-        if let Some(authorization) = self.endpoint.authorization() {
-            request = request.header("Authorization", authorization);
-        }
-        for (name, value) in &message.headers {
-            request = request.header(*name, value);
-        }
-        let response = request.send(message.body.as_bytes()).map_err(|error| self.cause(&error))?;
-        let (head, body) = response.into_parts();
-        let mut bytes = Vec::new();
-        // With the status the service has decided; a body that breaks off or goes on for ever changes nothing.
-        let _ = body.into_reader().take(REPLY_BODY_MAX).read_to_end(&mut bytes);
-        Ok(Reply {
-            status: head.status.as_u16(),
-            retry_after: head.headers.get("retry-after").map(|value| String::from_utf8_lossy(value.as_bytes()).into()),
-            body: String::from_utf8_lossy(&bytes).into(),
-        })
-    }
-
-    /// Ends the request under way and lets no other begin.
-    pub(super) fn interrupt(&self) {
-        let stage = std::mem::replace(&mut *self.stage(), Stage::Interrupted);
-        self.resolver.interrupt();
-        if let Stage::Ready(agent) = stage {
-            agent.shutdown();
-        }
-    }
-
-    /// What is wrong with an answer that is no success, in words.
-    pub(super) fn complaint(&self, reply: &Reply) -> String {
-        let host = self.endpoint.authority();
-        let status = reply.status;
-        match status {
-            200..300 => format!("{host} answered {status}, but the body says that it failed{}", self.excerpt(reply)),
-            300..400 => format!("{host} answered {status}: redirects are not followed, the URL must be the final one"),
-            _ => format!("{host} answered {status}{}", self.excerpt(reply)),
         }
     }
 
@@ -115,7 +76,7 @@ impl Client {
             None => reply.body.trim(),
         };
         let harmless = |c: char| c.is_ascii_alphanumeric() || " _-.,:'".contains(c);
-        let secret = self.endpoint.leaks_into(said) || self.key.as_ref().is_some_and(|key| said.contains(key.reveal()));
+        let secret = self.endpoint.leaks_into(said) || self.secrets.iter().any(|secret| said.contains(secret.reveal()));
         if said.is_empty() || secret || !said.chars().all(harmless) {
             return String::new();
         }
@@ -209,13 +170,44 @@ impl Client {
     }
 }
 
-impl fmt::Debug for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("endpoint", &self.endpoint)
-            .field("proxy", &self.proxy)
-            .field("timeout", &self.timeout)
-            .finish_non_exhaustive()
+impl Transport for Client {
+    fn send(&self, message: &Message) -> Result<Reply, String> {
+        let agent = self.agent()?;
+        let mut request = agent.post(self.endpoint.below(message.below).url()).content_type(message.content_type);
+        if let Some(authorization) = self.endpoint.authorization() {
+            request = request.header("Authorization", authorization);
+        }
+        for (name, value) in &message.headers {
+            request = request.header(name, value);
+        }
+        let response = request.send(message.body.as_bytes()).map_err(|error| self.cause(&error))?;
+        let (head, body) = response.into_parts();
+        let mut bytes = Vec::new();
+        // With the status the service has decided; a body that breaks off or goes on for ever changes nothing.
+        let _ = body.into_reader().take(REPLY_BODY_MAX).read_to_end(&mut bytes);
+        Ok(Reply {
+            status: head.status.as_u16(),
+            retry_after: head.headers.get("retry-after").map(|value| String::from_utf8_lossy(value.as_bytes()).into()),
+            body: String::from_utf8_lossy(&bytes).into(),
+        })
+    }
+
+    fn complaint(&self, reply: &Reply) -> String {
+        let host = self.endpoint.authority();
+        let status = reply.status;
+        match status {
+            200..300 => format!("{host} answered {status}, but the body says that it failed{}", self.excerpt(reply)),
+            300..400 => format!("{host} answered {status}: redirects are not followed, the URL must be the final one"),
+            _ => format!("{host} answered {status}{}", self.excerpt(reply)),
+        }
+    }
+
+    fn interrupt(&self) {
+        let stage = std::mem::replace(&mut *self.stage(), Stage::Interrupted);
+        self.resolver.interrupt();
+        if let Stage::Ready(agent) = stage {
+            agent.shutdown();
+        }
     }
 }
 

@@ -7,24 +7,24 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::endpoint::Endpoint;
-use super::settings::Source;
+use crate::sink::endpoint::Endpoint;
+use crate::sink::settings::Source;
 
 /// A proxy to go through.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Proxy {
+pub(in crate::sink) struct Proxy {
     inner: ureq::Proxy,
 }
 
 /// The variable whose value is not the URL of a proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct BadProxy {
-    pub(super) variable: String,
+pub(in crate::sink) struct BadProxy {
+    pub(in crate::sink) variable: String,
 }
 
 impl Proxy {
     /// The proxy that the environment wants for this target.
-    pub(super) fn for_target(target: &Endpoint, source: &dyn Source) -> Result<Option<Proxy>, BadProxy> {
+    pub(in crate::sink) fn for_target(target: &Endpoint, source: &dyn Source) -> Result<Option<Proxy>, BadProxy> {
         let either = |name: &str| {
             [name.to_ascii_lowercase(), name.to_owned()]
                 .into_iter()
@@ -44,12 +44,12 @@ impl Proxy {
     }
 
     /// Whether the proxy itself is spoken to over TLS.
-    pub(super) fn is_https(&self) -> bool {
+    pub(in crate::sink) fn is_https(&self) -> bool {
         self.inner.protocol() == ureq::ProxyProtocol::Https
     }
 
     /// What the client wants.
-    pub(super) fn for_client(&self) -> ureq::Proxy {
+    pub(in crate::sink) fn for_client(&self) -> ureq::Proxy {
         self.inner.clone()
     }
 }
