@@ -58,11 +58,10 @@ impl Bench {
 
     /// Requests with these attempts, each a place in the list of pools and a status.
     fn event(&self, attempts: &[(usize, u16)]) -> Event {
-        let mut event = Event::begin(0, NOW);
-        for (pool, status) in attempts {
-            event.attempt(self.plan.pools(0)[*pool], PeerId::new(*pool as u8), *status, 1);
-        }
-        event.finish(attempts.last().map_or(0, |(_, status)| *status))
+        let pools = self.plan.pools(0);
+        let of_pool = |(pool, status): &(usize, u16)| (pools[*pool], PeerId::new(*pool as u8), *status);
+        let client = attempts.last().map_or(0, |(_, status)| *status);
+        Event::of_statuses(0, NOW, &attempts.iter().map(of_pool).collect::<Vec<_>>(), client)
     }
 
     /// The alert of a failover.
@@ -92,7 +91,7 @@ fn intake(c: &mut Criterion) {
     usual.remember(BLUE.as_bytes(), b"v1.2.3", None, origin);
     c.bench_function("usual", |b| b.iter(|| usual.recognise(black_box(BLUE.as_bytes()), black_box(b"v1.2.3"), || b"")));
     c.bench_function("server", |b| b.iter(|| servers.server(black_box(BLUE.as_bytes()))));
-    let answer = Success { time_ms: NOW, latency_ms: 1, origin };
+    let answer = Success { time_ms: NOW, header_ago_ms: 0, latency_ms: 1, origin };
     c.bench_function("producer", |b| b.iter(|| worker.intake().answered(&mut producer, black_box(answer))));
     c.bench_function("channel", |b| b.iter(|| worker.intake().push(black_box(answer.into()))));
     assert!(worker.stop(std::time::Duration::from_secs(5)));

@@ -311,9 +311,9 @@ proptest! {
         let (mut window, mut firing) = (VecDeque::new(), false);
         for (at, failed) in failures.into_iter().enumerate() {
             let now_ms = T0 + at as u64;
-            let mut event = Event::begin(0, now_ms);
-            event.attempt(PoolId::NONE, PeerId::NONE, if failed { 502 } else { 200 }, 1);
-            let told = judge.observe(&event.finish(if failed { 502 } else { 200 }), now_ms);
+            let status = if failed { 502 } else { 200 };
+            let event = Event::of_statuses(0, now_ms, &[(PoolId::NONE, PeerId::NONE, status)], status);
+            let told = judge.observe(&event, now_ms);
             window.push_back(failed);
             if window.len() > size as usize {
                 window.pop_front();
@@ -346,9 +346,7 @@ proptest! {
                 .iter()
                 .map(|judge| {
                     scope.spawn(move || {
-                        let mut event = Event::begin(0, T0);
-                        event.attempt(PoolId::NONE, PeerId::NONE, 502, 1);
-                        let event = event.finish(502);
+                        let event = Event::of_statuses(0, T0, &[(PoolId::NONE, PeerId::NONE, 502)], 502);
                         (0..failures).filter(|_| judge.observe(&event, T0)).count()
                     })
                 })

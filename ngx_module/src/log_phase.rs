@@ -1,7 +1,8 @@
 //! From a finished request to what the detector gets of it: which attempts there were, whose they are, and what the client
 //! got.
 
-use alert_core::model::event::Event;
+use alert_core::model::event::{self, Event};
+use alert_core::model::outcome::{AttemptEnd, ClientGot};
 use alert_core::model::success::{SourceId, Success};
 use alert_core::observe::peers::Server;
 
@@ -29,8 +30,12 @@ pub fn hand_over_usual(request: Finished<'_>) -> bool {
         let Watched { usual, sources, .. } = watched.get(monitor as usize)?;
         let release = value(request, &sources.release);
         let origin = usual.recognise(attempt.peer(), release, || value(request, &sources.pool))?;
-        let answer =
-            Success { time_ms: engine.clock().at(request.monotonic_ms()), latency_ms: attempt.time_ms(), origin };
+        let answer = Success {
+            time_ms: engine.clock().at(request.monotonic_ms()),
+            header_ago_ms: 0,
+            latency_ms: attempt.time_ms(),
+            origin,
+        };
         engine.intake().answered(producer, answer);
         Some(())
     });
@@ -67,17 +72,23 @@ pub fn hand_over(request: Finished<'_>) {
             if server.listed || !pool.is_empty() {
                 usual.remember(last.peer(), release, (!server.listed).then_some(pool), origin);
             }
-            let answer =
-                Success { time_ms: engine.clock().at(request.monotonic_ms()), latency_ms: last.time_ms(), origin };
+            let answer = Success {
+                time_ms: engine.clock().at(request.monotonic_ms()),
+                header_ago_ms: 0,
+                latency_ms: last.time_ms(),
+                origin,
+            };
             return engine.intake().answered(producer, answer);
         }
         let mut event = Event::begin(monitor, engine.clock().at(request.monotonic_ms()));
         let mut attempt = |attempt: &Attempt, server: Server| {
-            event.attempt(server.pool, server.peer, attempt.status(), attempt.time_ms());
+            let (pool, peer) = (server.pool, server.peer);
+            event.attempt(event::Attempt { pool, peer, end: AttemptEnd::of_status(attempt.status()) });
+            event.latency_ms = event.latency_ms.saturating_add(attempt.time_ms());
         };
         earlier.iter().for_each(|earlier| attempt(earlier, servers.server(earlier.peer())));
         attempt(last, server);
-        engine.intake().push_behind(producer, event.finish(request.status() as u16));
+        engine.intake().push_behind(producer, event.finish(ClientGot::of_status(request.status() as u16)));
     });
 }
 

@@ -14,7 +14,8 @@ use alert_core::board::{self, Board, Plan};
 use alert_core::detect::judge::Judge;
 use alert_core::engine;
 use alert_core::model::alert::Alert;
-use alert_core::model::event::Event;
+use alert_core::model::event::{self, Event};
+use alert_core::model::outcome::{AttemptEnd, ClientGot};
 use alert_core::observe::peers::{PeerMap, Server};
 use alert_core::report::view::Status;
 use alert_core::settings::Settings;
@@ -171,7 +172,7 @@ impl Engine {
         for attempt in attempts {
             let server = server(servers, &attempt, attempt.pool);
             if let Some((earlier, server)) = last.replace((attempt, server)) {
-                event.attempt(server.pool, server.peer, earlier.status, earlier.time_ms);
+                add(&mut event, earlier, server);
             }
         }
         let Some((attempt, mut server)) = last else { return Ok(()) };
@@ -185,8 +186,8 @@ impl Engine {
         if !ended.release.is_empty() {
             servers.release(server.pool, ended.release);
         }
-        event.attempt(server.pool, server.peer, attempt.status, attempt.time_ms);
-        let event = event.finish(ended.status);
+        add(&mut event, attempt, server);
+        let event = event.finish(ClientGot::of_status(ended.status));
         match running {
             Some(running) => {
                 running.worker.intake().push(event);
@@ -335,6 +336,12 @@ impl Engine {
             Some(_) => Err(alert_code::ALERT_EARGUMENT),
         }
     }
+}
+
+fn add(event: &mut Event, attempt: Attempt, server: Server) {
+    let (pool, peer) = (server.pool, server.peer);
+    event.attempt(event::Attempt { pool, peer, end: AttemptEnd::of_status(attempt.status) });
+    event.latency_ms = event.latency_ms.saturating_add(attempt.time_ms);
 }
 
 /// The server of an attempt, whose pool an answer named.

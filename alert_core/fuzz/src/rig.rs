@@ -106,14 +106,13 @@ impl Rig {
         let mut judge = Judge::new(self.board, &self.plan, &self.settings, log);
         for number in 0..events {
             let now_ms = from_ms + number * 300;
-            let mut event = Event::begin((number % 3) as u16, now_ms);
             let pool = PoolId::new(if number / 25 % 2 == 0 { 1 } else { 2 });
-            if number % 4 == 0 {
-                event.attempt(PoolId::new(3 - pool.get()), PeerId::new(0), 502, 3);
-            }
             let status = if number % 7 == 0 { 503 } else { 200 };
-            event.attempt(pool, PeerId::new(1), status, (number % 90) as u32);
-            judge.observe(&event.finish(status), now_ms);
+            let attempts = [(PoolId::new(3 - pool.get()), PeerId::new(0), 502), (pool, PeerId::new(1), status)];
+            let attempts = if number % 4 == 0 { &attempts[..] } else { &attempts[1..] };
+            let mut event = Event::of_statuses((number % 3) as u16, now_ms, attempts, status);
+            event.latency_ms = (number % 90) as u32;
+            judge.observe(&event, now_ms);
             judge.commit(now_ms);
             if number % 8 == 0 {
                 judge.tick(now_ms);

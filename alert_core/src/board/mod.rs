@@ -16,6 +16,7 @@ pub mod outbox;
 pub mod region;
 pub mod sink;
 pub mod snapshot;
+mod tally;
 pub mod text;
 pub mod window;
 pub mod worker;

@@ -13,7 +13,7 @@ use crate::model::ids::PeerId;
 use crate::model::ids::{POOLS_MAX, PoolId};
 use crate::model::outcome::Cause;
 use crate::model::success::Success;
-use crate::rules::failover::{DISORDER_MS, State};
+use crate::rules::failover::State;
 use crate::rules::flapping;
 use crate::rules::throttle::Throttle;
 
@@ -280,18 +280,16 @@ impl MonitorBoard {
         self.pool(origin.pool()).count_answers(run);
     }
 
-    /// Counts an attempt that failed, with the reason where it is known.
-    pub fn count_failure(&self, pool: PoolId, peer: PeerId, cause: Option<Cause>, time_ms: u64) {
+    /// Counts an attempt that failed.
+    pub fn count_failure(&self, pool: PoolId, peer: PeerId, cause: Cause, time_ms: u64) {
         let board = self.pool(pool);
         board.failed_attempts.fetch_add(1, Relaxed);
         board.remember_peer(peer);
-        if let Some(cause) = cause {
-            board.causes[cause as usize].fetch_add(1, Relaxed);
-        }
+        board.causes[cause as usize].fetch_add(1, Relaxed);
         if let Some(peer) = self.peer(peer) {
             peer.failed_attempts.fetch_add(1, Relaxed);
             peer.failed_ms.store(time_ms, Relaxed);
-            peer.failed_by.store(cause.map_or(0, |cause| cause as u64 + 1), Relaxed);
+            peer.failed_by.store(cause as u64 + 1, Relaxed);
         }
     }
 
@@ -327,10 +325,10 @@ impl PoolBoard {
     pub fn count_answers(&self, run: &[Success]) {
         let Some(last) = run.last() else { return };
         self.remember_peer(last.origin.peer());
+        let answered_ms = run.iter().map(Success::header_ms).max().unwrap_or(0);
         let seen_ms = self.last_seen_ms.load(Relaxed);
-        // The latest counts, unless the clock was set back since.
-        if last.time_ms > seen_ms || seen_ms > last.time_ms + DISORDER_MS {
-            self.last_seen_ms.store(last.time_ms, Relaxed);
+        if answered_ms > seen_ms {
+            self.last_seen_ms.store(answered_ms, Relaxed);
         }
         let mut sum_ms = 0;
         for answer in run {
@@ -407,9 +405,14 @@ mod tests {
         let monitor: &MonitorBoard = Region::private(size_of::<MonitorBoard>()).get(0).expect("room");
         let (blue, green) = (monitor.learn_pool(b"blue"), monitor.learn_pool(b"green"));
         let (first, second) = (monitor.learn_peer(b"10.0.0.1:80", blue), monitor.learn_peer(b"10.0.0.2:80", blue));
-        let answer = |peer, latency_ms| Success { time_ms: 5, latency_ms, origin: SourceId::new(0, blue, peer) };
+        let answer = |peer, latency_ms| Success {
+            time_ms: 5,
+            header_ago_ms: 0,
+            latency_ms,
+            origin: SourceId::new(0, blue, peer),
+        };
         monitor.count_answers(&[answer(first, 1), answer(first, 2), answer(first, 3)]);
-        monitor.count_failure(blue, second, Some(Cause::Timeout), 7);
+        monitor.count_failure(blue, second, Cause::Timeout, 7);
         let counts = |peer| {
             let peer = monitor.peer(peer).expect("a place");
             (peer.answered.load(Relaxed), peer.failed_attempts.load(Relaxed), peer.last_cause())

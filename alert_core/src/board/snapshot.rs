@@ -476,9 +476,8 @@ mod tests {
             for second in 0..20 {
                 let now_ms = T0 + second * 1000;
                 judge.tick(now_ms);
-                let mut event = crate::model::event::Event::begin(0, now_ms);
-                event.attempt(PoolId::new(2), crate::model::ids::PeerId::NONE, 200, 1);
-                judge.observe(&event.finish(200), now_ms);
+                let attempts = [(PoolId::new(2), crate::model::ids::PeerId::NONE, 200)];
+                judge.observe(&crate::model::event::Event::of_statuses(0, now_ms, &attempts, 200), now_ms);
             }
             board.outbox().publish(&crate::model::alert::tests::failover(), plan.sinks(), Delivery::Pending);
             let waiting = board.outbox().pending(plan.sinks()[0]);

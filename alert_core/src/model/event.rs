@@ -1,69 +1,103 @@
-//! One finished request, as the log phase hands it to the detector: a plain copy of one cache line.
+//! One finished request, as the log phase hands it to the detector: a plain copy of two cache lines.
 
 use crate::model::ids::{PeerId, PoolId};
-use crate::model::outcome::Outcome;
+use crate::model::outcome::{AttemptEnd, Cause, ClientGot, Outcome};
 use crate::model::success::{SourceId, Success};
 
-/// Attempts of one request that are kept apart; of a request with more, the middle ones are not.
-pub const ATTEMPTS_MAX: usize = 14;
+/// Attempts that an event has room for. Those of a request with more go ahead in events of their own
+/// ([`Event::is_part`]), so that each of them counts.
+pub const ATTEMPTS_MAX: usize = 24;
 
 /// One upstream attempt.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// The pool of the server.
     pub pool: PoolId,
-    /// The server.
+    /// The server; none where nobody was asked.
     pub peer: PeerId,
-    /// Whether it failed: 5xx, or what nginx records as 502 or 504.
-    pub failed: bool,
+    /// How it ended.
+    pub end: AttemptEnd,
 }
 
-/// One finished request.
+impl Attempt {
+    /// Whether it failed.
+    #[inline]
+    pub const fn failed(&self) -> bool {
+        matches!(self.end, AttemptEnd::Failed(_))
+    }
+}
+
+/// One finished request. All times are those of the board's clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Event {
-    /// When it ended, in milliseconds since the Unix epoch.
+    /// When it ended, in milliseconds.
     pub time_ms: u64,
-    /// Upstream time of all its attempts, in milliseconds; saturates.
+    /// When the header of its last attempt came, in milliseconds: who answered says who serves as of then. Where no header
+    /// came, when the request ended.
+    pub header_ms: u64,
+    /// When its last attempt began, in milliseconds; where there was none, when the request ended.
+    pub began_ms: u64,
+    /// Upstream time of all its attempts as the monitor's `latency` rule counts it, in milliseconds; saturates.
     pub latency_ms: u32,
     /// The place of its monitor among those of the configuration.
     pub monitor: u16,
     /// Answers that went ahead in the ring before it, counted from the start; wraps.
     pub(crate) answers_ahead: u32,
-    /// Whether the client got an answer of the server class of errors.
-    client_failed: bool,
+    /// What the client got; `None` for a part, the rest of which is to follow.
+    client: Option<ClientGot>,
+    /// Why a request failed that has no attempt.
+    unasked: Option<Cause>,
     len: u8,
     attempts: [Attempt; ATTEMPTS_MAX],
 }
 
 impl Event {
-    /// An event without attempts.
+    /// A part of a request: no attempts yet, and nothing that the client got.
     #[inline]
     pub const fn begin(monitor: u16, time_ms: u64) -> Event {
-        const NONE: Attempt = Attempt { pool: PoolId::NONE, peer: PeerId::NONE, failed: false };
+        const NONE: Attempt = Attempt { pool: PoolId::NONE, peer: PeerId::NONE, end: AttemptEnd::Answered };
         Event {
             time_ms,
+            header_ms: time_ms,
+            began_ms: time_ms,
             latency_ms: 0,
             monitor,
             answers_ahead: 0,
-            client_failed: false,
+            client: None,
+            unasked: None,
             len: 0,
             attempts: [NONE; ATTEMPTS_MAX],
         }
     }
 
-    /// Adds an attempt that ended with this status after this time.
-    #[inline]
-    pub fn attempt(&mut self, pool: PoolId, peer: PeerId, status: u16, time_ms: u32) {
-        let at = (self.len as usize).min(ATTEMPTS_MAX - 1);
-        self.attempts[at] = Attempt { pool, peer, failed: status >= 500 };
-        self.len = at as u8 + 1;
-        self.latency_ms = self.latency_ms.saturating_add(time_ms);
+    /// A request of which only statuses are known: of each attempt, and of the client. It took no time.
+    pub fn of_statuses(monitor: u16, time_ms: u64, attempts: &[(PoolId, PeerId, u16)], client: u16) -> Event {
+        let mut event = Event::begin(monitor, time_ms);
+        for (pool, peer, status) in attempts {
+            event.attempt(Attempt { pool: *pool, peer: *peer, end: AttemptEnd::of_status(*status) });
+        }
+        event.finish(ClientGot::of_status(client))
     }
 
-    /// Completes the event with the status that the client got.
+    /// Adds an attempt, if there is room. Returns whether there was.
     #[inline]
-    pub fn finish(mut self, client_status: u16) -> Event {
-        self.client_failed = client_status >= 500;
+    pub fn attempt(&mut self, attempt: Attempt) -> bool {
+        let Some(free) = self.attempts.get_mut(self.len as usize) else { return false };
+        *free = attempt;
+        self.len += 1;
+        true
+    }
+
+    /// Says why a request without attempts failed.
+    #[inline]
+    pub fn failed_unasked(&mut self, cause: Cause) {
+        self.unasked = Some(cause);
+    }
+
+    /// Completes the event with what the client got.
+    #[inline]
+    pub fn finish(mut self, client: ClientGot) -> Event {
+        self.client = Some(client);
         self
     }
 
@@ -79,42 +113,85 @@ impl Event {
         self.attempts().last()
     }
 
-    /// The event as a mere answer, where it is one.
+    /// What the client got; `None` for a part.
     #[inline]
-    pub fn answer(&self) -> Option<Success> {
+    pub fn client(&self) -> Option<ClientGot> {
+        self.client
+    }
+
+    /// Why a request without attempts failed.
+    #[inline]
+    pub fn unasked(&self) -> Option<Cause> {
+        self.unasked
+    }
+
+    /// Whether this is a part of a request that had more attempts than fit: its attempts count, and the request does with
+    /// the event that follows.
+    #[inline]
+    pub fn is_part(&self) -> bool {
+        self.client.is_none()
+    }
+
+    /// The pool whose answer the client got; `None` where the request failed, was abandoned, or is a part.
+    #[inline]
+    pub fn answered_by(&self) -> Option<PoolId> {
+        let answered = self.client == Some(ClientGot::Answer);
+        self.last().filter(|last| answered && last.end == AttemptEnd::Answered).map(|last| last.pool)
+    }
+
+    /// The pool of the last attempt that failed, else the unknown one.
+    #[inline]
+    fn failed_at(&self) -> PoolId {
+        self.attempts().iter().rfind(|attempt| attempt.failed()).map_or(PoolId::NONE, |attempt| attempt.pool)
+    }
+
+    /// The pool that a request is booked to: that which answered it, else that which failed it, else the last one asked.
+    #[inline]
+    pub fn pool(&self) -> PoolId {
+        match self.client {
+            Some(ClientGot::Nothing) => self.last().map_or(PoolId::NONE, |last| last.pool),
+            _ => self.answered_by().unwrap_or_else(|| self.failed_at()),
+        }
+    }
+
+    /// The event as a mere success, where it is one.
+    #[inline]
+    pub fn success(&self) -> Option<Success> {
         match *self.attempts() {
-            [Attempt { pool, peer, failed: false }] => {
-                let origin = SourceId::new(self.monitor, pool, peer);
-                Some(Success { time_ms: self.time_ms, latency_ms: self.latency_ms, origin })
+            [Attempt { pool, peer, end: AttemptEnd::Answered }] if self.client == Some(ClientGot::Answer) => {
+                Some(Success {
+                    time_ms: self.time_ms,
+                    header_ago_ms: u32::try_from(self.time_ms.saturating_sub(self.header_ms)).ok()?,
+                    latency_ms: self.latency_ms,
+                    origin: SourceId::new(self.monitor, pool, peer),
+                })
             }
             _ => None,
         }
     }
 
-    /// What became of the request, given whether traffic is failed over.
+    /// What became of the request, given whether traffic is failed over; `None` for a part.
     #[inline]
-    pub fn outcome(&self, failed_over: bool) -> Outcome {
-        let Some((last, earlier)) = self.attempts().split_last() else { return Outcome::Answered };
-        if last.failed {
-            // Where an error page answered in place of the upstream's failure, the client saw none.
-            return if self.client_failed { Outcome::Failed } else { Outcome::Answered };
-        }
-        match earlier.iter().any(|attempt| attempt.failed) {
-            false => Outcome::Answered,
-            true if failed_over => Outcome::RetriedWhileFailedOver,
-            true => Outcome::Retried,
-        }
+    pub fn outcome(&self, failed_over: bool) -> Option<Outcome> {
+        Some(match self.client? {
+            ClientGot::Failure => Outcome::Failed,
+            ClientGot::Nothing => Outcome::Abandoned,
+            ClientGot::Answer if !self.attempts().iter().any(Attempt::failed) => Outcome::Answered,
+            ClientGot::Answer if failed_over => Outcome::RetriedWhileFailedOver,
+            ClientGot::Answer => Outcome::Retried,
+        })
     }
 }
 
 impl From<Success> for Event {
-    fn from(answer: Success) -> Event {
-        let Success { origin, time_ms, .. } = answer;
+    fn from(success: Success) -> Event {
+        let Success { origin, time_ms, latency_ms, .. } = success;
         let mut event = Event::begin(origin.monitor(), time_ms);
-        event.attempts[0] = Attempt { pool: origin.pool(), peer: origin.peer(), failed: false };
-        event.len = 1;
-        event.latency_ms = answer.latency_ms;
-        event
+        event.header_ms = success.header_ms();
+        event.began_ms = success.began_ms();
+        event.latency_ms = latency_ms;
+        event.attempt(Attempt { pool: origin.pool(), peer: origin.peer(), end: AttemptEnd::Answered });
+        event.finish(ClientGot::Answer)
     }
 }
 
@@ -122,32 +199,53 @@ impl From<Success> for Event {
 mod tests {
     use super::*;
 
-    fn event(statuses: &[u16], client_status: u16) -> Event {
-        let mut event = Event::begin(0, 0);
-        statuses.iter().for_each(|status| event.attempt(PoolId::new(1), PeerId::NONE, *status, 10));
-        event.finish(client_status)
+    fn event(statuses: &[u16], client: u16) -> Event {
+        let attempts: Vec<_> = statuses.iter().map(|status| (PoolId::new(1), PeerId::NONE, *status)).collect();
+        Event::of_statuses(0, 0, &attempts, client)
     }
 
     #[test]
-    fn an_event_is_one_cache_line() {
-        assert_eq!(size_of::<Event>(), 64);
+    fn an_event_is_two_cache_lines() {
+        assert!(size_of::<Event>() <= 128, "{}", size_of::<Event>());
     }
 
     #[test]
     fn the_outcome_is_what_the_client_got() {
-        assert_eq!(event(&[200], 200).outcome(false), Outcome::Answered);
-        assert_eq!(event(&[404], 404).outcome(false), Outcome::Answered);
-        assert_eq!(event(&[500, 200], 200).outcome(false), Outcome::Retried);
-        assert_eq!(event(&[500, 200], 200).outcome(true), Outcome::RetriedWhileFailedOver);
-        assert_eq!(event(&[500, 502], 502).outcome(false), Outcome::Failed);
-        assert_eq!(event(&[502], 200).outcome(false), Outcome::Answered, "an error page answered instead");
-        assert_eq!(event(&[500, 200], 200).latency_ms, 20);
+        assert_eq!(event(&[200], 200).outcome(false), Some(Outcome::Answered));
+        assert_eq!(event(&[404], 404).outcome(false), Some(Outcome::Answered));
+        assert_eq!(event(&[500, 200], 200).outcome(false), Some(Outcome::Retried));
+        assert_eq!(event(&[500, 200], 200).outcome(true), Some(Outcome::RetriedWhileFailedOver));
+        assert_eq!(event(&[500, 502], 502).outcome(true), Some(Outcome::Failed));
+        assert_eq!(event(&[502, 200], 502).outcome(false), Some(Outcome::Failed), "an error page with its status");
+        assert_eq!(event(&[502], 200).outcome(false), Some(Outcome::Retried), "an error page answered instead");
+        assert_eq!(event(&[600], 600).outcome(false), Some(Outcome::Answered), "600 and above is no failure");
+        assert_eq!(event(&[], 502).outcome(false), Some(Outcome::Failed));
+        assert_eq!(Event::begin(0, 0).finish(ClientGot::Nothing).outcome(false), Some(Outcome::Abandoned));
     }
 
     #[test]
-    fn more_attempts_than_fit_keep_the_last() {
-        let event = event(&[[502; 40].as_slice(), &[200]].concat(), 200);
-        assert_eq!(event.attempts().len(), ATTEMPTS_MAX);
-        assert_eq!(event.outcome(false), Outcome::Retried);
+    fn attempts_that_do_not_fit_are_refused_and_a_part_has_no_outcome() {
+        let mut event = Event::begin(0, 0);
+        let failed = Attempt { pool: PoolId::new(1), peer: PeerId::NONE, end: AttemptEnd::of_status(502) };
+        assert!((0..ATTEMPTS_MAX).all(|_| event.attempt(failed)));
+        assert!(!event.attempt(failed));
+        assert_eq!((event.attempts().len(), event.outcome(false), event.is_part()), (ATTEMPTS_MAX, None, true));
+    }
+
+    #[test]
+    fn only_an_answer_that_the_client_got_says_who_answered() {
+        assert_eq!(event(&[500, 200], 200).answered_by(), Some(PoolId::new(1)));
+        assert_eq!(event(&[502, 200], 502).answered_by(), None, "the client got an error page");
+        assert_eq!(event(&[502], 200).answered_by(), None);
+        assert_eq!(event(&[], 502).answered_by(), None);
+    }
+
+    #[test]
+    fn a_success_is_an_event_with_the_same_times_and_back() {
+        let origin = SourceId::new(3, PoolId::new(2), PeerId::new(7));
+        let success = Success { time_ms: 10_000, header_ago_ms: 40, latency_ms: 25, origin };
+        let event = Event::from(success);
+        assert_eq!((event.header_ms, event.began_ms), (9960, 9935));
+        assert_eq!(event.success(), Some(success));
     }
 }

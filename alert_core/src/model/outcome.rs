@@ -1,4 +1,4 @@
-//! What becomes of requests, one by one and over a window.
+//! What becomes of attempts and requests, one by one and over a window.
 
 /// What became of a request, as the window keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,6 +46,52 @@ impl Cause {
             Cause::Local => "local",
         }
     }
+}
+
+/// How an upstream attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptEnd {
+    /// With an answer that is no failure.
+    Answered,
+    /// With a failure.
+    Failed(Cause),
+    /// With the client, which went away first.
+    Abandoned,
+}
+
+impl AttemptEnd {
+    /// The end of an attempt of which only the status is known; 0 is none, since the client went away.
+    pub const fn of_status(status: u16) -> AttemptEnd {
+        match status {
+            0 => AttemptEnd::Abandoned,
+            _ if is_failure(status) => AttemptEnd::Failed(Cause::Status),
+            _ => AttemptEnd::Answered,
+        }
+    }
+}
+
+/// What the client of a request got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientGot {
+    /// An answer.
+    Answer,
+    /// An upstream failure: a status of 500 to 599, or an answer that the upstream broke off.
+    Failure,
+    /// Nothing: it went away after it had waited for a second or more without a header.
+    Nothing,
+}
+
+impl ClientGot {
+    /// What a client got of whom only the status is known.
+    pub const fn of_status(status: u16) -> ClientGot {
+        if is_failure(status) { ClientGot::Failure } else { ClientGot::Answer }
+    }
+}
+
+/// Whether a status says that a server failed. 600 and above says nothing.
+#[inline]
+pub const fn is_failure(status: u16) -> bool {
+    matches!(status, 500..=599)
 }
 
 /// What a window holds at one instant.

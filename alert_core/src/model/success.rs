@@ -2,16 +2,22 @@
 
 use crate::model::ids::{PeerId, PoolId};
 
-/// A request that one server answered, with nothing before it.
+/// A request that one server answered, with nothing before it. All times are those of the board's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Success {
-    /// When it ended, in milliseconds since the Unix epoch.
+    /// When it ended, in milliseconds.
     pub time_ms: u64,
-    /// Upstream time, in milliseconds.
+    /// How long before that the upstream's header came, in milliseconds: at most [`HEADER_AGO_MAX_MS`] in the ring.
+    pub header_ago_ms: u32,
+    /// Upstream time as the monitor's `latency` rule counts it, in milliseconds.
     pub latency_ms: u32,
     /// Who answered.
     pub origin: SourceId,
 }
+
+const HEADER_AGO_BITS: u32 = 20;
+/// What ended longer after its header (a WebSocket, a download) is no usual request, and an event.
+pub const HEADER_AGO_MAX_MS: u32 = (1 << HEADER_AGO_BITS) - 1;
 
 /// Whose answer it is, in one word: the monitor, the pool and the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,16 +50,34 @@ impl SourceId {
 }
 
 impl Success {
+    /// When the upstream's header came, in milliseconds: the server answered as of then.
+    #[inline]
+    pub const fn header_ms(&self) -> u64 {
+        self.time_ms.saturating_sub(self.header_ago_ms as u64)
+    }
+
+    /// When the attempt began, in milliseconds; a little before, where latency is that of the whole response.
+    #[inline]
+    pub const fn began_ms(&self) -> u64 {
+        self.header_ms().saturating_sub(self.latency_ms as u64)
+    }
+
     /// Packs it for the ring.
     #[inline(always)]
     pub(crate) fn to_words(self) -> [u64; 2] {
-        [self.time_ms, u64::from(self.latency_ms) | u64::from(self.origin.0) << 32]
+        let times = self.time_ms << HEADER_AGO_BITS | u64::from(self.header_ago_ms);
+        [times, u64::from(self.latency_ms) | u64::from(self.origin.0) << 32]
     }
 
-    /// The answer in these words.
+    /// The success in these words.
     #[inline]
-    pub(crate) fn from_words([time_ms, rest]: [u64; 2]) -> Success {
-        Success { time_ms, latency_ms: rest as u32, origin: SourceId((rest >> 32) as u32) }
+    pub(crate) fn from_words([times, rest]: [u64; 2]) -> Success {
+        Success {
+            time_ms: times >> HEADER_AGO_BITS,
+            header_ago_ms: times as u32 & HEADER_AGO_MAX_MS,
+            latency_ms: rest as u32,
+            origin: SourceId((rest >> 32) as u32),
+        }
     }
 }
 
@@ -61,7 +85,8 @@ impl Success {
 impl Success {
     /// An answer of which only the time matters that it took.
     pub(crate) fn after_ms(latency_ms: u32) -> Success {
-        Success { time_ms: 0, latency_ms, origin: SourceId::new(0, PoolId::NONE, PeerId::NONE) }
+        let origin = SourceId::new(0, PoolId::NONE, PeerId::NONE);
+        Success { time_ms: 0, header_ago_ms: 0, latency_ms, origin }
     }
 }
 
@@ -77,7 +102,8 @@ mod tests {
                 (origin.monitor(), origin.pool(), origin.peer()),
                 (monitor, PoolId::new(pool), PeerId::new(peer))
             );
-            let answer = Success { time_ms: 1_790_000_000_000, latency_ms: u32::MAX, origin };
+            let header_ago_ms = HEADER_AGO_MAX_MS;
+            let answer = Success { time_ms: 1_790_000_000_000, header_ago_ms, latency_ms: u32::MAX, origin };
             assert_eq!(Success::from_words(answer.to_words()), answer);
         }
     }

@@ -58,9 +58,7 @@ impl Engine {
 
     /// An answer of the pool that serves.
     pub fn event(&self) -> Event {
-        let mut event = Event::begin(0, wall_ms());
-        event.attempt(self.plan.pools(0)[0], PeerId::new(0), 200, 1);
-        event.finish(200)
+        Event::of_statuses(0, wall_ms(), &[(self.plan.pools(0)[0], PeerId::new(0), 200)], 200)
     }
 }
 
@@ -86,6 +84,8 @@ impl EventLoop {
     pub fn answered(&mut self) {
         let origin = self.usual.recognise(BLUE.as_bytes(), RELEASE, || b"");
         let origin = origin.expect("blue serves");
-        self.worker.intake().answered(&mut self.producer, Success { time_ms: wall_ms(), latency_ms: 1, origin });
+        self.worker
+            .intake()
+            .answered(&mut self.producer, Success { time_ms: wall_ms(), header_ago_ms: 0, latency_ms: 1, origin });
     }
 }

@@ -13,9 +13,9 @@ use crate::board::worker::WorkerBoard;
 use crate::board::{Board, Plan};
 use crate::model::alert::Kind;
 use crate::model::event::Event;
-use crate::model::ids::PoolSet;
-use crate::model::outcome::Outcome;
-use crate::model::success::{SourceId, Success};
+use crate::model::ids::PoolId;
+use crate::model::outcome::{ClientGot, Outcome};
+use crate::model::success::Success;
 use crate::rules::failover::Observation;
 use crate::rules::throttle::Signal;
 use crate::settings::{MonitorSettings, Settings};
@@ -46,6 +46,9 @@ struct Monitor {
 /// How long a candidate stays confirmed before it takes over, in milliseconds: for a request whose answer is out and whose log
 /// phase is still to come.
 const COMMIT_MS: u64 = 1;
+/// The monitor whose events are a panic, for the test of what comes of one.
+#[cfg(test)]
+pub(crate) const PANICS: u16 = u16::MAX;
 /// How long to wait at most for a worker that has not judged what it has seen.
 const COMMIT_LIMIT_MS: u64 = 50;
 
@@ -77,15 +80,18 @@ impl Judge {
     /// Counts a request and decides. Returns whether an alert was put into the outbox for delivery.
     #[inline]
     pub fn observe(&self, event: &Event, now_ms: u64) -> bool {
+        #[cfg(test)]
+        assert_ne!(event.monitor, PANICS, "a test wants a panic");
         let Some(monitor) = self.monitors.get(event.monitor as usize) else { return false };
-        let Some(last) = event.last() else { return false };
         let shared = monitor.shared;
-        if let Some(answer) = event.answer().filter(|answer| shared.is_steady(answer.origin.pool())) {
+        if let Some(answer) = event.success().filter(|answer| shared.is_steady(answer.origin.pool())) {
             return self.count(&[answer], now_ms);
         }
         let Some(window) = self.window(monitor) else { return false };
         let outcome = event.outcome(shared.is_failed_over());
-        window.record(event.time_ms, event.latency_ms, outcome, last.pool);
+        if let Some(outcome) = outcome {
+            window.record(event.time_ms, event.latency_ms, outcome, event.pool());
+        }
         let before = Totals::of(shared);
         let failed = shared.count(event, outcome);
         if self.board.generation() != self.generation {
@@ -94,10 +100,15 @@ impl Judge {
         }
         let judged = Judged { judge: self, monitor, now_ms };
         // A request that began before the active pool was changed on purpose went where it had to go then.
-        let began_ms = event.time_ms.saturating_sub(event.latency_ms.into());
-        let is_late = began_ms < shared.switched_ms.load(Relaxed);
+        let is_late = event.began_ms < shared.switched_ms.load(Relaxed);
         if let Some(confirm) = monitor.settings.failover.filter(|_| !is_late) {
-            let seen = Observation { last: last.pool, answered: !last.failed, failed, time_ms: event.time_ms };
+            let (last, answered) = match (event.answered_by(), event.client()) {
+                (Some(pool), _) => (pool, true),
+                // What fails says something of its pool; who gave up, or is to follow, of none.
+                (None, Some(ClientGot::Failure)) => (event.pool(), false),
+                (None, _) => (PoolId::NONE, false),
+            };
+            let seen = Observation { last, answered, failed, time_ms: event.time_ms };
             judged.who_serves(&seen, confirm, before);
         }
         judged.limits(&window)
@@ -244,47 +255,6 @@ impl Totals {
     #[inline]
     fn of(shared: &MonitorBoard) -> Totals {
         Totals { failed: shared.failed.load(Relaxed), retried: shared.retried.load(Relaxed) }
-    }
-}
-
-impl MonitorBoard {
-    /// Counts a request in the totals and returns the pools of its failed attempts.
-    #[inline]
-    fn count(&self, event: &Event, outcome: Outcome) -> PoolSet {
-        let mut failed = PoolSet::EMPTY;
-        let Some((last, earlier)) = event.attempts().split_last() else { return failed };
-        for attempt in earlier {
-            if attempt.failed {
-                failed.insert(attempt.pool);
-                self.count_failure(attempt.pool, attempt.peer, None, event.time_ms);
-            } else {
-                self.pool(attempt.pool).passed_on.fetch_add(1, Relaxed);
-            }
-        }
-        let pool = self.pool(last.pool);
-        if last.failed {
-            failed.insert(last.pool);
-            self.count_failure(last.pool, last.peer, None, event.time_ms);
-            pool.failed_last.fetch_add(1, Relaxed);
-        } else {
-            let Event { time_ms, latency_ms, monitor, .. } = *event;
-            let origin = SourceId::new(monitor, last.pool, last.peer);
-            self.count_answers(&[Success { time_ms, latency_ms, origin }]);
-        }
-        match outcome {
-            Outcome::Answered => (),
-            Outcome::Failed => {
-                self.failed.fetch_add(1, Relaxed);
-                pool.failed_requests.fetch_add(1, Relaxed);
-            }
-            Outcome::Retried | Outcome::RetriedWhileFailedOver => {
-                self.retried.fetch_add(1, Relaxed);
-            }
-            Outcome::Abandoned => {
-                self.abandoned.fetch_add(1, Relaxed);
-            }
-        }
-        failed
     }
 }
 

@@ -53,12 +53,12 @@ impl Rig {
     }
 
     fn event(&self, attempts: &[(&str, u16)], client_status: u16) -> Event {
-        let mut event = Event::begin(0, self.now_ms);
-        for (pool, status) in attempts {
+        let of_pool = |(pool, status): &(&str, u16)| {
             let pool = self.shared().find_pool(crate::base::name::NameKey::of(pool.as_bytes()));
-            event.attempt(pool.unwrap_or(PoolId::NONE), PeerId::NONE, *status, 1);
-        }
-        event.finish(client_status)
+            (pool.unwrap_or(PoolId::NONE), PeerId::NONE, *status)
+        };
+        let attempts: Vec<_> = attempts.iter().map(of_pool).collect();
+        Event::of_statuses(0, self.now_ms, &attempts, client_status)
     }
 
     fn requests(&mut self, count: usize, attempts: &[(&str, u16)]) {
@@ -209,9 +209,9 @@ fn latency_fires_and_resolves() {
     rig.requests(60, BLUE);
     for _ in 0..6 {
         rig.now_ms += 10;
-        let mut event = Event::begin(0, rig.now_ms);
-        event.attempt(PoolId::new(1), PeerId::NONE, 200, 900);
-        rig.judges[0].observe(&event.finish(200), rig.now_ms);
+        let mut event = rig.event(BLUE, 200);
+        event.latency_ms = 900;
+        rig.judges[0].observe(&event, rig.now_ms);
     }
     assert_eq!(rig.told(), [(Kind::Latency, FIRING)]);
     assert_eq!((rig.last().latency_ms, rig.last().limit.as_str()), (900, "p95 500ms"));
