@@ -130,7 +130,7 @@ pub fn prepare_state(main: &MainConf) -> Result<(), String> {
 /// Puts what outlived a restart on a board that is new.
 fn load_state(board: Board, main: &MainConf, log: *mut ngx_log_t) {
     let file = main.settings.state.clone().map(StateFile::new);
-    if let Some(line) = file.and_then(|file| file.load(&board, &main.plan, &main.settings, board.clock().now_ms())) {
+    if let Some(line) = file.and_then(|file| file.load(&board, &main.plan, &main.settings, wall_ms())) {
         write(log, &line);
     }
 }

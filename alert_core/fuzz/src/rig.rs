@@ -176,7 +176,7 @@ impl Rig {
         workers.dropped();
         workers.oldest_generation(now_ms);
         self.board.fingerprint();
-        assert!(self.board.snapshot(now_ms).bytes.len() < 2 * BYTES);
+        assert!(self.board.snapshot(now_ms, now_ms).bytes.len() < 2 * BYTES);
     }
 
     /// Reads another configuration, as a reload does. One that finds no room leaves the board as it is.

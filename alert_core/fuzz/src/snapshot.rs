@@ -12,7 +12,7 @@ const HEAD: usize = 16;
 /// Changes a snapshot and loads it onto a new board.
 pub fn run(bytes: &[u8]) {
     let mut input = Unstructured::new(bytes);
-    let original = Rig::busy().board.snapshot(T0 + 20_000).bytes;
+    let original = Rig::busy().board.snapshot(T0 + 20_000, T0 + 20_000).bytes;
     let mut changed = original.clone();
     let sealed = input.arbitrary::<u8>().unwrap_or(0) % 8 != 0;
     while !input.is_empty() && damage(&mut changed, &mut input).is_ok() {}

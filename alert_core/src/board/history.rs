@@ -14,7 +14,7 @@ pub const STEP_MS: u64 = 10_000;
 /// Steps that are shown: an hour.
 pub const STEPS: usize = 360;
 /// One more snapshot than steps, since a step lies between two.
-const SNAPSHOTS: usize = STEPS + 1;
+pub(super) const SNAPSHOTS: usize = STEPS + 1;
 /// Steps without a snapshot that one difference may span: a worker that was busy, and not an nginx that was down.
 const SPAN_MAX: u64 = 3;
 

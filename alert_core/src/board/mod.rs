@@ -13,7 +13,9 @@ pub mod lease;
 pub mod maintenance;
 pub mod monitor;
 pub mod outbox;
+mod predecessor;
 pub mod region;
+mod shape;
 pub mod sink;
 pub mod snapshot;
 mod tally;
@@ -206,6 +208,11 @@ impl Board {
     #[inline]
     pub fn clock(&self) -> Clock {
         Clock::from_offset_ms(self.header.clock.load(Relaxed))
+    }
+
+    fn set_clock(&self, clock: Clock, now_ms: u64) {
+        self.header.clock.store(clock.offset_ms(), Relaxed);
+        self.header.created_ms.store(now_ms, Relaxed);
     }
 
     /// When the board was made, by its clock.

@@ -128,6 +128,10 @@ pub struct Outbox {
 }
 
 impl Outbox {
+    /// Words in front of the ring, and words of each alert in it.
+    pub(super) const HEAD_WORDS: usize = std::mem::offset_of!(Outbox, cells) / size_of::<u64>();
+    pub(super) const ALERT_WORDS: usize = size_of::<AlertCell>() / size_of::<u64>();
+
     /// Puts an alert into the ring, in this state for these sinks, and returns its number. The alert's own number and
     /// host do not matter.
     pub fn publish(&self, alert: &Alert, sinks: &[SinkId], state: Delivery) -> u64 {

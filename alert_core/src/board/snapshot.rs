@@ -1,9 +1,9 @@
 //! What of a board outlives a restart of nginx, as bytes: windows, state machines, cooldowns, sinks and alerts.
 //!
 //! It is taken while workers go on counting, so it may hold what a worker killed at that instant would leave behind,
-//! which is what every reader of the board copes with anyway. It is words of the board behind a head and in front of a
-//! SHA-256, and good for the layout it was taken from only. Whoever can write the file can also compute its checksum:
-//! nothing in it is trusted to be in bounds.
+//! which is what every reader of the board copes with anyway. It is words of the board behind a head that says their
+//! [`Shape`], and in front of a SHA-256, so another version can read it. Whoever can write the file can also compute its
+//! checksum: nothing in it is trusted to be in bounds.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
@@ -14,20 +14,20 @@ use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 
 use super::extent::Use;
 use super::monitor::MonitorBoard;
-use super::sink::SinkTable;
-use super::{Board, Header, LAYOUT, Plan};
+use super::shape::{LAYOUT_2, Run, Shape, carry, words_of};
+use super::{Board, Plan};
+use crate::base::clock::Clock;
 use crate::board::outbox::Outbox;
-use crate::board::window::WindowHead;
+use crate::board::sink::SinkTable;
 use crate::rules::flapping;
 use crate::settings::Settings;
 
 /// "alertsav" in ASCII.
 const MAGIC: u64 = u64::from_be_bytes(*b"alertsav");
+/// Stands where older snapshots have the layout of their board.
+const FORMAT: u64 = 3;
 const WORD: usize = size_of::<u64>();
-const SINKS: (usize, usize) = (offset_of!(Header, sinks) / WORD, size_of::<SinkTable>() / WORD);
-const OUTBOX: (usize, usize) = (offset_of!(Header, outbox) / WORD, size_of::<Outbox>() / WORD);
 const MONITOR_WORDS: usize = size_of::<MonitorBoard>() / WORD;
-const HEAD_WORDS: usize = size_of::<WindowHead>() / WORD;
 /// Plots go on without any request, and are no reason to save.
 const HISTORY_AT: usize = offset_of!(MonitorBoard, history) / WORD;
 const HISTORY_WORDS: usize = size_of::<crate::board::history::History>() / WORD;
@@ -65,10 +65,12 @@ impl fmt::Display for Unusable {
 impl std::error::Error for Unusable {}
 
 impl Board {
-    /// Everything on the board that is worth keeping.
-    pub fn snapshot(&self, now_ms: u64) -> Snapshot {
+    /// Everything on the board that is worth keeping. The time is that of its clock, and that of the wall clock.
+    pub fn snapshot(&self, now_ms: u64, now_wall_ms: u64) -> Snapshot {
         let mut out = Writer { bytes: Some(Vec::new()), hasher: DefaultHasher::new() };
-        self.write(&mut out, now_ms);
+        [MAGIC, FORMAT, now_ms, now_wall_ms].into_iter().for_each(|word| out.word(word));
+        Shape::current().to_words().into_iter().for_each(|word| out.word(word));
+        self.write(&mut out);
         let fingerprint = out.fingerprint();
         let mut bytes = out.bytes.unwrap_or_default();
         bytes.extend_from_slice(digest(&SHA256, &bytes).as_ref());
@@ -78,16 +80,15 @@ impl Board {
     /// The fingerprint that a snapshot would have now: far cheaper than to take it.
     pub fn fingerprint(&self) -> u64 {
         let mut out = Writer { bytes: None, hasher: DefaultHasher::new() };
-        self.write(&mut out, 0);
+        self.write(&mut out);
         out.fingerprint()
     }
 
-    fn write(&self, out: &mut Writer, now_ms: u64) {
-        [MAGIC, LAYOUT, now_ms].into_iter().for_each(|word| out.word(word));
-        for (at, len) in [SINKS, OUTBOX] {
+    fn write(&self, out: &mut Writer) {
+        for (at, len) in [self.sink_words(), self.outbox_words()] {
             out.words(self.region.slice(at, len).unwrap_or_default());
         }
-        // Stretches do not overlap, so all of them together are no larger than the region: more was never reserved.
+        // Extents do not overlap, so all of them together are no larger than the region: more was never reserved.
         let mut room = self.region.words();
         for extent in self.header.extents.live(Use::Monitor) {
             let Some(monitor) = self.monitor_at(extent) else { continue };
@@ -108,41 +109,61 @@ impl Board {
         }
     }
 
-    /// Puts a snapshot on the board, which is new: its configuration is reserved and not yet in force. Returns when the
-    /// snapshot was taken, in milliseconds since the Unix epoch. Monitors that the configuration does not have are left
-    /// out, and so is a window of another size, as at a reload.
+    /// Puts a snapshot on the board, which is new: its configuration is reserved and not yet in force. The clock of the
+    /// board goes on from where that of the snapshot was. `now_wall_ms` is the time by the wall clock. Returns when the
+    /// snapshot was taken, by the wall clock of then. Monitors that the configuration does not have are left out, and so
+    /// is a window of another size, as at a reload.
     ///
     /// # Errors
     /// Bytes that cannot be used; the board is as it was.
-    pub fn restore(&self, plan: &Plan, settings: &Settings, bytes: &[u8], now_ms: u64) -> Result<u64, Unusable> {
+    pub fn restore(&self, plan: &Plan, settings: &Settings, bytes: &[u8], now_wall_ms: u64) -> Result<u64, Unusable> {
         let saved = Saved::parse(bytes)?;
-        self.fill(SINKS, saved.sinks);
+        let taken_wall_ms = saved.taken_wall_ms;
+        self.take_over(plan, settings, &saved, now_wall_ms);
+        Ok(taken_wall_ms)
+    }
+
+    pub(super) fn take_over(&self, plan: &Plan, settings: &Settings, saved: &Saved, now_wall_ms: u64) {
+        let now_ms = saved.taken_ms.saturating_add(now_wall_ms.saturating_sub(saved.taken_wall_ms));
+        self.set_clock(Clock::that_says(now_ms), now_ms);
+        let (from, to) = (&saved.shape, Shape::current());
+        self.fill(self.sink_words(), &saved.sinks, &from.sinks, &to.sinks);
         self.sinks().start_anew();
-        self.fill(OUTBOX, saved.outbox);
+        self.fill(self.outbox_words(), &saved.outbox, &from.outbox, &to.outbox);
         self.outbox().make_sane();
         for (place, settings) in plan.monitors.iter().zip(&settings.monitors) {
             let Some(saved_monitor) = saved.monitors.iter().find(|monitor| monitor.name == settings.name.as_bytes())
             else {
                 continue;
             };
-            self.fill((place.state.offset as usize, MONITOR_WORDS), saved_monitor.state);
+            let cells = (place.state.offset as usize, MONITOR_WORDS);
+            self.fill(cells, &saved_monitor.state, &from.monitor, &to.monitor);
             let Some(monitor) = self.monitor_at(place.state) else { continue };
             monitor.name.store(settings.name.as_bytes());
             // Where the window lies is a matter of this board.
             monitor.window.store(place.window);
             monitor.make_sane(saved.taken_ms, now_ms);
-            let Some(window) = self.window(monitor) else { continue };
-            if saved_monitor.window.len() == place.window.len as usize * WORD {
-                let (head, ring) = saved_monitor.window.split_at(HEAD_WORDS * WORD);
-                window.refill(words(head).next().unwrap_or(0), words(ring));
+            let (Some(window), Some((head, ring))) =
+                (self.window(monitor), saved_monitor.window.split_at_checked(from.window_head))
+            else {
+                continue;
+            };
+            if ring.len() == window.size() as usize {
+                window.refill(head.first().copied().unwrap_or(0), ring.iter().copied());
             }
         }
-        Ok(saved.taken_ms)
     }
 
-    fn fill(&self, (at, len): (usize, usize), bytes: &[u8]) {
-        let cells: &[AtomicU64] = self.region.slice(at, len).unwrap_or_default();
-        cells.iter().zip(words(bytes)).for_each(|(cell, word)| cell.store(word, Relaxed));
+    fn fill(&self, (at, len): (usize, usize), words: &[u64], from: &[Run], to: &[Run]) {
+        carry(words, from, self.region.slice(at, len).unwrap_or_default(), to);
+    }
+
+    fn sink_words(&self) -> (usize, usize) {
+        (offset_of!(super::Header, sinks) / WORD, size_of::<SinkTable>() / WORD)
+    }
+
+    fn outbox_words(&self) -> (usize, usize) {
+        (offset_of!(super::Header, outbox) / WORD, size_of::<Outbox>() / WORD)
     }
 }
 
@@ -218,27 +239,32 @@ impl Writer {
     }
 }
 
-/// A snapshot taken apart.
-struct Saved<'a> {
-    taken_ms: u64,
-    sinks: &'a [u8],
-    outbox: &'a [u8],
-    monitors: Vec<SavedMonitor<'a>>,
+/// What of a board is taken over by another.
+pub(super) struct Saved {
+    pub(super) shape: Shape,
+    /// When it was taken, by the clock of its board.
+    pub(super) taken_ms: u64,
+    /// The same by the wall clock of then.
+    pub(super) taken_wall_ms: u64,
+    pub(super) sinks: Vec<u64>,
+    pub(super) outbox: Vec<u64>,
+    pub(super) monitors: Vec<SavedMonitor>,
 }
 
-struct SavedMonitor<'a> {
-    name: &'a [u8],
-    state: &'a [u8],
-    window: &'a [u8],
+pub(super) struct SavedMonitor {
+    pub(super) name: Vec<u8>,
+    pub(super) state: Vec<u64>,
+    pub(super) window: Vec<u64>,
 }
 
-impl Saved<'_> {
-    fn parse(bytes: &[u8]) -> Result<Saved<'_>, Unusable> {
+impl Saved {
+    fn parse(bytes: &[u8]) -> Result<Saved, Unusable> {
         let mut head = Reader(bytes);
         if head.word() != Some(MAGIC) {
             return Err(Unusable::Foreign);
         }
-        if head.word() != Some(LAYOUT) {
+        let format = head.word();
+        if !matches!(format, Some(FORMAT | LAYOUT_2)) {
             return Err(Unusable::OtherVersion);
         }
         let body = bytes.len().checked_sub(SHA256_OUTPUT_LEN).ok_or(Unusable::Damaged)?;
@@ -246,41 +272,48 @@ impl Saved<'_> {
         if digest(&SHA256, body).as_ref() != checksum {
             return Err(Unusable::Damaged);
         }
-        Reader(body).saved().ok_or(Unusable::Damaged)
+        Reader(body).saved(format == Some(FORMAT)).ok_or(Unusable::Damaged)
     }
 }
 
 /// The bytes that are left to read.
 struct Reader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
-    fn saved(&mut self) -> Option<Saved<'a>> {
-        let (_magic, _layout, taken_ms) = (self.word()?, self.word()?, self.word()?);
-        let (sinks, outbox) = (self.bytes(SINKS.1 * WORD)?, self.bytes(OUTBOX.1 * WORD)?);
+impl Reader<'_> {
+    fn saved(&mut self, says_its_shape: bool) -> Option<Saved> {
+        let (_magic, _format, taken_ms) = (self.word()?, self.word()?, self.word()?);
+        let taken_wall_ms = if says_its_shape { self.word()? } else { taken_ms };
+        let shape = match says_its_shape {
+            true => Shape::from_words(&mut std::iter::from_fn(|| self.word()))?,
+            false => Shape::of_layout_2(),
+        };
+        let (sinks, outbox) = (self.words(words_of(&shape.sinks))?, self.words(words_of(&shape.outbox))?);
         let mut monitors = Vec::new();
         while !self.0.is_empty() {
             let name_len = usize::try_from(self.word()?).ok()?;
-            let (name, state) = (self.bytes(name_len)?, self.bytes(MONITOR_WORDS * WORD)?);
-            let window_len = usize::try_from(self.word()?).ok()?.checked_mul(WORD)?;
-            monitors.push(SavedMonitor { name, state, window: self.bytes(window_len)? });
+            let name = self.bytes(name_len)?.to_vec();
+            let state = self.words(words_of(&shape.monitor))?;
+            let window_len = usize::try_from(self.word()?).ok()?;
+            monitors.push(SavedMonitor { name, state, window: self.words(window_len)? });
         }
-        Some(Saved { taken_ms, sinks, outbox, monitors })
+        Some(Saved { shape, taken_ms, taken_wall_ms, sinks, outbox, monitors })
     }
 
     fn word(&mut self) -> Option<u64> {
-        words(self.bytes(WORD)?).next()
+        Some(self.words(1)?[0])
     }
 
-    fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
+    fn words(&mut self, len: usize) -> Option<Vec<u64>> {
+        let bytes = self.bytes(len.checked_mul(WORD)?)?;
+        // Each chunk has 8 bytes by construction; the fallback is unreachable and free of panics.
+        Some(bytes.chunks_exact(WORD).map(|chunk| chunk.try_into().map_or(0, u64::from_le_bytes)).collect())
+    }
+
+    fn bytes(&mut self, len: usize) -> Option<&[u8]> {
         let (bytes, rest) = self.0.split_at_checked(len)?;
         self.0 = rest;
         Some(bytes)
     }
-}
-
-fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
-    // Each chunk has 8 bytes by construction; the fallback is unreachable and free of panics.
-    bytes.chunks_exact(WORD).map(|chunk| chunk.try_into().map_or(0, u64::from_le_bytes))
 }
 
 #[cfg(test)]
@@ -340,7 +373,7 @@ mod tests {
     fn a_board_comes_back_as_it_was() {
         let settings = configuration(&["window 10"]);
         let (old, old_plan) = busy(&settings);
-        let bytes = old.snapshot(T0 + 5).bytes;
+        let bytes = old.snapshot(T0 + 5, T0 + 5).bytes;
         let (new, plan, restored) = board(&settings, Some(&bytes), T0 + 1000);
         assert_eq!(restored, Ok(T0 + 5));
         let (old_monitor, monitor) =
@@ -358,9 +391,45 @@ mod tests {
     }
 
     #[test]
+    fn the_state_of_the_version_before_is_carried_over() {
+        // Written by version 0.1.0: five answers of blue, then ten failures, of which seven raised the error rate.
+        let bytes = include_bytes!("../../tests/data/state-layout-2");
+        let mut settings = configuration(&["window 20", "error_rate 30%"]);
+        settings.sinks[0].name = "webhook".into();
+        let (board, plan, restored) = board(&settings, Some(bytes), T0);
+        let taken_ms = restored.expect("a state");
+        assert_eq!(crate::base::clock::rfc3339(taken_ms).get(..10), Some("2026-11-26"));
+        let monitor = board.monitor(&plan, 0).expect("a monitor");
+        let counts = board.window(monitor).expect("a window").counts();
+        assert_eq!((counts.filled, counts.failed, counts.abandoned), (15, 10, 0));
+        let blue = monitor.find_pool(crate::base::name::NameKey::of(b"blue")).expect("a pool");
+        assert_eq!((monitor.serving(), monitor.active()), (blue, blue));
+        let pool = monitor.pool(blue);
+        assert_eq!((pool.answered(), pool.failed_attempts.load(Relaxed), pool.release.load()), (5, 10, "v1".into()));
+        assert!(monitor.is_raised(Kind::ErrorRate) && !monitor.is_raised(Kind::Outage));
+        let waiting = board.outbox().pending(plan.sinks()[0]);
+        let alert = board.outbox().get(waiting[0]).expect("the alert that could not be delivered");
+        assert_eq!((alert.kind, alert.window.failed, alert.to.name.as_str()), (Kind::ErrorRate, 7, "blue"));
+        assert_eq!(monitor.address_of(blue), "127.0.0.1:31001");
+    }
+
+    #[test]
+    fn the_clock_goes_on_over_a_restart_whatever_the_wall_clock_was_set_to() {
+        let settings = configuration(&[]);
+        let (old, _) = busy(&settings);
+        for (wall_then, wall_now, now) in
+            [(T0, T0 + 5000, T0 + 5000), (T0 - 60_000, T0 - 50_000, T0 + 10_000), (T0 + 60_000, T0, T0)]
+        {
+            let bytes = old.snapshot(T0, wall_then).bytes;
+            let (new, ..) = board(&settings, Some(&bytes), wall_now);
+            assert!((now..now + 1000).contains(&new.clock().now_ms()), "{wall_then} {wall_now}");
+        }
+    }
+
+    #[test]
     fn a_changed_configuration_takes_what_still_fits() {
         let (old, _) = busy(&configuration(&["window 10"]));
-        let bytes = old.snapshot(T0).bytes;
+        let bytes = old.snapshot(T0, T0).bytes;
         let (new, plan, restored) = board(&configuration(&["window 11"]), Some(&bytes), T0);
         let monitor = new.monitor(&plan, 0).expect("a monitor");
         assert_eq!((restored, new.window(monitor).expect("a window").counts().filled), (Ok(T0), 0));
@@ -379,18 +448,18 @@ mod tests {
     fn only_what_matters_changes_the_fingerprint() {
         let (board, plan) = busy(&configuration(&[]));
         let monitor = board.monitor(&plan, 0).expect("a monitor");
-        let before = board.snapshot(T0).fingerprint;
+        let before = board.snapshot(T0, T0).fingerprint;
         assert_eq!(board.fingerprint(), before);
         monitor.history.sample(monitor, T0 + 60_000);
-        assert_eq!(board.snapshot(T0 + 60_000).fingerprint, before);
+        assert_eq!(board.snapshot(T0 + 60_000, T0 + 60_000).fingerprint, before);
         board.outbox().mark(1, plan.sinks()[0], Delivery::Sent);
-        assert_ne!(board.snapshot(T0 + 60_000).fingerprint, before);
+        assert_ne!(board.snapshot(T0 + 60_000, T0 + 60_000).fingerprint, before);
     }
 
     #[test]
     fn what_is_cut_changed_foreign_or_of_another_version_is_refused() {
         let settings = configuration(&["window 10"]);
-        let bytes = busy(&settings).0.snapshot(T0).bytes;
+        let bytes = busy(&settings).0.snapshot(T0, T0).bytes;
         let refused = |bytes: &[u8]| {
             let (new, plan, restored) = board(&settings, Some(bytes), T0);
             assert_eq!(new.outbox().alerts().count(), 0);
@@ -416,7 +485,7 @@ mod tests {
         let mut state = flapping::State::default();
         (0..3).for_each(|_| state = state.moved(true, T0));
         old.monitor(&old_plan, 0).expect("a monitor").flapping.store(state);
-        let bytes = old.snapshot(T0).bytes;
+        let bytes = old.snapshot(T0, T0).bytes;
         for (days, flaps) in [(0, true), (7, false), (13, false)] {
             let now_ms = T0 + days * 86_400_000;
             let (new, plan, _) = board(&settings, Some(&bytes), now_ms);
@@ -424,6 +493,10 @@ mod tests {
             assert!(state.flapping, "its end has still to be told");
             assert_eq!(state.tick(now_ms).flapping, flaps, "after {days} days");
         }
+    }
+
+    fn board_words<T>() -> usize {
+        size_of::<T>() / WORD
     }
 
     /// Bytes with this middle that pass for a snapshot.
@@ -438,7 +511,7 @@ mod tests {
         #[test]
         fn any_bytes_are_refused_or_harmless(bytes in proptest::collection::vec(any::<u8>(), 0..400), body in any::<bool>()) {
             let settings = configuration(&["window 10"]);
-            let head = [MAGIC, LAYOUT, T0].iter().flat_map(|word| word.to_le_bytes());
+            let head = [MAGIC, FORMAT, T0, T0].iter().flat_map(|word| word.to_le_bytes());
             let bytes = if body { sealed(head.chain(bytes).collect()) } else { bytes };
             prop_assert!(board(&settings, Some(&bytes), T0).2.is_err());
         }
@@ -448,13 +521,14 @@ mod tests {
             seed in proptest::collection::vec((any::<prop::sample::Index>(), prop_oneof![any::<u64>(), Just(u64::MAX)]), 0..2000),
         ) {
             let settings = configuration(&["window 10", "latency p95 1s"]);
-            let mut bytes = busy(&settings).0.snapshot(T0).bytes;
+            let mut bytes = busy(&settings).0.snapshot(T0, T0).bytes;
             bytes.truncate(bytes.len() - SHA256_OUTPUT_LEN);
             // The lengths stay, so that the words get onto the board.
-            let name_at = (3 + SINKS.1 + OUTBOX.1) * WORD;
+            let head = 4 + Shape::current().to_words().len();
+            let name_at = (head + board_words::<SinkTable>() + board_words::<Outbox>()) * WORD;
             let window_at = name_at + WORD + "app".len() + MONITOR_WORDS * WORD;
             for (at, word) in seed {
-                let at = 3 * WORD + at.index(bytes.len() - 4 * WORD);
+                let at = head * WORD + at.index(bytes.len() - (head + 1) * WORD);
                 let touches = |from: usize, len: usize| at + WORD > from && at < from + len;
                 if !touches(name_at, WORD + "app".len()) && !touches(window_at, WORD) {
                     bytes[at..at + WORD].copy_from_slice(&word.to_le_bytes());

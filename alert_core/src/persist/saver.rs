@@ -12,6 +12,7 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 
 use crate::base::cause::reason;
+use crate::base::clock::wall_ms;
 use crate::base::log::{Level, Log};
 use crate::board::Board;
 use crate::persist::state_file::StateFile;
@@ -74,7 +75,7 @@ impl Saver {
             return;
         }
         let take = || {
-            let snapshot = self.board.snapshot(self.board.clock().now_ms());
+            let snapshot = self.board.snapshot(self.board.clock().now_ms(), wall_ms());
             saving.saved.store(snapshot.fingerprint, Relaxed);
             snapshot.bytes
         };

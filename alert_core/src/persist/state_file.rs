@@ -82,7 +82,7 @@ impl StateFile {
 
     /// Puts what the file holds on a new board whose configuration is reserved and not yet in force. A file that cannot
     /// be used is set aside. Returns what to say about it.
-    pub fn load(&self, board: &Board, plan: &Plan, settings: &Settings, now_ms: u64) -> Option<Line> {
+    pub fn load(&self, board: &Board, plan: &Plan, settings: &Settings, now_wall_ms: u64) -> Option<Line> {
         let path = self.path.display();
         let warning = |text: String| Some(Line { level: Level::Warn, text });
         let bytes = match self.read() {
@@ -90,7 +90,7 @@ impl StateFile {
             Err(error) if error.kind() == ErrorKind::NotFound => return None,
             Err(error) => return warning(format!("cannot read the state \"{path}\": {}", reason(&error))),
         };
-        match board.restore(plan, settings, &bytes, now_ms) {
+        match board.restore(plan, settings, &bytes, now_wall_ms) {
             Ok(taken_ms) => {
                 let text = format!("the state of {} is loaded from \"{path}\"", rfc3339(taken_ms));
                 Some(Line { level: Level::Notice, text })
@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(load(&file), None, "no file is no news");
         let board = Board::open(Region::private(1 << 20), 0).expect("a board");
         for _ in 0..3 {
-            assert!(file.save(Duration::ZERO, || board.snapshot(0).bytes).expect("saved"));
+            assert!(file.save(Duration::ZERO, || board.snapshot(0, 0).bytes).expect("saved"));
         }
         assert_eq!(directory.names(), ["state"]);
         let mode = fs::metadata(directory.0.join("state")).expect("a file").permissions().mode();
