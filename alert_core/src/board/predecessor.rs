@@ -12,6 +12,7 @@ use super::snapshot::{Saved, SavedMonitor};
 use super::text::NameCell;
 use super::{Board, MAGIC, Plan};
 use crate::base::clock::Clock;
+use crate::base::word::Word;
 use crate::settings::Settings;
 
 /// Where every layout has these, in words.
