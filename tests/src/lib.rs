@@ -13,6 +13,7 @@ pub mod http;
 pub mod load;
 pub mod nginx;
 pub mod process;
+pub mod prometheus;
 pub mod scene;
 pub mod server;
 pub mod sink;

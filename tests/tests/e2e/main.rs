@@ -8,6 +8,7 @@ mod delivery_faults;
 mod error_rate;
 mod failover;
 mod faults;
+mod fleet;
 mod harness;
 mod kills;
 mod life_cycle;
