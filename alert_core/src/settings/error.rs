@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::monitor::DIRECTIVES;
+use super::monitor::directives;
 use crate::model::ids::POOLS_MAX;
 use crate::settings::LABELS_MAX;
 use crate::sink::settings::SettingsError;
@@ -75,13 +75,20 @@ pub enum Error {
     },
     /// More pools than a monitor can tell apart.
     TooManyPools,
+    /// A directive does not go without something else.
+    Needs {
+        /// The directive.
+        directive: &'static str,
+        /// What it needs.
+        what: &'static str,
+    },
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::UnknownDirective(name) => {
-                let known: Vec<&str> = DIRECTIVES.iter().map(|(name, _)| *name).collect();
+                let known: Vec<&str> = directives().map(|(name, _)| *name).collect();
                 write!(f, "unknown directive \"{name}\" in \"alert_monitor\", it takes: {}", known.join(", "))
             }
             Error::Duplicate(name) => write!(f, "\"{name}\" directive is duplicate"),
@@ -117,6 +124,7 @@ impl fmt::Display for Error {
             Error::UnknownActive { name, pools } => {
                 write!(f, "unknown pool \"{name}\" in \"active\" directive, the pools of this monitor are: {pools}")
             }
+            Error::Needs { directive, what } => write!(f, "\"{directive}\" directive needs {what}"),
             Error::TooManyPools => write!(f, "too many pools, a monitor can tell {POOLS_MAX} apart"),
         }
     }

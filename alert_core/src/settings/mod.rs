@@ -1,12 +1,13 @@
 //! What an operator wrote, checked.
 //!
 //! [`reader`] assembles a configuration from its directives, whoever splits the text into words: nginx, or [`text`] for
-//! programs that are not nginx. [`monitor`] knows the directives of `alert_monitor { … }`, [`values`] what their words
-//! may be, and [`error`] what is said where they are not.
+//! programs that are not nginx. [`monitor`] knows the directives of `alert_monitor { … }`, [`rollout`] those of them by
+//! which a release takes over, [`values`] what their words may be, and [`error`] what is said where they are not.
 
 pub mod error;
 pub mod monitor;
 pub mod reader;
+pub mod rollout;
 pub mod text;
 mod values;
 
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 
 pub use error::Error;
 pub use monitor::MonitorReader;
+pub use rollout::RolloutSettings;
 
 use crate::rules::limit::{LatencyLimit, Percent};
 use crate::sink::settings::SinkSettings;
@@ -83,6 +85,8 @@ pub struct MonitorSettings {
     pub maintenance: Maintenance,
     /// The URL that every message of this monitor links to.
     pub runbook: Option<String>,
+    /// How a release takes over step by step.
+    pub rollout: RolloutSettings,
     /// The sinks of this monitor, as places in [`Settings::sinks`]; `None` for those of the http level.
     pub sinks: Option<Vec<usize>>,
 }
@@ -130,6 +134,7 @@ impl MonitorSettings {
             cooldown_ms: 300_000,
             maintenance: Maintenance::Off,
             runbook: None,
+            rollout: RolloutSettings::default(),
             sinks: None,
         }
     }

@@ -1,6 +1,6 @@
 //! The directives of one monitor: `alert_monitor NAME { … }`.
 
-use super::{Error, MonitorSettings, WINDOW_MAX, values};
+use super::{Error, MonitorSettings, WINDOW_MAX, rollout, values};
 use crate::model::ids::POOLS_MAX;
 
 /// The variables that name pool and release where nothing else is written.
@@ -9,7 +9,7 @@ pub(super) const RELEASE_FROM: &str = "$upstream_http_x_release_id";
 
 /// Every directive of a monitor and how it is written. `notify` is read by the [`Reader`](super::reader::Reader), who
 /// has the sinks.
-pub(super) const DIRECTIVES: [(&str, &str); 16] = [
+const DIRECTIVES: [(&str, &str); 16] = [
     ("pool", "pool NAME ADDRESS ...;"),
     ("pool_from", "pool_from $variable;"),
     ("release_from", "release_from $variable;"),
@@ -27,6 +27,11 @@ pub(super) const DIRECTIVES: [(&str, &str); 16] = [
     ("runbook", "runbook URL;"),
     ("notify", "notify SINK TARGET [name=N] [timeout=TIME] [ca=PATH] [secret=S] [url=URL];"),
 ];
+
+/// All directives of a monitor, those of rollouts included.
+pub(super) fn directives() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    DIRECTIVES.iter().chain(&rollout::DIRECTIVES)
+}
 
 /// Resolves an address as `server` in an `upstream` would; the error is the cause alone.
 pub type Resolve<'a> = &'a mut dyn FnMut(&str) -> Result<Vec<String>, String>;
@@ -54,7 +59,7 @@ impl MonitorReader {
     /// What is wrong with it; the monitor stays as it was.
     pub fn directive(&mut self, words: &[&str], resolve: Resolve) -> Result<(), Error> {
         let (name, args) = words.split_first().ok_or_else(|| Error::UnknownDirective(String::new()))?;
-        let Some((directive, usage)) = DIRECTIVES.iter().find(|(known, _)| known == name) else {
+        let Some((directive, usage)) = directives().find(|(known, _)| known == name) else {
             return Err(Error::UnknownDirective((*name).into()));
         };
         let wrong_count = || Error::Arguments { directive: (*name).into(), usage };
@@ -104,7 +109,7 @@ impl MonitorReader {
             ("runbook", [url]) => {
                 settings.runbook = Some(values::url("runbook", url, "https://wiki.example.com/runbook")?);
             }
-            _ => return Err(wrong_count()),
+            (name, words) => settings.rollout.directive(name, words).ok_or_else(wrong_count)??,
         }
         self.seen.push(directive);
         Ok(())
@@ -128,6 +133,7 @@ impl MonitorReader {
                 return Err(Error::UnknownActive { name: active.clone(), pools: listed.join(", ") });
             }
         }
+        settings.rollout.check(settings.pools.len())?;
         Ok(settings)
     }
 }
