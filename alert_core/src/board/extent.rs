@@ -22,6 +22,11 @@ pub struct Extent {
     pub len: u32,
 }
 
+impl Extent {
+    /// No stretch.
+    pub const NONE: Extent = Extent { offset: 0, len: 0 };
+}
+
 impl Word for Extent {
     fn to_word(self) -> u64 {
         (u64::from(self.offset) << 32) | u64::from(self.len)
@@ -39,6 +44,12 @@ pub enum Use {
     Monitor,
     /// A window.
     Window,
+    /// A rollout.
+    Rollout,
+}
+
+impl Use {
+    const ALL: [Use; 3] = [Use::Monitor, Use::Window, Use::Rollout];
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,24 +77,23 @@ impl Entry {
     fn get(&self) -> Option<(Extent, Use, Stage)> {
         let extent = self.place.load();
         let stage = self.stage.load(Relaxed);
-        let kind = if stage & 0x8 == 0 { Use::Monitor } else { Use::Window };
+        let kind = *Use::ALL.get((stage >> 3 & 3) as usize)?;
         let stage = match stage & 0x7 {
             1 => Stage::Reserved,
             2 => Stage::Live,
-            3 => Stage::Retired { generation: stage >> 4 },
+            3 => Stage::Retired { generation: stage >> 5 },
             _ => return None,
         };
         (extent.len > 0).then_some((extent, kind, stage))
     }
 
     fn set(&self, extent: Extent, kind: Use, stage: Stage) {
-        let kind = if kind == Use::Window { 0x8 } else { 0 };
         let stage = match stage {
             Stage::Reserved => 1,
             Stage::Live => 2,
-            Stage::Retired { generation } => 3 | generation << 4,
+            Stage::Retired { generation } => 3 | generation << 5,
         };
-        self.stage.store(stage | kind, Relaxed);
+        self.stage.store(stage | (kind as u64) << 3, Relaxed);
         self.place.store(extent);
     }
 

@@ -15,6 +15,7 @@ pub mod monitor;
 pub mod outbox;
 mod predecessor;
 pub mod region;
+pub mod rollout;
 mod shape;
 pub mod sink;
 pub mod snapshot;
@@ -31,6 +32,7 @@ use extent::{Extent, ExtentTable, Use};
 use lease::Lease;
 use monitor::MonitorBoard;
 use region::Region;
+use rollout::RolloutBoard;
 use sink::{SinkId, SinkTable};
 use worker::WorkerTable;
 
@@ -46,11 +48,12 @@ use crate::sink::SINKS_MAX;
 /// "alertbrd" in ASCII.
 const MAGIC: u64 = u64::from_be_bytes(*b"alertbrd");
 /// Changes whenever the meaning of the board does; its size is part of it, to catch a forgotten change.
-const LAYOUT: u64 = (3 << 32) | (size_of::<Header>() + size_of::<MonitorBoard>()) as u64;
+const LAYOUT: u64 = (4 << 32) | (size_of::<Header>() + size_of::<MonitorBoard>() + size_of::<RolloutBoard>()) as u64;
 
 /// The first word behind the header.
 const FIRST: usize = size_of::<Header>() / 8;
-/// Monitors of one configuration: each takes a stretch for its state and one for its window.
+/// Monitors of one configuration: each takes an extent for its state, one for its window, and one for its rollout if it
+/// can have one.
 pub const MONITORS_MAX: usize = extent::EXTENTS_MAX / 2;
 
 /// The place of a caller who fetches alerts, under a name that no sink can have.
@@ -129,7 +132,10 @@ impl fmt::Display for Error {
             Error::Foreign => f.write_str("holds the state of another version, give it another name or restart nginx"),
             Error::TooManySinks => write!(f, "has room for at most {} sinks", SINKS_MAX),
             Error::TooManyMonitors => {
-                write!(f, "has room for at most {MONITORS_MAX} monitors, or half as many to reload")
+                write!(
+                    f,
+                    "has room for at most {MONITORS_MAX} monitors, two thirds as many with rollouts, half as many to reload"
+                )
             }
         }
     }
@@ -152,7 +158,14 @@ pub struct Plan {
 struct MonitorPlan {
     state: Extent,
     window: Extent,
+    rollout: Option<Extent>,
     pools: Vec<PoolId>,
+}
+
+impl MonitorPlan {
+    fn extents(&self) -> impl Iterator<Item = Extent> {
+        [self.state, self.window].into_iter().chain(self.rollout)
+    }
 }
 
 impl Plan {
@@ -255,6 +268,18 @@ impl Board {
         (!ring.is_empty()).then(|| Window::new(head, ring))
     }
 
+    /// The rollout of a monitor of the plan; `None` where its directives ask for none.
+    pub fn rollout(&self, plan: &Plan, monitor: usize) -> Option<&'static RolloutBoard> {
+        self.region.get(plan.monitors.get(monitor)?.rollout?.offset as usize)
+    }
+
+    /// Where the rollout of a monitor lies.
+    fn rollout_extent(&self, monitor: &MonitorBoard) -> Option<Extent> {
+        let extent = monitor.rollout.load();
+        let is_whole = extent.len as usize == size_of::<RolloutBoard>() / 8;
+        (is_whole && self.header.extents.holds(extent, Use::Rollout)).then_some(extent)
+    }
+
     /// Where the window of a monitor lies. A word that names no stretch of the table was not written by a board.
     fn window_extent(&self, monitor: &MonitorBoard) -> Option<Extent> {
         let extent = monitor.window.load();
@@ -288,7 +313,12 @@ impl Board {
                 Some(extent) => extent,
                 None => reserve(words, Use::Window)?,
             };
-            monitors.push(MonitorPlan { state, window, pools: Vec::new() });
+            let rollout = match known.and_then(|extent| self.rollout_extent(self.monitor_at(extent)?)) {
+                _ if !monitor.rollout.is_written => None,
+                Some(extent) => Some(extent),
+                None => Some(reserve(size_of::<RolloutBoard>() / 8, Use::Rollout)?),
+            };
+            monitors.push(MonitorPlan { state, window, rollout, pools: Vec::new() });
         }
         Ok(Plan { monitors, ..Plan::default() })
     }
@@ -296,7 +326,7 @@ impl Board {
     /// Puts a reserved configuration into force.
     pub fn activate(&self, plan: &mut Plan, settings: &Settings) {
         self.lay_out(plan, settings);
-        let wanted: Vec<Extent> = plan.monitors.iter().flat_map(|place| [place.state, place.window]).collect();
+        let wanted: Vec<Extent> = plan.monitors.iter().flat_map(MonitorPlan::extents).collect();
         self.header.extents.commit(&wanted, self.generation());
         self.header.joined_by.store(0, Relaxed);
         plan.generation = self.header.generation.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
@@ -361,6 +391,7 @@ impl MonitorBoard {
             self.name.store(settings.name.as_bytes());
         }
         self.window.store(place.window);
+        self.rollout.store(place.rollout.unwrap_or(Extent::NONE));
         place.pools.clear();
         for (name, addresses) in &settings.pools {
             let pool = self.configure_pool(name.as_bytes(), &place.pools);
@@ -394,9 +425,9 @@ fn window_words(settings: &MonitorSettings) -> usize {
 
 /// Bytes that a board with this configuration alone needs.
 pub fn needed_bytes(settings: &Settings) -> usize {
-    let monitors: usize =
-        settings.monitors.iter().map(|monitor| size_of::<MonitorBoard>() + window_words(monitor) * 8).sum();
-    size_of::<Header>() + monitors
+    let rollout = |monitor: &MonitorSettings| if monitor.rollout.is_written { size_of::<RolloutBoard>() } else { 0 };
+    let bytes = |monitor| size_of::<MonitorBoard>() + window_words(monitor) * 8 + rollout(monitor);
+    size_of::<Header>() + settings.monitors.iter().map(bytes).sum::<usize>()
 }
 
 #[cfg(test)]
@@ -431,6 +462,19 @@ pub(crate) mod tests {
         assert_eq!((plan.generation, board.window(monitor).expect("a window").counts().filled), (2, 1));
         let (_, monitor) = apply(&board, &settings(&["window 11"]));
         assert_eq!(board.window(monitor).expect("a window").counts().filled, 0);
+    }
+
+    #[test]
+    fn a_reload_keeps_the_rollout_and_a_monitor_without_its_directives_has_none() {
+        let board = Board::open(Region::private(1 << 20), 0).expect("a board");
+        let (plan, _) = apply(&board, &settings(&["window 10"]));
+        assert!(board.rollout(&plan, 0).is_none());
+        let (plan, _) = apply(&board, &settings(&["window 10", "rollout 5%"]));
+        board.rollout(&plan, 0).expect("a rollout").salt.store(7, Relaxed);
+        let (plan, _) = apply(&board, &settings(&["window 11", "rollout 10%"]));
+        assert_eq!(board.rollout(&plan, 0).expect("a rollout").salt.load(Relaxed), 7);
+        let (plan, _) = apply(&board, &settings(&["window 11"]));
+        assert!(board.rollout(&plan, 0).is_none());
     }
 
     #[test]

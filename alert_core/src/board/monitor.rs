@@ -64,6 +64,8 @@ pub struct MonitorBoard {
     pub abandoned: AtomicU64,
     /// Requests whose address belongs to no pool.
     pub unmatched: UnmatchedBoard,
+    /// The stretch that holds its rollout.
+    pub rollout: Packed<Extent>,
 }
 
 /// Requests whose address belongs to no pool although pools are listed.

@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Relaxed};
 
 use super::extent::{Extent, ExtentTable, Use};
+use super::monitor::MonitorBoard;
 use super::region::Region;
 use super::shape::{Places, Shape, words_of};
 use super::snapshot::{Saved, SavedMonitor};
@@ -55,6 +56,7 @@ fn read(old: Region, now_wall_ms: u64) -> Option<(&'static AtomicU64, Saved)> {
             name: old.get::<NameCell>(at)?.load().into_bytes(),
             state: words(old, at, words_of(&shape.monitor))?,
             window: window.and_then(|at| words(old, at.offset as usize, at.len as usize)).unwrap_or_default(),
+            rollout: rollout_words(old, table, at, &shape).unwrap_or_default(),
         })
     });
     let saved = Saved {
@@ -66,6 +68,16 @@ fn read(old: Region, now_wall_ms: u64) -> Option<(&'static AtomicU64, Saved)> {
         shape,
     };
     Some((word(GENERATION_AT)?, saved))
+}
+
+/// What the rollout of the monitor at this place holds; `None` where it has none.
+fn rollout_words(old: Region, table: &ExtentTable, monitor: usize, shape: &Shape) -> Option<Vec<u64>> {
+    if shape.rollout.is_empty() {
+        return None;
+    }
+    let extent = old.get::<MonitorBoard>(monitor)?.rollout.load();
+    let is_one = table.holds(extent, Use::Rollout);
+    words(old, extent.offset as usize, words_of(&shape.rollout)).filter(|_| is_one)
 }
 
 fn words(region: Region, at: usize, len: usize) -> Option<Vec<u64>> {

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicU64;
 use super::Header;
 use super::extent::ExtentTable;
 use super::monitor::MonitorBoard;
+use super::rollout::RolloutBoard;
 use super::sink::SinkTable;
 use super::worker::WorkerTable;
 use crate::base::word::Word;
@@ -34,6 +35,8 @@ unsafe impl<const WORDS: usize> Shared for TextCell<WORDS> {}
 unsafe impl Shared for WindowHead {}
 // SAFETY: as above.
 unsafe impl Shared for MonitorBoard {}
+// SAFETY: as above.
+unsafe impl Shared for RolloutBoard {}
 // SAFETY: as above.
 unsafe impl Shared for ExtentTable {}
 // SAFETY: as above.

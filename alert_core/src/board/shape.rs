@@ -9,11 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use super::history::{History, SNAPSHOTS};
 use super::monitor::{IncidentBoard, MonitorBoard, PEERS_MAX, PeerBoard, PoolBoard};
 use super::outbox::{ALERTS_MAX, Outbox};
+use super::rollout::{ProbeBoard, RolloutBoard};
 use super::sink::SinkBoard;
 use super::window::WindowHead;
 use super::{Header, LAYOUT};
 use crate::model::alert::Kind;
 use crate::model::ids::POOLS_MAX;
+use crate::rollout::verdict::Measure;
+use crate::rollout::votes::Ballot;
 use crate::sink::SINKS_MAX;
 
 const WORD: usize = size_of::<u64>();
@@ -47,6 +50,8 @@ pub struct Shape {
     pub outbox: Vec<Run>,
     /// A monitor.
     pub monitor: Vec<Run>,
+    /// The rollout of a monitor; empty where the version has none.
+    pub rollout: Vec<Run>,
     /// Words in front of the ring of a window, of which the first says where the ring goes on.
     pub window_head: usize,
 }
@@ -82,6 +87,11 @@ impl Shape {
                 Run { count: SNAPSHOTS, words: size_of::<History>() / WORD / SNAPSHOTS },
                 one(size_of::<MonitorBoard>() / WORD - TAIL),
             ],
+            rollout: vec![
+                one(offset_of!(RolloutBoard, ballots) / WORD),
+                array::<Ballot>(Measure::ALL.len()),
+                array::<ProbeBoard>(PEERS_MAX),
+            ],
             window_head: size_of::<WindowHead>() / WORD,
         }
     }
@@ -99,6 +109,7 @@ impl Shape {
                 Run { count: 64, words: 8 },
                 Run { count: 361, words: 9 },
             ],
+            rollout: Vec::new(),
             window_head: 7,
         }
     }
@@ -126,7 +137,7 @@ impl Shape {
     /// The shape as words, for [`Shape::from_words`].
     pub fn to_words(&self) -> Vec<u64> {
         let mut words = vec![self.window_head as u64];
-        for runs in [&self.sinks, &self.outbox, &self.monitor] {
+        for runs in [&self.sinks, &self.outbox, &self.monitor, &self.rollout] {
             words.push(runs.len() as u64);
             words.extend(runs.iter().flat_map(|run| [run.count as u64, run.words as u64]));
         }
@@ -143,7 +154,7 @@ impl Shape {
                 .map(|_| Some(Run { count: bounded(LENGTH_MAX)?, words: bounded(LENGTH_MAX)? }))
                 .collect::<Option<Vec<Run>>>()
         };
-        Some(Shape { sinks: runs()?, outbox: runs()?, monitor: runs()?, window_head })
+        Some(Shape { sinks: runs()?, outbox: runs()?, monitor: runs()?, rollout: runs()?, window_head })
     }
 }
 
@@ -178,6 +189,7 @@ mod tests {
         assert_eq!(words_of(&shape.sinks), size_of::<super::super::sink::SinkTable>() / WORD);
         assert_eq!(words_of(&shape.outbox), size_of::<Outbox>() / WORD);
         assert_eq!(words_of(&shape.monitor), size_of::<MonitorBoard>() / WORD);
+        assert_eq!(words_of(&shape.rollout), size_of::<RolloutBoard>() / WORD);
         assert_eq!(Shape::from_words(&mut [7, u64::MAX].into_iter()), None);
         assert_eq!(Shape::from_words(&mut [7, 1, 3].into_iter()), None, "cut off");
     }

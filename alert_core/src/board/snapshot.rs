@@ -12,8 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 
-use super::extent::Use;
+use super::extent::{Extent, Use};
 use super::monitor::MonitorBoard;
+use super::rollout::RolloutBoard;
 use super::shape::{LAYOUT_2, Run, Shape, carry, words_of};
 use super::{Board, Plan};
 use crate::base::clock::Clock;
@@ -31,6 +32,10 @@ const MONITOR_WORDS: usize = size_of::<MonitorBoard>() / WORD;
 /// Plots go on without any request, and are no reason to save.
 const HISTORY_AT: usize = offset_of!(MonitorBoard, history) / WORD;
 const HISTORY_WORDS: usize = size_of::<crate::board::history::History>() / WORD;
+
+const ROLLOUT_WORDS: usize = size_of::<RolloutBoard>() / WORD;
+/// What follows changes with every request and every probe, and is no reason to save.
+const ROLLOUT_KEPT: usize = offset_of!(RolloutBoard, keys) / WORD;
 
 /// A board as bytes.
 #[derive(Debug)]
@@ -96,7 +101,10 @@ impl Board {
             let window = self.window_extent(monitor);
             let window =
                 window.and_then(|at| self.region.slice(at.offset as usize, at.len as usize)).unwrap_or_default();
-            let Some(left) = room.checked_sub(words.len() + window.len()) else { break };
+            let rollout = self.rollout_extent(monitor);
+            let rollout =
+                rollout.and_then(|at| self.region.slice(at.offset as usize, ROLLOUT_WORDS)).unwrap_or_default();
+            let Some(left) = room.checked_sub(words.len() + window.len() + rollout.len()) else { break };
             room = left;
             let name = monitor.name.load();
             out.word(name.len() as u64);
@@ -106,6 +114,10 @@ impl Board {
             out.words(&words[HISTORY_AT + HISTORY_WORDS..]);
             out.word(window.len() as u64);
             out.words(window);
+            let (kept, counted) = rollout.split_at(rollout.len().min(ROLLOUT_KEPT));
+            out.word(rollout.len() as u64);
+            out.words(kept);
+            out.quietly(counted);
         }
     }
 
@@ -143,6 +155,12 @@ impl Board {
             // Where the window lies is a matter of this board.
             monitor.window.store(place.window);
             monitor.make_sane(saved.taken_ms, now_ms);
+            monitor.rollout.store(place.rollout.unwrap_or(Extent::NONE));
+            if let Some(extent) = place.rollout.filter(|_| !saved_monitor.rollout.is_empty()) {
+                let at = extent.offset as usize;
+                self.fill((at, ROLLOUT_WORDS), &saved_monitor.rollout, &from.rollout, &to.rollout);
+                self.region.get(at).into_iter().for_each(RolloutBoard::start_anew);
+            }
             let (Some(window), Some((head, ring))) =
                 (self.window(monitor), saved_monitor.window.split_at_checked(from.window_head))
             else {
@@ -255,6 +273,7 @@ pub(super) struct SavedMonitor {
     pub(super) name: Vec<u8>,
     pub(super) state: Vec<u64>,
     pub(super) window: Vec<u64>,
+    pub(super) rollout: Vec<u64>,
 }
 
 impl Saved {
@@ -294,7 +313,10 @@ impl Reader<'_> {
             let name = self.bytes(name_len)?.to_vec();
             let state = self.words(words_of(&shape.monitor))?;
             let window_len = usize::try_from(self.word()?).ok()?;
-            monitors.push(SavedMonitor { name, state, window: self.words(window_len)? });
+            let window = self.words(window_len)?;
+            // The version before has no rollouts.
+            let rollout_len = if shape.rollout.is_empty() { 0 } else { usize::try_from(self.word()?).ok()? };
+            monitors.push(SavedMonitor { name, state, window, rollout: self.words(rollout_len)? });
         }
         Some(Saved { shape, taken_ms, taken_wall_ms, sinks, outbox, monitors })
     }
@@ -328,11 +350,14 @@ mod tests {
     use crate::model::ids::PoolId;
     use crate::model::outcome::Outcome;
     use crate::report::view::Status;
+    use crate::rollout::share::Bucket;
+    use crate::rollout::state::{Phase, State};
     use crate::rules::failover;
     use crate::rules::throttle::{Policy, Signal, Throttle};
     use crate::sink::settings::{SinkSettings, SystemSource};
 
     const T0: u64 = 1_790_000_000_000;
+    const PROBING: State = State { phase: Phase::Probing, from: PoolId::new(1), to: PoolId::new(2), at_s: T0 / 1000 };
 
     fn configuration(lines: &[&str]) -> Settings {
         let mut sink = SinkSettings::parse(&["slack", "http://127.0.0.1:9/"], &SystemSource).expect("a sink");
@@ -367,6 +392,37 @@ mod tests {
         board.outbox().publish(&crate::model::alert::tests::failover(), plan.sinks(), Delivery::Pending);
         board.sinks().get(plan.sinks()[0]).sent.store(41, Relaxed);
         (board, plan)
+    }
+
+    #[test]
+    fn a_rollout_goes_on_after_a_restart_where_its_monitor_still_has_one() {
+        let settings = configuration(&["rollout 5%"]);
+        let (old, plan) = busy(&settings);
+        let rollout = old.rollout(&plan, 0).expect("a rollout");
+        rollout.state.store(PROBING);
+        rollout.begin_votes(3, 100);
+        assert!(rollout.ballots[1].cast(Bucket::new(7), true));
+        assert!(rollout.leading.take(std::process::id(), old.workers(), T0));
+        let bytes = old.snapshot(T0, T0).bytes;
+        let (new, plan, restored) = board(&settings, Some(&bytes), T0 + 1000);
+        assert_eq!(restored, Ok(T0));
+        let restored = new.rollout(&plan, 0).expect("a rollout");
+        assert_eq!((restored.state.load(), restored.ballots[1].tally().cast), (PROBING, 1));
+        assert!(restored.leading.take(1, new.workers(), T0), "nobody leads it");
+        let (without, plan, restored) = board(&configuration(&[]), Some(&bytes), T0 + 1000);
+        assert!(restored.is_ok() && without.rollout(&plan, 0).is_none());
+    }
+
+    #[test]
+    fn what_probes_and_requests_change_is_no_reason_to_save() {
+        let (board, plan) = busy(&configuration(&["rollout 5%"]));
+        let rollout = board.rollout(&plan, 0).expect("a rollout");
+        let before = board.fingerprint();
+        rollout.assigned.store(9, Relaxed);
+        rollout.probes[3].took_ms.store(9, Relaxed);
+        assert_eq!(board.fingerprint(), before);
+        rollout.state.store(PROBING);
+        assert_ne!(board.fingerprint(), before);
     }
 
     #[test]
@@ -520,17 +576,20 @@ mod tests {
         fn any_words_make_a_board_that_works(
             seed in proptest::collection::vec((any::<prop::sample::Index>(), prop_oneof![any::<u64>(), Just(u64::MAX)]), 0..2000),
         ) {
-            let settings = configuration(&["window 10", "latency p95 1s"]);
+            let settings = configuration(&["window 10", "latency p95 1s", "rollout 5%"]);
             let mut bytes = busy(&settings).0.snapshot(T0, T0).bytes;
             bytes.truncate(bytes.len() - SHA256_OUTPUT_LEN);
             // The lengths stay, so that the words get onto the board.
             let head = 4 + Shape::current().to_words().len();
             let name_at = (head + board_words::<SinkTable>() + board_words::<Outbox>()) * WORD;
             let window_at = name_at + WORD + "app".len() + MONITOR_WORDS * WORD;
+            let rollout_at = window_at + WORD + (Shape::current().window_head + 10) * WORD;
             for (at, word) in seed {
                 let at = head * WORD + at.index(bytes.len() - (head + 1) * WORD);
                 let touches = |from: usize, len: usize| at + WORD > from && at < from + len;
-                if !touches(name_at, WORD + "app".len()) && !touches(window_at, WORD) {
+                let is_length =
+                    touches(name_at, WORD + "app".len()) || touches(window_at, WORD) || touches(rollout_at, WORD);
+                if !is_length {
                     bytes[at..at + WORD].copy_from_slice(&word.to_le_bytes());
                 }
             }

@@ -1,6 +1,7 @@
 //! What the probes of an address say: so many in a row passed, or failed. A pure function of their results and the time.
 
 use super::pilot::Health;
+use crate::base::word::Word;
 
 /// The results of the probes of one address, packed into one word of the board. All-zero is: not yet probed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,9 +29,8 @@ pub struct Needed {
 
 const TIME_BITS: u32 = 42;
 
-impl Streak {
-    /// Packs it into a word.
-    pub fn to_word(self) -> u64 {
+impl Word for Streak {
+    fn to_word(self) -> u64 {
         let up = match self.up {
             None => 0,
             Some(false) => 1,
@@ -42,8 +42,7 @@ impl Streak {
             | up << (TIME_BITS + 9)
     }
 
-    /// What is in a word.
-    pub fn from_word(word: u64) -> Streak {
+    fn from_word(word: u64) -> Streak {
         let up = match word >> (TIME_BITS + 9) & 3 {
             1 => Some(false),
             2 => Some(true),
@@ -56,7 +55,9 @@ impl Streak {
             at_ms: word & ((1 << TIME_BITS) - 1),
         }
     }
+}
 
+impl Streak {
     /// After another probe.
     pub fn after(self, passed: bool, needed: Needed, now_ms: u64) -> Streak {
         let goes_on = self.at_ms != 0 && self.passed == passed && self.is_fresh(needed, now_ms);

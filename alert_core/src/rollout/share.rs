@@ -3,6 +3,7 @@
 //! The word that holds the share also holds until when it counts. Whoever leads a rollout renews it every second; once
 //! nobody does, it counts no longer, and all requests belong to the active pool again without anybody acting.
 
+use crate::base::word::Word;
 use crate::model::ids::PoolId;
 
 /// Into how many parts the clients of a monitor fall.
@@ -61,24 +62,6 @@ impl Share {
         Share { pool, edge: edge(hundredths), until_ms: now_ms + LASTS_MS }
     }
 
-    /// Packs the share into a word.
-    #[inline]
-    pub const fn to_word(self) -> u64 {
-        (self.until_ms & ((1 << TIME_BITS) - 1))
-            | (self.edge as u64) << TIME_BITS
-            | (self.pool.get() as u64) << (TIME_BITS + 15)
-    }
-
-    /// The share in a word.
-    #[inline]
-    pub const fn from_word(word: u64) -> Share {
-        Share {
-            pool: PoolId::new((word >> (TIME_BITS + 15)) as u8 & 0x1f),
-            edge: (word >> TIME_BITS) as u16 & 0x7fff,
-            until_ms: word & ((1 << TIME_BITS) - 1),
-        }
-    }
-
     /// Whether it counts. One from a future that cannot be is left from before the clock was set back.
     #[inline]
     pub const fn counts(self, now_ms: u64) -> bool {
@@ -89,6 +72,24 @@ impl Share {
     #[inline]
     pub const fn holds(self, bucket: Bucket) -> bool {
         bucket.0 < self.edge
+    }
+}
+
+impl Word for Share {
+    #[inline]
+    fn to_word(self) -> u64 {
+        (self.until_ms & ((1 << TIME_BITS) - 1))
+            | u64::from(self.edge) << TIME_BITS
+            | u64::from(self.pool.get()) << (TIME_BITS + 15)
+    }
+
+    #[inline]
+    fn from_word(word: u64) -> Share {
+        Share {
+            pool: PoolId::new((word >> (TIME_BITS + 15)) as u8 & 0x1f),
+            edge: (word >> TIME_BITS) as u16 & 0x7fff,
+            until_ms: word & ((1 << TIME_BITS) - 1),
+        }
     }
 }
 

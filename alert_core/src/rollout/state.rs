@@ -1,5 +1,6 @@
 //! Where a rollout stands, packed into one word of the board, so that no worker that is killed leaves half of it behind.
 
+use crate::base::word::Word;
 use crate::model::ids::PoolId;
 
 /// Where a rollout stands. All-zero is idle.
@@ -73,9 +74,8 @@ pub const STEPS_MAX: usize = 15;
 
 const DETAIL_BITS: u32 = 19;
 
-impl State {
-    /// Packs the state into a word.
-    pub fn to_word(self) -> u64 {
+impl Word for State {
+    fn to_word(self) -> u64 {
         let watch = |watch: Watch| u64::from(watch.left_s.min(GUARD_MAX_S)) | u64::from(watch.cleared & 3) << 17;
         let (phase, detail) = match self.phase {
             Phase::Idle => (0, 0),
@@ -94,8 +94,7 @@ impl State {
             | (self.at_s & 0xffff_ffff) << 32
     }
 
-    /// The state in a word.
-    pub fn from_word(word: u64) -> State {
+    fn from_word(word: u64) -> State {
         let detail = (word >> 3) & ((1 << DETAIL_BITS) - 1);
         let watch = Watch { left_s: detail as u32 & GUARD_MAX_S, cleared: (detail >> 17) as u8 };
         let (number, flag) = (detail as u8 & 15, detail >> 4 & 1 == 1);
@@ -112,7 +111,9 @@ impl State {
         let pool = |shift: u32| PoolId::new((word >> shift) as u8 & 0x1f);
         State { phase, from: pool(3 + DETAIL_BITS), to: pool(8 + DETAIL_BITS), at_s: word >> 32 }
     }
+}
 
+impl State {
     /// The step that it is in, from 1 on.
     pub fn step(self) -> Option<u8> {
         match self.phase {

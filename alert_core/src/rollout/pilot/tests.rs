@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::super::command::{Command, Refusal, Situation};
 use super::*;
+use crate::base::word::Word;
 
 const BLUE: PoolId = PoolId::new(1);
 const GREEN: PoolId = PoolId::new(2);

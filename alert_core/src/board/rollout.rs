@@ -1,0 +1,198 @@
+//! The rollout of one monitor, as all workers share it: where it stands, its share, its votes, and what the probes say.
+//!
+//! It is a stretch of its own, which only monitors have whose directives ask for it.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::board::cell::Packed;
+use crate::board::lease::Lease;
+use crate::board::monitor::PEERS_MAX;
+use crate::board::text::{NameCell, TextCell};
+use crate::model::ids::PoolId;
+use crate::rollout::probe::Streak;
+use crate::rollout::share::Share;
+use crate::rollout::state::State;
+use crate::rollout::verdict::{Attempts, Measure};
+use crate::rollout::votes::Ballot;
+
+/// The rollout of one monitor.
+#[repr(C)]
+#[derive(Debug)]
+pub struct RolloutBoard {
+    /// Who leads it.
+    pub leading: Lease,
+    /// Who probes the addresses.
+    pub probing: Lease,
+    /// Where it stands.
+    pub state: Packed<State>,
+    /// The share, whether or not it counts.
+    pub share: Packed<Share>,
+    /// What the buckets of the share are made with.
+    pub salt: AtomicU64,
+    /// When the rollout began, in milliseconds.
+    pub begun_ms: AtomicU64,
+    /// Above this time a first attempt is slow, in milliseconds; zero is never.
+    pub slow_ms: AtomicU64,
+    /// The pool that was active before.
+    pub before: Packed<PoolId>,
+    /// The release of the pool that is taken over from, and of the one that takes over, that everything is about.
+    pub releases: [NameCell; 2],
+    /// The release that an abort or a rollback left last, and the pool that had it.
+    pub left_release: NameCell,
+    /// As above.
+    pub left_pool: Packed<PoolId>,
+    /// Until when it is not tried again, in milliseconds.
+    pub left_until_ms: AtomicU64,
+    /// Until when only an operator rolls back, in milliseconds.
+    pub hands_off_until_ms: AtomicU64,
+    /// How the last rollout ended: an [`Outcome`]; zero is none.
+    pub outcome: AtomicU64,
+    /// When, in milliseconds.
+    pub outcome_ms: AtomicU64,
+    /// Why, in words.
+    pub outcome_reason: TextCell<REASON_WORDS>,
+    /// How often they ended so.
+    pub outcomes: [AtomicU64; Outcome::ALL.len()],
+    /// Whether more than one bucket was seen: zero is none, [`MANY_KEYS`] is yes, else it is the one plus one.
+    pub keys: AtomicU64,
+    /// Requests that were assigned to the pool of the share since the votes began.
+    pub assigned: AtomicU64,
+    /// First attempts since the votes began: at the pool of the share, and at the other.
+    pub attempts: [AttemptsBoard; 2],
+    /// Events that were dropped up to the last look.
+    pub dropped: AtomicU64,
+    /// The votes on each [`Measure`].
+    pub ballots: [Ballot; Measure::ALL.len()],
+    /// What the probes of each address say, in the order of the monitor's.
+    pub probes: [ProbeBoard; PEERS_MAX],
+}
+
+/// The length of a reason, in words of eight bytes.
+const REASON_WORDS: usize = 24;
+/// More than one bucket was seen.
+pub const MANY_KEYS: u64 = u64::MAX;
+
+/// First attempts at a pool.
+#[repr(C)]
+#[derive(Debug)]
+pub struct AttemptsBoard {
+    /// All of them, and requests that failed before there was any.
+    pub requests: AtomicU64,
+    /// Those that were sent to an address of the pool.
+    pub arrived: AtomicU64,
+    /// Those that failed.
+    pub failed: AtomicU64,
+    /// Those that were slow.
+    pub slow: AtomicU64,
+}
+
+/// What the probes of an address say.
+#[repr(C)]
+#[derive(Debug)]
+pub struct ProbeBoard {
+    /// How many in a row passed or failed.
+    pub streak: Packed<Streak>,
+    /// The status that the last one got; zero is none.
+    pub status: AtomicU64,
+    /// How long it took, in milliseconds.
+    pub took_ms: AtomicU64,
+    /// The release that answered.
+    pub release: NameCell,
+    /// Why it failed; empty where it passed.
+    pub error: TextCell<12>,
+}
+
+/// How a rollout ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Outcome {
+    /// The new pool has all traffic.
+    Done = 1,
+    /// The new pool lost its share.
+    Aborted,
+    /// Traffic went back.
+    RolledBack,
+    /// The new pool did not pass its probes.
+    Failed,
+    /// An operator ended it.
+    Cancelled,
+    /// A rule was broken, and traffic stayed.
+    NotRolledBack,
+}
+
+impl Outcome {
+    /// All of them, by their number.
+    pub const ALL: [Outcome; 6] = [
+        Outcome::Done,
+        Outcome::Aborted,
+        Outcome::RolledBack,
+        Outcome::Failed,
+        Outcome::Cancelled,
+        Outcome::NotRolledBack,
+    ];
+
+    /// The name used in JSON and in metric labels.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Outcome::Done => "done",
+            Outcome::Aborted => "aborted",
+            Outcome::RolledBack => "rolled_back",
+            Outcome::Failed => "failed",
+            Outcome::Cancelled => "cancelled",
+            Outcome::NotRolledBack => "not_rolled_back",
+        }
+    }
+}
+
+impl RolloutBoard {
+    /// How the last rollout ended.
+    pub fn outcome(&self) -> Option<Outcome> {
+        let number = self.outcome.load(Relaxed);
+        Outcome::ALL.into_iter().find(|outcome| *outcome as u64 == number)
+    }
+
+    /// Notes how a rollout ended.
+    pub fn end(&self, outcome: Outcome, reason: &str, now_ms: u64) {
+        self.outcome_reason.store(reason.as_bytes());
+        self.outcome_ms.store(now_ms, Relaxed);
+        self.outcome.store(outcome as u64, Relaxed);
+        self.outcomes[outcome as usize - 1].fetch_add(1, Relaxed);
+    }
+
+    /// Begins the votes anew, on the pool that has the buckets below `edge`.
+    pub fn begin_votes(&self, term: u16, edge: u16) {
+        let attempts = self.attempts.iter().flat_map(|at| [&at.requests, &at.arrived, &at.failed, &at.slow]);
+        attempts.chain([&self.assigned, &self.keys]).for_each(|count| count.store(0, Relaxed));
+        self.ballots.iter().for_each(|ballot| ballot.begin(term, edge));
+    }
+
+    /// First attempts at the pool of the share, and at the other.
+    pub fn attempts(&self) -> [Attempts; 2] {
+        self.attempts.each_ref().map(|at| Attempts {
+            requests: at.requests.load(Relaxed),
+            failed: at.failed.load(Relaxed),
+            slow: at.slow.load(Relaxed),
+        })
+    }
+
+    /// Whether all requests since the votes began were of one bucket.
+    pub fn has_one_key(&self) -> bool {
+        !matches!(self.keys.load(Relaxed), 0 | MANY_KEYS)
+    }
+
+    /// Takes it from whoever leads or probes: for the master, when there are no workers yet.
+    pub fn start_anew(&self) {
+        self.leading.clear();
+        self.probing.clear();
+    }
+}
+
+impl ProbeBoard {
+    /// Forgets everything: the place is another address's now.
+    pub fn clear(&self) {
+        self.streak.store(Streak::default());
+        [&self.status, &self.took_ms].iter().for_each(|word| word.store(0, Relaxed));
+        self.release.store(b"");
+        self.error.store(b"");
+    }
+}
