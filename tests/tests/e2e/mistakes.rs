@@ -129,6 +129,14 @@ const VALUES: [&[(&str, &str, &str)]; 2] = [
         ("latency p95 1s of=body;", "of=body", LATENCY_OF),
         ("latency off header;", "header", LATENCY_OF),
         ("runbook wiki;", "wiki", "a URL of at most 512 bytes, such as 'https://wiki.example.com/runbook'"),
+        ("split_by client;", "client", "text with a variable that tells clients apart, such as '$remote_addr'"),
+        ("probe healthz;", "healthz", "a path, such as '/healthz', or 'off'"),
+        ("probe / status=399-200;", "status=399-200", "a status or two, as in 'status=200-399'"),
+        ("rollout 25% 5%;", "5%", STEPS),
+        ("rollout 0.5%;", "0.5%", STEPS),
+        ("rollout 5% every=0s;", "every=0s", "a time of at least 1s, as in 'every=60s'"),
+        ("compare errors risk=6%;", "risk=6%", "a risk from 0.001% to 5%, as in 'risk=0.1%'"),
+        ("rollback maybe;", "maybe", "'off', 'dry_run' or 'on'"),
         ("latency p95 0;", "0", LATENCY),
         ("latency p95 -1s;", "-1s", LATENCY),
         ("latency p95 0.5s;", "0.5s", LATENCY),
@@ -158,6 +166,7 @@ const MAX_AGE: &str = "a time from 1ms to 3650d, as in 'window 200 max_age=10m'"
 const ERROR_RATE: &str = "a percentage from 0% to 100%, such as '2%', or 'off'";
 const PERCENTILE: &str = "a percentile from p1 to p99.9, as in 'latency p95 500ms'";
 const LATENCY: &str = "a time from 1ms to 1000s, as in 'latency p95 500ms'";
+const STEPS: &str = "at most 15 percentages that rise within 1% and 99%, as in 'rollout 5% 25% 50%'";
 const LATENCY_OF: &str = "'of=header' or 'of=response', as in 'latency p95 500ms of=header'";
 const OTHER_LABEL: &str =
     "another label than those that alerts have already: alertname, severity, monitor, kind, instance, __*";
@@ -245,7 +254,7 @@ const PHRASES: [(&str, &str); 12] = [
     (
         "{all}",
         "pool, pool_from, release_from, failure_if, active, window, error_rate, retry_rate, abandon_rate, outage, \
-             latency, failover, cooldown, maintenance, runbook, notify",
+             latency, failover, cooldown, maintenance, runbook, notify, split_by, probe, rollout, compare, rollback",
     ),
     ("{kinds}", "slack, webhook, alertmanager, pagerduty, teams, discord, ntfy"),
     ("{parameters}", "'name=', 'timeout=', 'ca='"),
