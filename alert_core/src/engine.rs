@@ -9,12 +9,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::base::log::{self, Level, Lines};
-use crate::board::sink::SinkId;
 use crate::board::worker::WorkerBoard;
 use crate::board::{Board, Plan};
-use crate::deliver::courier::Courier;
+use crate::deliver::couriers::Couriers;
 use crate::detect::detector::Detector;
-use crate::detect::judge::{Judge, sinks_of};
+use crate::detect::judge::Judge;
 use crate::observe::intake::{Doorbell, Intake};
 use crate::observe::spsc::{CAPACITY, Producer, channel};
 use crate::persist::saver::Saver;
@@ -24,7 +23,7 @@ use crate::sink::Sink;
 
 /// Events that wait for the detector at most: a tenth of a second of 40,000 failures a second.
 const CHANNEL: usize = 4096;
-/// Enough for TLS and JSON; the default of the system would reserve far more address space.
+/// Enough for JSON; the default of the system would reserve far more address space.
 const STACK: usize = 512 * 1024;
 
 /// A running worker.
@@ -34,7 +33,8 @@ pub struct Engine {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     sinks: Vec<Arc<Sink>>,
-    /// Disconnected when the detector and the couriers have ended.
+    couriers_wanted: Arc<AtomicBool>,
+    /// Disconnected when the detector has ended, which waits for the couriers.
     ended: Receiver<()>,
     /// Disconnected when the saver has.
     kept: Receiver<()>,
@@ -60,10 +60,10 @@ impl Engine {
         let (events, received) = bounded(CHANNEL);
         let (producer, consumer) = channel();
         let (alive, ended) = bounded(0);
-        let (stop, stop_couriers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let stop = Arc::new(AtomicBool::new(false));
         let place = board.workers().join(pid, plan.generation, board.clock().now_ms());
         let (keeping, kept) = bounded(0);
-        let mut threads = Threads { stop: [stop.clone(), stop_couriers.clone()], handles: Vec::new(), alive: keeping };
+        let mut threads = Threads { stop: stop.clone(), handles: Vec::new(), alive: keeping };
         if let Some(file) = settings.state.clone().map(StateFile::new) {
             let (stop, others, log) = (stop.clone(), ended.clone(), log.clone());
             let saver = Saver { board, file, generation: plan.generation, pid, stop, others, log };
@@ -71,25 +71,8 @@ impl Engine {
         }
         threads.alive = alive;
 
-        let mut sinks = Vec::new();
-        for (settings_of_sink, id) in settings.sinks.iter().zip(plan.sinks()) {
-            let sink = Arc::new(Sink::new(settings_of_sink));
-            sinks.push(sink.clone());
-            let courier = Courier {
-                board,
-                sink,
-                id: *id,
-                monitors: monitors_of(*id, plan, settings),
-                generation: plan.generation,
-                pid,
-                host: settings.instance.clone(),
-                stop: stop_couriers.clone(),
-                log: log.clone(),
-            };
-            threads.spawn("alert-courier", move || courier.run())?;
-        }
-        let couriers = threads.handles.iter().map(|handle| handle.thread().clone()).collect();
-
+        let couriers = Couriers::new(board, plan, settings, pid, &log);
+        let (sinks, couriers_wanted) = (couriers.sinks(), couriers.wanted());
         let doorbell = Arc::new(Doorbell::default());
         let detector = Detector {
             clock: board.clock(),
@@ -101,7 +84,6 @@ impl Engine {
             worker: place,
             couriers,
             stop: stop.clone(),
-            stop_couriers,
             log: log.clone(),
             alone: false,
         };
@@ -111,7 +93,7 @@ impl Engine {
         }
         let intake = Intake::new(events, (doorbell, thread), place);
         let threads = std::mem::take(&mut threads.handles);
-        Ok((Engine { intake, lines, stop, threads, sinks, ended, kept, place }, producer))
+        Ok((Engine { intake, lines, stop, threads, sinks, couriers_wanted, ended, kept, place }, producer))
     }
 
     /// The event loop's end.
@@ -120,8 +102,9 @@ impl Engine {
         &self.intake
     }
 
-    /// Lets the couriers look for alerts that somebody else than the detector decided.
+    /// Gets alerts delivered that somebody else than the detector decided.
     pub fn wake_couriers(&self) {
+        self.couriers_wanted.store(true, Relaxed);
         self.threads.iter().for_each(|handle| handle.thread().unpark());
     }
 
@@ -157,18 +140,9 @@ impl Engine {
     }
 }
 
-/// The monitors whose alerts go to a sink.
-fn monitors_of(sink: SinkId, plan: &Plan, settings: &Settings) -> Vec<String> {
-    let monitors = settings.monitors.iter().enumerate();
-    monitors
-        .filter(|(at, _)| sinks_of(plan, settings, *at).contains(&sink))
-        .map(|(_, monitor)| monitor.name.clone())
-        .collect()
-}
-
 /// The threads started so far; they end if one more cannot be started.
 struct Threads {
-    stop: [Arc<AtomicBool>; 2],
+    stop: Arc<AtomicBool>,
     handles: Vec<JoinHandle<()>>,
     alive: Sender<()>,
 }
@@ -187,7 +161,7 @@ impl Threads {
                 Ok(thread)
             }
             Err(error) => {
-                self.stop.iter().for_each(|stop| stop.store(true, Relaxed));
+                self.stop.store(true, Relaxed);
                 self.handles.iter().for_each(|handle| handle.thread().unpark());
                 Err(error)
             }

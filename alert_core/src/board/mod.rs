@@ -354,7 +354,8 @@ impl Board {
                 window.set_slow_ms(monitor.latency.map_or(u32::MAX, |latency| latency.limit_ms));
             }
         }
-        let names = settings.sinks.iter().map(|sink| sink.name.as_str()).chain(plan.polled.then_some(POLL));
+        let sinks = settings.sinks.iter().map(|sink| (sink.name.as_str(), sink.fingerprint()));
+        let names = sinks.chain(plan.polled.then_some((POLL, 0)));
         let forget = |sink| self.outbox().forget(sink);
         plan.sinks = self.sinks().assign(&names.collect::<Vec<_>>(), forget).unwrap_or_default();
         plan.poll = if plan.polled { plan.sinks.pop() } else { None };

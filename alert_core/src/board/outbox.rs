@@ -213,6 +213,11 @@ impl Outbox {
         self.ids(|_, deliveries| deliveries.get(sink) == Delivery::Pending)
     }
 
+    /// Whether any alert waits for a sink.
+    pub fn waits(&self, sink: SinkId) -> bool {
+        self.whole().any(|(_, _, deliveries)| deliveries.get(sink) == Delivery::Pending)
+    }
+
     /// The numbers of the alerts that fire as far as a sink knows, oldest first.
     pub fn firing(&self, sink: SinkId) -> Vec<u64> {
         self.ids(|cell, deliveries| {
@@ -394,7 +399,7 @@ mod tests {
     fn outbox() -> (&'static Outbox, Vec<SinkId>) {
         let sinks: &SinkTable = Region::private(size_of::<SinkTable>()).get(0).expect("room");
         let outbox = Region::private(size_of::<Outbox>()).get(0).expect("room");
-        (outbox, sinks.assign(&["slack", "webhook"], |_| ()).expect("places"))
+        (outbox, sinks.assign(&[("slack", 1), ("webhook", 1)], |_| ()).expect("places"))
     }
 
     #[test]

@@ -1,53 +1,84 @@
-//! The courier threads of a worker, one for each sink: take alerts from the outbox and get them delivered.
+//! A courier: takes what waits for one sink from the outbox and gets it delivered.
 //!
-//! One thread a sink, so that one which hangs delays no other. Of all workers one at a time delivers for a sink (a lease
-//! in the board), in the order of decision. How a delivery stands is kept in the board too, so that any worker can go on
-//! where another stopped. Only workers of the configuration in force deliver: those that drain know its sinks as they
-//! were.
+//! Each sink has its own, so that one which hangs delays no other. Of all workers one at a time delivers for a sink (a
+//! lease in the board), in the order of decision. How a delivery stands is kept in the board too, so that any worker can
+//! go on where another stopped. Only workers of the configuration in force deliver: those that drain know its sinks as
+//! they were.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst, fence};
 use std::thread;
 use std::time::Duration;
 
 use crate::base::log::{Level, Log};
 use crate::board::Board;
 use crate::board::outbox::Delivery;
-use crate::board::sink::{SinkBoard, SinkId};
+use crate::board::sink::{ReachBoard, SinkBoard, SinkId};
 use crate::deliver::coalesce::{Notification, notifications};
 use crate::model::alert::Alert;
 use crate::sink::{Outcome, Sink, retry};
 
-/// How often a courier looks for alerts that a dead worker left.
-const LOOK: Duration = Duration::from_secs(2);
-/// How often it looks while another worker delivers.
-const LOOK_BUSY: Duration = Duration::from_millis(250);
+/// The longest pause that a courier waits for. After a longer one the next look of some worker starts another.
+const WAIT_MAX: Duration = Duration::from_secs(2);
+/// How long to wait for an alert that is still being written.
+const UNFINISHED: Duration = Duration::from_millis(10);
 
 /// Everything that the courier for one sink works with.
-pub(crate) struct Courier {
-    pub(crate) board: Board,
-    pub(crate) sink: Arc<Sink>,
-    pub(crate) id: SinkId,
+pub(super) struct Courier {
+    pub(super) board: Board,
+    pub(super) sink: Arc<Sink>,
+    pub(super) id: SinkId,
+    /// The first sink with the same URL, whose turns count for all of them.
+    pub(super) pace: SinkId,
     /// The monitors whose alerts go to this sink.
-    pub(crate) monitors: Vec<String>,
-    pub(crate) generation: u64,
-    pub(crate) pid: u32,
-    pub(crate) host: String,
-    pub(crate) stop: Arc<AtomicBool>,
-    pub(crate) log: Log,
+    pub(super) monitors: Vec<String>,
+    pub(super) generation: u64,
+    pub(super) pid: u32,
+    pub(super) host: String,
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) log: Log,
 }
 
 impl Courier {
-    /// Runs until it is told to stop; then tries once more to deliver what waits.
-    pub(crate) fn run(self) {
+    /// Whether there is something to deliver now, or soon enough to wait for it.
+    pub(super) fn is_due(&self) -> bool {
+        self.board.generation() == self.generation
+            && self.early() <= WAIT_MAX
+            && (self.board.outbox().waits(self.id) || self.retelling_is_due())
+    }
+
+    /// Takes the right to deliver; `false` while another living worker has it.
+    pub(super) fn take_lease(&self) -> bool {
+        self.shared().lease.take(self.pid, self.board.workers(), self.now_ms())
+    }
+
+    pub(super) fn release_lease(&self) {
+        self.shared().lease.release(self.pid);
+    }
+
+    /// Delivers until nothing is due, with the lease that was taken before, and gives it back.
+    pub(super) fn run(&self) {
         loop {
+            if catch_unwind(AssertUnwindSafe(|| self.deliver_all())).is_err() {
+                self.log.write(Level::Error, format!("the courier for {} panicked; continuing", self.name()));
+                self.wait_for(WAIT_MAX);
+            }
+            self.release_lease();
+            // Another worker may have seen the lease taken and left its alert to this one.
+            fence(SeqCst);
+            if self.stop.load(Relaxed) || !self.is_due() || !self.take_lease() {
+                break;
+            }
+        }
+    }
+
+    fn deliver_all(&self) {
+        let mut turn_ms = None;
+        while self.is_due() {
             let stopping = self.stop.load(Relaxed);
-            let pause = catch_unwind(AssertUnwindSafe(|| self.look())).unwrap_or_else(|_| {
-                self.log.write(Level::Error, format!("the courier for {} panicked and goes on", self.name()));
-                LOOK
-            });
-            if stopping {
+            let pause = self.step(&mut turn_ms);
+            if stopping || pause > WAIT_MAX {
                 break;
             }
             if !pause.is_zero() && !self.stop.load(Relaxed) {
@@ -56,29 +87,33 @@ impl Courier {
         }
     }
 
-    /// Delivers what is due and returns how long to wait before the next look.
-    fn look(&self) -> Duration {
-        if self.board.generation() != self.generation || !self.is_due() {
-            return LOOK;
+    /// Sends what waits, if it is time, and returns how long to wait before the next step.
+    fn step(&self, turn_ms: &mut Option<u64>) -> Duration {
+        let now_ms = self.now_ms();
+        let early = self.early();
+        if !early.is_zero() {
+            return early;
         }
-        let shared = self.shared();
-        if !shared.lease.take(self.pid, self.board.workers(), self.now_ms()) {
-            return LOOK_BUSY;
+        let interval_ms = self.sink.min_interval().as_millis() as u64;
+        let turn = *turn_ms.get_or_insert_with(|| self.pace().take_turn(now_ms, interval_ms));
+        if turn > now_ms {
+            return Duration::from_millis(turn - now_ms);
         }
-        // Another worker may have delivered between the look and the lease.
-        let pause = if self.is_due() { self.deliver() } else { LOOK };
-        shared.lease.release(self.pid);
+        *turn_ms = None;
+        let pause = self.deliver();
+        // A slow service counts from its answer on.
+        self.pace().not_before(self.now_ms() + interval_ms);
         pause
     }
 
-    fn is_due(&self) -> bool {
-        !self.board.outbox().pending(self.id).is_empty() || self.retelling_is_due()
+    /// How long this sink wants to be left alone.
+    fn early(&self) -> Duration {
+        Duration::from_millis(self.shared().not_before_ms.load(Relaxed).saturating_sub(self.now_ms()))
     }
 
     /// Whether the sink wants to hear again of what fires, and something does.
     fn retelling_is_due(&self) -> bool {
-        // A clock that was set back must not stretch the time.
-        let waited_ms = self.now_ms().abs_diff(self.shared().retold_ms.load(Relaxed));
+        let waited_ms = self.now_ms().saturating_sub(self.shared().retold_ms.load(Relaxed));
         let is_time = |every: Duration| u128::from(waited_ms) >= every.as_millis();
         self.sink.resend_every().is_some_and(is_time) && !self.firing(&[]).is_empty()
     }
@@ -101,21 +136,14 @@ impl Courier {
     }
 
     fn deliver(&self) -> Duration {
-        let (shared, outbox) = (self.shared(), self.board.outbox());
-        let early = Duration::from_millis(shared.not_before_ms.load(Relaxed).saturating_sub(self.now_ms()));
-        // No sink asks for more than the longest pause: a clock that was set back does.
-        if !early.is_zero() && early <= retry::LONGEST {
-            return early;
-        }
+        let (shared, reach, outbox) = (self.shared(), &self.shared().reach, self.board.outbox());
         let mut notifications = notifications(self.alerts(&outbox.pending(self.id)));
-        if !self.sink.takes_digest() {
-            notifications.truncate(1);
-        }
+        notifications.truncate(self.sink.digest_max());
         let mut alerts = self.firing(&notifications);
+        let resends = !alerts.is_empty();
         alerts.extend(notifications.iter().map(|notification| notification.alert.clone()));
         if alerts.is_empty() {
-            // Still being written, or taken meanwhile.
-            return LOOK_BUSY;
+            return UNFINISHED;
         }
         let told: Vec<u64> = notifications.iter().flat_map(|notification| notification.told.iter().copied()).collect();
         let left_out: Vec<u64> =
@@ -127,37 +155,55 @@ impl Courier {
             shared.left_out.fetch_add(left_out.len() as u64, Relaxed);
             shared.retold_ms.store(self.now_ms(), Relaxed);
         };
+        let count_resend = |counter: &std::sync::atomic::AtomicU64| {
+            counter.fetch_add(u64::from(resends), Relaxed);
+        };
         match self.sink.deliver(&alerts) {
             Outcome::Sent => {
                 settle(Delivery::Sent);
                 shared.sent.fetch_add(told.len() as u64, Relaxed);
+                count_resend(&reach.resent);
+                reach.last_success_ms.store(self.now_ms(), Relaxed);
                 self.note_success(left_out.len());
-                self.wait_for(self.sink.min_interval())
+                Duration::ZERO
             }
             Outcome::Retry { after, error } => {
                 shared.retried.fetch_add(told.len() as u64, Relaxed);
+                count_resend(&reach.resends_failed);
                 let failures = shared.failures.fetch_add(1, Relaxed);
-                let pause = after
-                    .unwrap_or_else(|| retry::backoff(u32::try_from(failures).unwrap_or(u32::MAX)))
-                    .min(retry::LONGEST);
                 if failures == 0 {
                     let text = format!("cannot deliver to {}: {error}; retrying", self.name());
                     self.log.write(Level::Warn, text);
                 }
                 shared.last_error.store(error.as_bytes());
-                self.wait_for(pause)
+                self.wait_for(self.pause(after, u32::try_from(failures).unwrap_or(u32::MAX)))
             }
             Outcome::Permanent { error } => {
                 settle(Delivery::Failed);
                 shared.failed.fetch_add(told.len() as u64, Relaxed);
+                count_resend(&reach.resends_failed);
                 // What is told again and again is refused again and again.
                 if !told.is_empty() {
                     let text = format!("{} refused an alert: {error}; it is not sent again", self.name());
                     self.log.write(Level::Error, text);
                 }
                 shared.last_error.store(error.as_bytes());
-                self.wait_for(self.sink.min_interval())
+                Duration::ZERO
             }
+        }
+    }
+
+    /// How long to wait after this many earlier failures in a row. What a service asks for is asked of all who send to its
+    /// URL.
+    fn pause(&self, asked: Option<Duration>, failures: u32) -> Duration {
+        match asked {
+            Some(asked) => {
+                let pause = retry::at_least(asked, failures);
+                self.pace().not_before(self.now_ms() + pause.as_millis() as u64);
+                pause
+            }
+            // Who forgets what fires must not be left alone for longer than it is told again anyway.
+            None => retry::backoff(failures).min(self.sink.resend_every().unwrap_or(Duration::MAX)),
         }
     }
 
@@ -193,7 +239,11 @@ impl Courier {
         self.board.sinks().get(self.id)
     }
 
-    fn name(&self) -> String {
+    fn pace(&self) -> &'static ReachBoard {
+        &self.board.sinks().get(self.pace).reach
+    }
+
+    pub(super) fn name(&self) -> String {
         self.shared().name.load()
     }
 }

@@ -1,4 +1,5 @@
 //! From the outbox to the sinks: undelivered alerts go in, requests to the services come out.
 
 pub mod coalesce;
-pub(crate) mod courier;
+mod courier;
+pub(crate) mod couriers;

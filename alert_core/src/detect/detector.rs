@@ -7,7 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Relaxed};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
@@ -15,6 +15,7 @@ use crossbeam_channel::Receiver;
 use crate::base::clock::Clock;
 use crate::base::log::{Level, Log};
 use crate::board::worker::{HEARTBEAT_MS, WorkerBoard};
+use crate::deliver::couriers::Couriers;
 use crate::detect::judge::Judge;
 use crate::model::event::Event;
 use crate::model::success::Success;
@@ -46,10 +47,8 @@ pub(crate) struct Detector {
     pub(crate) answers: Vec<Success>,
     pub(crate) doorbell: Arc<Doorbell>,
     pub(crate) worker: Option<&'static WorkerBoard>,
-    pub(crate) couriers: Vec<Thread>,
+    pub(crate) couriers: Couriers,
     pub(crate) stop: Arc<AtomicBool>,
-    /// Stops the couriers, once the last alert is in the outbox.
-    pub(crate) stop_couriers: Arc<AtomicBool>,
     pub(crate) log: Log,
     /// Whether there was no other worker at the last tick.
     pub(crate) alone: bool,
@@ -94,8 +93,7 @@ impl Detector {
                 self.sleep(Sleep::Asleep, Duration::from_millis(until_tick));
             }
         }
-        self.stop_couriers.store(true, Relaxed);
-        self.couriers.iter().for_each(Thread::unpark);
+        self.couriers.finish();
     }
 
     /// Sleeps until it is woken for what this sleep lets through, but not for longer than `limit`.
@@ -125,7 +123,7 @@ impl Detector {
 
     fn round(&mut self, next_tick_ms: &mut u64) -> Round {
         let now = self.clock.now_ms();
-        let mut told = false;
+        let mut look = self.couriers.are_wanted();
         let mut round = Round::default();
         let mut latest_ms = 0;
         if let Some(worker) = self.worker {
@@ -142,10 +140,10 @@ impl Detector {
             self.answers.clear();
             self.successes.take(ahead, &mut self.answers, Success::from_words);
             round.answers += self.answers.len();
-            told |= self.judge.count(&self.answers, now);
+            look |= self.judge.count(&self.answers, now);
             let Some(event) = event else { break };
             round.events += 1;
-            told |= self.judge.observe(&event, now);
+            look |= self.judge.observe(&event, now);
         }
         if let Some(worker) = self.worker.filter(|_| round.events + round.answers > 0) {
             worker.events.fetch_add((round.events + round.answers) as u64, Relaxed);
@@ -154,12 +152,14 @@ impl Detector {
             }
         }
         let committed = self.judge.commit(now);
-        told |= committed.told;
+        look |= committed.told;
         round.waiting = committed.waiting;
         // A clock that was set back must not stop the heart.
         if now >= *next_tick_ms || *next_tick_ms > now + 2 * HEARTBEAT_MS {
             *next_tick_ms = now + HEARTBEAT_MS;
-            told |= self.judge.tick(now);
+            self.judge.tick(now);
+            // What another worker left, what waits for its time, and what has to be told again.
+            look = true;
             self.alone = self.judge.is_alone(now);
             self.log.call();
             if let Some(worker) = self.worker {
@@ -170,8 +170,8 @@ impl Detector {
         if let Some(worker) = self.worker {
             worker.end_judging();
         }
-        if told {
-            self.couriers.iter().for_each(Thread::unpark);
+        if look {
+            self.couriers.look();
         }
         round
     }

@@ -16,9 +16,12 @@ use crate::base::clock::rfc3339;
 use crate::model::alert::{Alert, Kind, Status};
 
 const PATH: &str = "/api/v2/alerts";
-const RESEND_EVERY: Duration = Duration::from_secs(60);
+/// Alertmanager forgets what fires when it restarts, and what one host tells then must not pass for all there is.
+const RESEND_EVERY: Duration = Duration::from_secs(15);
 /// Alertmanager resolves what it has not heard of for this long: some lost repetitions do not matter, a dead host does.
 const EXPIRES_AFTER_MS: u64 = 5 * 60_000;
+/// An end that lies in the future there leaves the alert firing until it expires, and clocks differ a little.
+const CLOCKS_DIFFER_MS: u64 = 1000;
 
 pub(super) const INFO: Info = Info {
     name: "alertmanager",
@@ -40,8 +43,8 @@ impl Service for Alertmanager {
         Message::json(&latest.map(|(_, alert)| entry(alert, now_ms)).collect())
     }
 
-    fn takes_digest(&self) -> bool {
-        true
+    fn digest_max(&self) -> usize {
+        usize::MAX
     }
 
     fn resend_every(&self) -> Option<Duration> {
@@ -52,7 +55,7 @@ impl Service for Alertmanager {
 fn entry(alert: &Alert, now_ms: u64) -> Value {
     let starts_ms = if alert.since_ms > 0 { alert.since_ms.min(alert.time_ms) } else { alert.time_ms };
     let ends_ms = match alert.status {
-        Status::Resolved => alert.time_ms,
+        Status::Resolved => alert.time_ms.saturating_sub(CLOCKS_DIFFER_MS).max(starts_ms),
         // An information has no end: it goes away by itself.
         Status::Firing | Status::Info => now_ms.max(alert.time_ms).saturating_add(EXPIRES_AFTER_MS),
     };
@@ -113,7 +116,7 @@ mod tests {
         let resolved = &body(&Alertmanager, &[failback()])[0];
         assert_eq!(fired["labels"], resolved["labels"]);
         assert_eq!(fired["startsAt"], resolved["startsAt"]);
-        assert_eq!(resolved["endsAt"], rfc3339(failback().time_ms));
+        assert_eq!(resolved["endsAt"], rfc3339(failback().time_ms - CLOCKS_DIFFER_MS));
         assert!(resolved["endsAt"].as_str() >= resolved["startsAt"].as_str());
     }
 
@@ -142,7 +145,7 @@ mod tests {
         let sent = body(&Alertmanager, &[failover(), other, failback()]);
         let kinds: Vec<_> = sent.as_array().expect("an array").iter().map(|entry| &entry["labels"]["kind"]).collect();
         assert_eq!(kinds, ["error_rate", "failover"]);
-        assert_eq!(sent[1]["endsAt"], rfc3339(failback().time_ms));
+        assert_eq!(sent[1]["endsAt"], rfc3339(failback().time_ms - CLOCKS_DIFFER_MS));
     }
 
     proptest::proptest! {

@@ -1,11 +1,10 @@
-//! Several alerts in one message, for services that people read: one line each.
+//! Several alerts in one message, for services that people read: a line each, and the details where there is room.
+//!
+//! A service says how many alerts it can tell in one message so that each has its share of the room. What is more waits
+//! for the next message, so nothing is left out.
 
 use crate::base::clock::rfc3339;
 use crate::model::alert::Alert;
-use crate::sink::text::length;
-
-/// Lines in one digest at most. After a long outage the newest tell the most, so older ones make room.
-const LINES_MAX: usize = 40;
 
 /// The first line of a digest.
 pub(super) fn headline(alerts: &[Alert]) -> String {
@@ -19,30 +18,16 @@ pub(super) fn origin(alert: &Alert) -> String {
     format!("({}, {}Z)", alert.monitor, time.split('.').next().unwrap_or_default())
 }
 
-/// The lines of the newest alerts, oldest first, that fit into a limit together with a line feed each.
-/// Where some do not, or are obsolete, the first line says how many.
-pub(super) fn lines(alerts: &[Alert], limit: usize, line: impl Fn(&Alert) -> String) -> Vec<String> {
-    const NOTE_ROOM: usize = 40;
-    let mut room = limit.saturating_sub(NOTE_ROOM);
-    let mut lines: Vec<String> = alerts
-        .iter()
-        .rev()
-        .take(LINES_MAX)
-        .map(line)
-        .take_while(|line| {
-            let needed = length(line) + 1;
-            let fits = needed <= room;
-            room = room.saturating_sub(needed);
-            fits
-        })
-        .collect();
-    let obsolete: usize = alerts.iter().map(|alert| alert.missed.left_out as usize).sum();
-    let left_out = alerts.len() - lines.len() + obsolete;
-    if left_out > 0 {
-        lines.push(format!("{left_out} earlier ones are left out"));
-    }
-    lines.reverse();
-    lines
+/// The details of an alert in a digest: those that its origin and the end of the digest do not say.
+pub(super) fn details(alert: &Alert) -> String {
+    let rows = alert.details().into_iter().filter(|(label, _)| !["Monitor", "Host", "Time"].contains(label));
+    rows.map(|(label, value)| format!("{label}: {value}")).collect::<Vec<_>>().join("\n")
+}
+
+/// How many messages the alerts of a digest make obsolete, where they do.
+pub(super) fn obsolete(alerts: &[Alert]) -> Option<String> {
+    let count: u64 = alerts.iter().map(|alert| u64::from(alert.missed.left_out)).sum();
+    (count > 0).then(|| format!("{count} earlier messages are obsolete and left out"))
 }
 
 #[cfg(test)]
@@ -52,23 +37,16 @@ mod tests {
     use crate::model::alert::tests::failover;
 
     #[test]
-    fn the_newest_stay_where_not_all_fit() {
-        let alerts: Vec<Alert> = (1..=100).map(|id| Alert { id, ..failover() }).collect();
-        let lines = lines(&alerts, 100, |alert| format!("number {}", alert.id));
-        assert_eq!(lines.last().map(String::as_str), Some("number 100"));
-        assert_eq!(lines[0], "95 earlier ones are left out");
-        assert!(lines.iter().map(|line| length(line) + 1).sum::<usize>() <= 100);
-    }
-
-    #[test]
     fn what_is_obsolete_is_counted() {
         let missed = Missed { left_out: 3, ..Missed::default() };
         let alerts = [failover(), Alert { missed, ..failover() }];
-        assert_eq!(lines(&alerts, 1000, |_| "line".into()), ["3 earlier ones are left out", "line", "line"]);
+        assert_eq!(obsolete(&alerts).as_deref(), Some("3 earlier messages are obsolete and left out"));
+        assert_eq!(obsolete(&alerts[..1]), None);
     }
 
     #[test]
     fn the_origin_names_monitor_and_second() {
         assert_eq!(origin(&failover()), "(app, 2026-09-21T14:13:20Z)");
+        assert!(!details(&failover()).contains("Monitor:"));
     }
 }

@@ -12,7 +12,11 @@ use crate::model::alert::{Alert, Status};
 
 const CONTENT_MAX: usize = 2000;
 const VALUE_MAX: usize = 300;
-const LINE_MAX: usize = 250;
+/// For ten alerts in 2,000 characters of content, and ten embeds of 6,000 together.
+const DIGEST_MAX: usize = 10;
+const LINE_MAX: usize = 110;
+const ORIGIN_MAX: usize = 50;
+const DETAILS_MAX: usize = 500;
 
 pub(super) const INFO: Info = Info {
     name: "discord",
@@ -27,7 +31,7 @@ impl Service for Discord {
     fn message(&self, alerts: &[Alert], _now_ms: u64) -> Message {
         let mut body = match alerts {
             [alert] => json!({ "content": headline(alert, CONTENT_MAX / 2), "embeds": [embed(alert)] }),
-            alerts => json!({ "content": several(alerts) }),
+            alerts => several(alerts),
         };
         // Whatever the text says: nobody is mentioned.
         body["allowed_mentions"] = json!({ "parse": [] });
@@ -39,8 +43,8 @@ impl Service for Discord {
         Duration::from_secs(2)
     }
 
-    fn takes_digest(&self) -> bool {
-        true
+    fn digest_max(&self) -> usize {
+        DIGEST_MAX
     }
 }
 
@@ -49,24 +53,28 @@ fn embed(alert: &Alert) -> Value {
         .details()
         .iter()
         .filter(|(label, _)| *label != "Time")
-        .map(|(label, value)| {
-            // Discord refuses a field without a value.
-            let value = if value.trim().is_empty() { "—" } else { value };
-            json!({ "name": label, "value": escape(value, VALUE_MAX), "inline": value.len() <= 40 })
-        })
+        .map(|(label, value)| json!({ "name": label, "value": filled(value, VALUE_MAX), "inline": value.len() <= 40 }))
         .collect();
     json!({ "color": color(alert), "fields": fields, "timestamp": rfc3339(alert.time_ms) })
 }
 
-fn several(alerts: &[Alert]) -> String {
-    let headline = digest::headline(alerts);
+fn several(alerts: &[Alert]) -> Value {
     let host = alerts.last().map_or("", |alert| alert.host.as_str());
-    let last = format!("Host: {}", escape(host, VALUE_MAX));
-    let room = CONTENT_MAX - VALUE_MAX - LINE_MAX;
-    let lines = digest::lines(alerts, room, |alert| {
-        format!("{} {}", self::headline(alert, LINE_MAX), escape(&digest::origin(alert), LINE_MAX))
-    });
-    format!("{headline}\n{}\n{last}", lines.join("\n"))
+    let mut lines = vec![digest::headline(alerts)];
+    lines.extend(digest::obsolete(alerts));
+    lines.extend(
+        alerts
+            .iter()
+            .map(|alert| format!("{} {}", headline(alert, LINE_MAX), escape(&digest::origin(alert), ORIGIN_MAX))),
+    );
+    lines.push(format!("Host: {}", escape(host, ORIGIN_MAX)));
+    let embed = |alert| json!({ "color": color(alert), "description": filled(&digest::details(alert), DETAILS_MAX) });
+    json!({ "content": lines.join("\n"), "embeds": alerts.iter().map(embed).collect::<Vec<_>>() })
+}
+
+/// Discord refuses what is empty.
+fn filled(text: &str, limit: usize) -> String {
+    escape(if text.trim().is_empty() { "—" } else { text }, limit)
 }
 
 fn headline(alert: &Alert, limit: usize) -> String {
@@ -127,10 +135,10 @@ mod tests {
 
     #[test]
     fn a_burst_is_one_message() {
-        let body = body(&Discord, &vec![failover(); 30]);
+        let body = body(&Discord, &vec![failover(); DIGEST_MAX]);
         let content = body["content"].as_str().expect("content");
-        assert_eq!(content.lines().next(), Some("30 alerts"));
-        assert!(content.lines().nth(1).expect("a line").ends_with("earlier ones are left out"), "{content}");
+        assert_eq!((content.lines().next(), content.lines().count()), (Some("10 alerts"), DIGEST_MAX + 2));
+        assert_eq!(body["embeds"].as_array().map(Vec::len), Some(DIGEST_MAX));
         assert_eq!(content.lines().last(), Some("Host: edge-1"));
     }
 
@@ -139,11 +147,12 @@ mod tests {
 
         #[test]
         fn limits_hold_for_any_names(alerts in named_alerts()) {
-            let body = body(&Discord, &alerts);
+            let body = body(&Discord, &alerts[..alerts.len().min(DIGEST_MAX)]);
             assert!((1..=CONTENT_MAX).contains(&length(body["content"].as_str().expect("content"))));
             let fields = body["embeds"][0]["fields"].as_array().cloned().unwrap_or_default();
             assert!(fields.len() <= 25);
-            let mut total = 0;
+            let descriptions = body["embeds"].as_array().expect("embeds").iter();
+            let mut total = descriptions.map(|embed| embed["description"].as_str().map_or(0, length)).sum::<usize>();
             for field in fields {
                 let (name, value) = (field["name"].as_str().expect("name"), field["value"].as_str().expect("value"));
                 assert!((1..=256).contains(&length(name)) && (1..=1024).contains(&length(value)));

@@ -148,8 +148,8 @@ impl Sink {
     /// Sends these alerts, oldest first, and waits for the answer, at most the sink's `timeout` for each message. Alerts
     /// that the service has no use for count as sent.
     ///
-    /// Pass several only where [`Sink::takes_digest`]. Elsewhere they go one by one until the first that is not sent,
-    /// so that a retry repeats those before it.
+    /// Pass as many as [`Sink::digest_max`] says. More go in several messages until the first that is not sent, so that a
+    /// retry repeats those before it.
     pub fn deliver(&self, alerts: &[Alert]) -> Outcome {
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
         let alerts = self.for_service(alerts);
@@ -176,7 +176,7 @@ impl Sink {
 
     /// What goes into one message each.
     fn batches<'a>(&self, alerts: &'a [Alert]) -> impl Iterator<Item = &'a [Alert]> + use<'a> {
-        alerts.chunks(if self.service.takes_digest() { alerts.len().max(1) } else { 1 })
+        alerts.chunks(self.service.digest_max())
     }
 
     /// The least time between two messages to this sink.
@@ -184,9 +184,9 @@ impl Sink {
         self.service.min_interval()
     }
 
-    /// Whether several waiting alerts may go out as one message.
-    pub fn takes_digest(&self) -> bool {
-        self.service.takes_digest()
+    /// How many waiting alerts may go out as one message.
+    pub fn digest_max(&self) -> usize {
+        self.service.digest_max()
     }
 
     /// How often an alert that goes on firing has to be delivered again; `None` where once is enough.

@@ -16,11 +16,30 @@ pub fn backoff(failures: u32) -> Duration {
     spread(failures, RandomState::new().hash_one(failures))
 }
 
+/// How long to wait where the service asked for a pause, after this many earlier failures in a row: never shorter, and
+/// longer at random by up to as much again, a minute at most. Many hosts are told the same pause at once, and would
+/// otherwise come back at once.
+pub fn at_least(asked: Duration, failures: u32) -> Duration {
+    stretch(asked, failures, RandomState::new().hash_one(failures))
+}
+
 /// [`backoff`] with the random part given.
 fn spread(failures: u32, random: u64) -> Duration {
-    let pause = FIRST.saturating_mul(1 << failures.min(6)).min(CEILING);
-    let fraction = (random >> 11) as f64 / (1u64 << 53) as f64;
-    pause.mul_f64(0.8 + 0.4 * fraction)
+    doubled(failures).mul_f64(0.8 + 0.4 * fraction(random))
+}
+
+/// [`at_least`] with the random part given.
+fn stretch(asked: Duration, failures: u32, random: u64) -> Duration {
+    asked + doubled(failures).max(asked).min(CEILING).mul_f64(fraction(random))
+}
+
+fn doubled(failures: u32) -> Duration {
+    FIRST.saturating_mul(1 << failures.min(6)).min(CEILING)
+}
+
+/// From 0 to 1.
+fn fraction(random: u64) -> f64 {
+    (random >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// The pause that the value of a `Retry-After` header asks for: seconds, with or without a fraction, or a date.
@@ -56,6 +75,17 @@ mod tests {
         let pauses: Vec<Duration> = (0..20).map(|_| backoff(3)).collect();
         assert!(pauses.iter().any(|pause| *pause != pauses[0]));
         assert!(pauses.iter().all(|pause| (6.4..=9.6).contains(&pause.as_secs_f64())));
+    }
+
+    #[test]
+    fn a_pause_that_was_asked_for_is_stretched_and_never_shortened() {
+        let asked = Duration::from_secs(30);
+        assert_eq!(stretch(asked, 0, 0), asked);
+        assert_eq!(stretch(asked, 0, u64::MAX).as_secs_f64().round(), 60.0);
+        let second = Duration::from_secs(1);
+        let longest = [0, 1, 5, 99].map(|failures| stretch(second, failures, u64::MAX).as_secs_f64().round());
+        assert_eq!(longest, [2.0, 3.0, 33.0, 61.0], "the more often it failed, the further apart");
+        assert_eq!(stretch(LONGEST, 99, u64::MAX).as_secs_f64().round(), 3660.0);
     }
 
     #[test]

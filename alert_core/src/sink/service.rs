@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::endpoint::Endpoint;
 use super::http::{Client, Reply};
+use super::secret::Secret;
 use super::settings::words::Words;
 use super::settings::{SettingsError, SinkSettings};
 use super::{Outcome, retry};
@@ -27,11 +28,14 @@ pub(super) struct Info {
 pub(super) struct Configured {
     pub(super) service: Arc<dyn Service>,
     pub(super) endpoint: Endpoint,
+    /// What its pace is for, and what tells it from another.
+    pub(super) place: Secret,
 }
 
 impl Configured {
     pub(super) fn new(service: impl Service + 'static, endpoint: Endpoint) -> Configured {
-        Configured { service: Arc::new(service), endpoint }
+        let place = Secret::new(endpoint.url());
+        Configured { service: Arc::new(service), endpoint, place }
     }
 }
 
@@ -42,7 +46,7 @@ pub(super) trait Service: Send + Sync {
         true
     }
 
-    /// The message for these alerts, oldest first: at least one, and one only unless [`Service::takes_digest`].
+    /// The message for these alerts, oldest first: at least one, and at most [`Service::digest_max`].
     /// Their strings are bounded and free of control characters, but not escaped. `now_ms` counts from the Unix epoch.
     fn message(&self, alerts: &[Alert], now_ms: u64) -> Message;
 
@@ -66,9 +70,9 @@ pub(super) trait Service: Send + Sync {
         Duration::ZERO
     }
 
-    /// Whether one message can hold several alerts.
-    fn takes_digest(&self) -> bool {
-        false
+    /// How many alerts one message can hold: at least one.
+    fn digest_max(&self) -> usize {
+        1
     }
 
     /// How often the service wants to hear of an alert that goes on firing.

@@ -1,4 +1,8 @@
 //! Slack: an incoming webhook, with text for notifications and blocks for the channel.
+//!
+//! Limits: <https://docs.slack.dev/reference/block-kit/blocks> (50 blocks a message, 3,000 characters in the text of a
+//! section, 2,000 in one of its at most 10 fields, 150 in a header) and
+//! <https://docs.slack.dev/apis/web-api/rate-limits> (a message a second for each channel).
 
 use std::time::Duration;
 
@@ -6,19 +10,22 @@ use serde_json::{Value, json};
 
 use super::digest;
 use super::service::{Configured, Info, Message, Service};
-use super::text::{cut, cut_escaped};
+use super::text::{cut, cut_escaped, length};
 use crate::base::clock::rfc3339;
 use crate::model::alert::Alert;
 
 const HEADER_MAX: usize = 150;
 const SECTION_MAX: usize = 3000;
 const FIELDS_MAX: usize = 10;
-/// Limits of our own, so that a message stays readable: for the headline, for one value, and for a line of a digest.
+/// Of all blocks together. Not documented, but more is refused with `msg_blocks_too_long`.
+const BLOCKS_MAX: usize = 12_000;
+/// Limits of our own, so that a message stays readable: for the headline, for one value, for the headline of an alert in
+/// a digest and what stands behind it, and for the alerts of a digest.
 const HEADLINE_MAX: usize = 1000;
 const VALUE_MAX: usize = 400;
 const LINE_MAX: usize = 250;
-/// A digest is at most four sections.
-const DIGEST_MAX: usize = 4 * (SECTION_MAX - LINE_MAX);
+const ORIGIN_MAX: usize = 100;
+const DIGEST_MAX: usize = 20;
 
 pub(super) const INFO: Info =
     Info { name: "slack", target: "a URL", parameters: &[], read: |words| Ok(Configured::new(Slack, words.url()?)) };
@@ -39,8 +46,8 @@ impl Service for Slack {
         Duration::from_secs(1)
     }
 
-    fn takes_digest(&self) -> bool {
-        true
+    fn digest_max(&self) -> usize {
+        DIGEST_MAX
     }
 }
 
@@ -69,27 +76,24 @@ fn single(alert: &Alert) -> Value {
 
 fn several(alerts: &[Alert]) -> Value {
     let headline = digest::headline(alerts);
-    let lines = digest::lines(alerts, DIGEST_MAX, |alert| {
-        format!("{} {}", self::headline(alert, LINE_MAX), escape(&digest::origin(alert), LINE_MAX))
-    });
+    let mut lines = vec![headline.clone()];
     let mut blocks = vec![header(&headline)];
-    let mut section = String::new();
-    for line in &lines {
-        if section.encode_utf16().count() + line.encode_utf16().count() + 1 > SECTION_MAX {
-            blocks.push(json!({ "type": "section", "text": markdown(&section) }));
-            section.clear();
-        }
-        if !section.is_empty() {
-            section.push('\n');
-        }
-        section.push_str(line);
+    lines.extend(digest::obsolete(alerts));
+    blocks.extend(digest::obsolete(alerts).map(|text| json!({ "type": "section", "text": markdown(&text) })));
+    let share = (BLOCKS_MAX / alerts.len().max(1)).min(SECTION_MAX);
+    for alert in alerts {
+        let line = format!("{} {}", self::headline(alert, LINE_MAX), escape(&digest::origin(alert), ORIGIN_MAX));
+        // The stars and the line feed take three.
+        let room = share.saturating_sub(length(&line) + 3);
+        let section = format!("*{line}*\n{}", escape(&digest::details(alert), room));
+        blocks.push(json!({ "type": "section", "text": markdown(&section) }));
+        lines.push(line);
     }
-    blocks.push(json!({ "type": "section", "text": markdown(&section) }));
     let latest = alerts.last().map_or(0, |alert| alert.time_ms);
     let host = alerts.last().map_or("", |alert| alert.host.as_str());
     let context = format!("Host: {} · {}", escape(host, VALUE_MAX), rfc3339(latest));
     blocks.push(json!({ "type": "context", "elements": [markdown(&context)] }));
-    json!({ "text": format!("{headline}\n{}", lines.join("\n")), "blocks": blocks })
+    json!({ "text": lines.join("\n"), "blocks": blocks })
 }
 
 /// The first line of a text: symbol and headline.
@@ -125,7 +129,6 @@ mod tests {
     use super::*;
     use crate::model::alert::tests::failover;
     use crate::sink::tests::{body, hostile, named_alerts};
-    use crate::sink::text::length;
 
     #[test]
     fn the_first_line_is_symbol_and_headline() {
@@ -164,12 +167,15 @@ mod tests {
 
         #[test]
         fn limits_hold_for_any_names(alerts in named_alerts()) {
-            let body = body(&Slack, &alerts);
+            let alerts = &alerts[..alerts.len().min(DIGEST_MAX)];
+            let body = body(&Slack, alerts);
             let text = body["text"].as_str().expect("text");
             assert!(!body.to_string().contains('<'));
             assert!(length(text) <= 40_000);
             let blocks = body["blocks"].as_array().expect("blocks");
             assert!((1..=50).contains(&blocks.len()));
+            let texts = |block: &Value| block["text"]["text"].as_str().map_or(0, length);
+            assert!(alerts.len() == 1 || blocks.iter().map(texts).sum::<usize>() <= 13_000);
             for block in blocks {
                 let limit = if block["type"] == "header" { HEADER_MAX } else { SECTION_MAX };
                 let fields = block["fields"].as_array().or(block["elements"].as_array());

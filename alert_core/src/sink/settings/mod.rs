@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ring::digest;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -44,6 +45,8 @@ pub struct SinkSettings {
     pub timeout: Duration,
     pub(super) service: Arc<dyn Service>,
     pub(super) endpoint: Endpoint,
+    /// What its pace is for, and what tells it from another: its URL, or a channel behind it.
+    place: Secret,
     /// What a service could repeat in its answers.
     pub(super) secrets: Vec<Secret>,
     /// Certificates (DER) that are trusted beside the system's.
@@ -67,11 +70,18 @@ impl SinkSettings {
             kind: words.kind(),
             timeout: words.written("timeout").map(timeout).transpose()?.unwrap_or(TIMEOUT_DEFAULT),
             service: configured.service,
+            place: configured.place,
             endpoint: configured.endpoint,
             secrets: words.secrets(),
             extra_roots: root_certs(&words)?,
             proxy,
         })
+    }
+
+    /// Differs where the sink is another place, and is the same in all versions of this module. Never zero.
+    pub fn fingerprint(&self) -> u64 {
+        let place = digest::digest(&digest::SHA256, format!("{} {}", self.kind, self.place.reveal()).as_bytes());
+        place.as_ref().first_chunk().map_or(1, |bytes| u64::from_le_bytes(*bytes).max(1))
     }
 
     /// Where the sink is, without what is secret: `https://hooks.slack.com/…`.
