@@ -26,7 +26,7 @@ pub fn command(query: &Query<'_>) -> Taken {
     let carried_out = process::with_engine(|engine| {
         let path = String::from_utf8_lossy(query.below());
         let arguments = String::from_utf8_lossy(query.arguments);
-        let done = Command::parse(&path, &arguments)?.carry_out(&engine.status())?;
+        let done = Command::parse(&path, &arguments)?.carry_out(&engine.source())?;
         engine.wake_couriers();
         Ok(done)
     });
@@ -41,7 +41,7 @@ pub fn command(query: &Query<'_>) -> Taken {
 
 /// How a test alert fares; `None` while it is worth waiting.
 pub fn outcome(test: &TestAlert) -> Option<Document> {
-    let outcomes = process::with_engine(|engine| test.outcomes(&engine.status()));
+    let outcomes = process::with_engine(|engine| test.outcomes(&engine.source()));
     match outcomes {
         Some((answer, true)) => Some(Document::json(200, &answer)),
         Some((_, false)) => None,

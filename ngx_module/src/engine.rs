@@ -14,6 +14,7 @@ use alert_core::observe::intake::Intake;
 use alert_core::observe::peers::PeerMap;
 use alert_core::observe::spsc::Producer;
 use alert_core::persist::state_file::StateFile;
+use alert_core::report::view::Source;
 use alert_core::settings::Settings;
 use ngx::ffi::ngx_log_t;
 
@@ -89,13 +90,8 @@ impl Engine {
     }
 
     /// What the status is made of.
-    pub fn status(&self) -> alert_core::report::view::Status<'_> {
-        alert_core::report::view::Status {
-            board: self.board,
-            plan: &self.plan,
-            settings: &self.settings,
-            now_ms: self.clock().now_ms(),
-        }
+    pub fn source(&self) -> Source<'_> {
+        Source::now(self.board, &self.plan, &self.settings)
     }
 }
 

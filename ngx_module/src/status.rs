@@ -1,8 +1,7 @@
 //! What a location with `alert_status` answers.
 
-use alert_core::report::page;
-use alert_core::report::prometheus;
-use alert_core::report::view::Status;
+use alert_core::report::view::Source;
+use alert_core::report::{json, page, prometheus};
 
 use crate::control::{not_running, refused};
 use crate::ffi::process;
@@ -35,7 +34,7 @@ impl Document {
     /// A JSON document.
     pub fn json(status: u16, body: &impl ToString) -> Document {
         let body = body.to_string().into_bytes();
-        Document { status, content_type: "application/json", headers: Vec::new(), body }
+        Document { status, content_type: json::CONTENT_TYPE, headers: Vec::new(), body }
     }
 }
 
@@ -57,30 +56,25 @@ impl<'a> Query<'a> {
 /// The document for a query; `None` where there is none of this name.
 pub fn document(query: &Query<'_>) -> Option<Document> {
     process::with_engine(|engine| {
-        let status = engine.status();
+        let source = engine.source();
         match query.below() {
-            b"" if query.wants_json() => Some(json(&status)),
-            b"" => Some(html(&status, query)),
-            b"status.json" => Some(json(&status)),
-            b"metrics" => Some(text(&status)),
+            b"" if query.wants_json() => Some(plain(json::CONTENT_TYPE, json::render(&source))),
+            b"" => Some(html(&source, query)),
+            b"status.json" => Some(plain(json::CONTENT_TYPE, json::render(&source))),
+            b"metrics" => Some(plain(prometheus::CONTENT_TYPE, prometheus::render(&source))),
             _ => None,
         }
     })
     .unwrap_or_else(|| Some(refused(&not_running())))
 }
 
-fn json(status: &Status<'_>) -> Document {
-    Document::json(200, &status.to_json())
+fn plain(content_type: &'static str, body: Vec<u8>) -> Document {
+    Document { status: 200, content_type, headers: Vec::new(), body }
 }
 
-fn text(status: &Status<'_>) -> Document {
-    let body = prometheus::render(status).into_bytes();
-    Document { status: 200, content_type: prometheus::CONTENT_TYPE, headers: Vec::new(), body }
-}
-
-fn html(status: &Status<'_>, query: &Query<'_>) -> Document {
+fn html(source: &Source<'_>, query: &Query<'_>) -> Document {
     let arguments = String::from_utf8_lossy(query.arguments);
     let path = String::from_utf8_lossy(query.path);
-    let body = page::render(status, &path, &arguments).into_bytes();
+    let body = page::render(source, &path, &arguments).into_bytes();
     Document { status: 200, content_type: page::CONTENT_TYPE, headers: page::headers().to_vec(), body }
 }

@@ -1,7 +1,7 @@
 //! The variables: how the traffic of the monitor stands that watches this place.
 
 use alert_core::model::ids::PoolId;
-use alert_core::report::view::state;
+use alert_core::report::view::State;
 
 use crate::conf::Watch;
 use crate::ffi::process;
@@ -39,7 +39,7 @@ impl Variable {
         let value = match self {
             Variable::ActivePool => name(monitor.active()),
             Variable::ServingPool => name(monitor.serving()),
-            Variable::State => state(monitor, monitor.maintenance.is_on(clock.now_ms())).into(),
+            Variable::State => State::of_traffic(monitor, clock.now_ms()).name().into(),
         };
         (!value.is_empty()).then_some(value)
     }

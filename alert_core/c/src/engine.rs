@@ -17,7 +17,8 @@ use alert_core::model::alert::Alert;
 use alert_core::model::event::{self, Event};
 use alert_core::model::outcome::{AttemptEnd, ClientGot};
 use alert_core::observe::peers::{PeerMap, Server};
-use alert_core::report::view::Status;
+use alert_core::report::json;
+use alert_core::report::view::Source;
 use alert_core::settings::Settings;
 use alert_core::settings::text;
 use alert_core::sink::settings::SystemSource;
@@ -244,8 +245,8 @@ impl Engine {
 
     /// The status document.
     pub fn status(&self) -> String {
-        let (board, plan, settings) = (self.board, &self.plan, &self.settings);
-        Status { board, plan, settings, now_ms: board.clock().now_ms() }.to_json().to_string()
+        let json = json::render(&Source::now(self.board, &self.plan, &self.settings));
+        String::from_utf8(json).unwrap_or_default()
     }
 
     /// Hands out the oldest alert that waits, if `accept` does, and returns whether there was one.

@@ -2,8 +2,7 @@
 
 use alert_core::board::outbox::Delivery;
 use alert_core::model::alert::{Alert, Kind};
-use alert_core::report::page;
-use alert_core::report::prometheus;
+use alert_core::report::{json, page, prometheus};
 use alert_core::settings::MonitorReader;
 use arbitrary::{Result, Unstructured};
 
@@ -23,8 +22,11 @@ pub fn run(bytes: &[u8]) {
     // What the input is too short for keeps the names it has.
     let (path, query) = rename(&mut rig, &mut input).unwrap_or_default();
     let status = rig.status(T0 + 20_000);
-    check_metrics(&prometheus::render(&status));
-    check_page(&page::render(&status, &path, &query));
+    check_metrics(std::str::from_utf8(&prometheus::render(&status)).expect("metrics are UTF-8"));
+    check_json(&json::render(&status), &rig);
+    for query in [query, String::new(), format!("monitor={}", rig.settings.monitors[0].name)] {
+        check_page(&page::render(&status, &path, &query));
+    }
 }
 
 fn rename(rig: &mut Rig, input: &mut Unstructured<'_>) -> Result<(String, String)> {
@@ -98,6 +100,16 @@ fn label(text: &str) -> Option<&str> {
             _ => (),
         }
     }
+}
+
+/// A document in which no name stands twice.
+fn check_json(json: &[u8], rig: &Rig) {
+    let text = std::str::from_utf8(json).expect("JSON is UTF-8");
+    let value: serde_json::Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"));
+    let monitors = value["monitors"].as_object().expect("monitors");
+    assert_eq!(monitors.len(), rig.settings.monitors.len());
+    // A name that stood twice would be one key of the value, and two of the text.
+    assert_eq!(value.to_string().matches("\"last_seen\":").count(), text.matches("\"last_seen\":").count(), "{text}");
 }
 
 /// A page that consists of its own elements and attributes only, whatever stands in it.

@@ -13,10 +13,8 @@ use alert_core::detect::judge::Judge;
 use alert_core::model::alert::{Alert, Kind};
 use alert_core::model::event::Event;
 use alert_core::model::ids::{PeerId, PoolId};
-use alert_core::report::page;
-use alert_core::report::prometheus;
-
-use alert_core::report::view::Status;
+use alert_core::report::view::Source;
+use alert_core::report::{json, page, prometheus};
 use alert_core::settings::{MonitorReader, Settings};
 use alert_core::sink::settings::{SinkSettings, SystemSource, name_sinks};
 
@@ -96,8 +94,8 @@ impl Rig {
     }
 
     /// What the status is made of.
-    pub fn status(&self, now_ms: u64) -> Status<'_> {
-        Status { board: self.board, plan: &self.plan, settings: &self.settings, now_ms }
+    pub fn status(&self, now_ms: u64) -> Source<'_> {
+        Source { board: self.board, plan: &self.plan, settings: &self.settings, now_ms, step_ms: 0 }
     }
 
     /// Judges traffic that moves between the pools.
@@ -143,10 +141,9 @@ impl Rig {
     /// Asks everything that reads a board.
     pub fn look(&self, now_ms: u64) {
         let status = self.status(now_ms);
-        let json = status.to_json().to_string();
-        let metrics = prometheus::render(&status);
-        let page = page::render(&status, "/alert", "monitor=api");
-        for text in [json, metrics, page] {
+        let page = page::render(&status, "/alert", "monitor=api").into_bytes();
+        let overview = page::render(&status, "/alert/", "").into_bytes();
+        for text in [json::render(&status), prometheus::render(&status), page, overview] {
             assert!(text.len() < 1 << 20, "{} bytes", text.len());
         }
         for number in 0..self.settings.monitors.len() {

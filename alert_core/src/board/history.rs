@@ -95,6 +95,19 @@ impl History {
         points
     }
 
+    /// Requests per second, over at least half a step and at most [`SPAN_MAX`] steps; `None` where nothing looked then.
+    pub fn rate(&self, monitor: &MonitorBoard, now_ms: u64) -> Option<f64> {
+        let current = now_ms / STEP_MS;
+        let taken = (0..=SPAN_MAX).filter_map(|ago| {
+            let step = current.checked_sub(ago)?;
+            self.snapshot(step).read(step)
+        });
+        let mut old_enough = taken.filter(|taken| now_ms.saturating_sub(taken.time_ms) >= STEP_MS / 2);
+        let live = Taken { time_ms: now_ms, serving: monitor.serving(), totals: Totals::of(monitor) };
+        let point = live.since(&old_enough.next()?)?;
+        Some(f64::from(point.requests) * 1000.0 / point.span_ms as f64)
+    }
+
     fn snapshot(&self, step: u64) -> &Snapshot {
         &self.snapshots[(step % SNAPSHOTS as u64) as usize]
     }
@@ -261,6 +274,21 @@ mod tests {
         assert_eq!((step.requests, step.failed, step.retried), (105, 4, 2));
         assert_eq!(step.percentiles_ms, Some([2, 375, 475]));
         assert_eq!((points[1].requests, points[1].span_ms), (1, 1000), "the step that goes on");
+    }
+
+    #[test]
+    fn the_rate_is_that_of_the_last_seconds() {
+        let monitor = monitor();
+        assert_eq!(monitor.history.rate(monitor, T0), None);
+        monitor.history.sample(monitor, T0);
+        answer(monitor, 60, 3);
+        assert_eq!(monitor.history.rate(monitor, T0 + 1000), None, "too short to say");
+        assert_eq!(monitor.history.rate(monitor, T0 + 6000), Some(10.0));
+        monitor.history.sample(monitor, T0 + STEP_MS);
+        answer(monitor, 120, 3);
+        assert_eq!(monitor.history.rate(monitor, T0 + STEP_MS + 2000), Some(15.0), "two steps together");
+        assert_eq!(monitor.history.rate(monitor, T0 + STEP_MS + 6000), Some(20.0));
+        assert_eq!(monitor.history.rate(monitor, T0 + 10 * STEP_MS), None);
     }
 
     #[test]

@@ -23,6 +23,13 @@ pub const PEERS_MAX: usize = 64;
 pub const BUCKETS_MS: [u32; 12] = [5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000];
 /// Upper bounds of the buckets below those, in milliseconds: for pools that answer from memory.
 pub const FINE_BUCKETS_MS: [u32; 2] = [1, 2];
+/// Buckets of the whole histogram.
+pub const BUCKETS: usize = FINE_BUCKETS_MS.len() + BUCKETS_MS.len() + 1;
+
+/// Upper bounds of all buckets of the latency histogram but the last one, which has none, in milliseconds.
+pub fn bounds_ms() -> impl Iterator<Item = u32> {
+    FINE_BUCKETS_MS.into_iter().chain(BUCKETS_MS)
+}
 
 /// One monitor.
 #[repr(C)]
@@ -354,15 +361,14 @@ impl PoolBoard {
         }
     }
 
-    /// The buckets of the latency histogram, each with its upper bound in milliseconds; the last one has none.
-    pub fn buckets(&self) -> impl Iterator<Item = (Option<u32>, u64)> {
-        let bounds = FINE_BUCKETS_MS.into_iter().chain(BUCKETS_MS).map(Some).chain([None]);
-        bounds.zip(self.fine_buckets.iter().chain(&self.latency_buckets).map(|bucket| bucket.load(Relaxed)))
+    /// The latency histogram, in the buckets of [`bounds_ms`].
+    pub fn buckets(&self) -> impl Iterator<Item = u64> {
+        self.fine_buckets.iter().chain(&self.latency_buckets).map(|bucket| bucket.load(Relaxed))
     }
 
     /// Requests that this pool answered.
     pub fn answered(&self) -> u64 {
-        self.buckets().map(|(_, count)| count).fold(0, u64::saturating_add)
+        self.buckets().fold(0, u64::saturating_add)
     }
 
     /// All counters of requests and attempts.
@@ -421,7 +427,7 @@ mod tests {
         };
         assert_eq!((counts(first), counts(second)), ((3, 0, None), (0, 1, Some(Cause::Timeout))));
         let board = monitor.pool(blue);
-        let buckets: Vec<u64> = board.buckets().map(|(_, count)| count).take(4).collect();
+        let buckets: Vec<u64> = board.buckets().take(4).collect();
         assert_eq!((buckets, board.answered()), (vec![1, 1, 1, 0], 3));
         assert_eq!(board.causes[Cause::Timeout as usize].load(Relaxed), 1);
 

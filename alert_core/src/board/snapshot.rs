@@ -349,7 +349,7 @@ mod tests {
     use crate::model::alert::{Alert, Kind};
     use crate::model::ids::PoolId;
     use crate::model::outcome::Outcome;
-    use crate::report::view::Status;
+    use crate::report::view::Source;
     use crate::rollout::share::Bucket;
     use crate::rollout::state::{Phase, State};
     use crate::rules::failover;
@@ -598,9 +598,9 @@ mod tests {
             let monitor = board.monitor(&plan, 0).expect("a monitor");
             let window = board.window(monitor).expect("a window");
             prop_assert_eq!(window.counts().filled as usize, window.samples().count());
-            let status = Status { board, plan: &plan, settings: &settings, now_ms: T0 };
-            status.to_json();
-            crate::report::prometheus::render(&status);
+            let source = Source { board, plan: &plan, settings: &settings, now_ms: T0, step_ms: 0 };
+            crate::report::json::render(&source);
+            crate::report::prometheus::render(&source);
             monitor.history.points(monitor, T0);
             let alerts: Vec<Alert> = board.outbox().alerts().collect();
             alerts.iter().for_each(|alert| drop((alert.plain_text(), alert.to_json())));

@@ -213,11 +213,17 @@ impl<'a> Window<'a> {
         if latencies.is_empty() {
             return None;
         }
-        latencies.sort_unstable();
-        Some(per_mille.map(|rank| {
-            let at = (latencies.len() as u64 * u64::from(rank)).div_ceil(1000).max(1) as usize;
-            latencies[at.min(latencies.len()) - 1]
-        }))
+        // The highest first, so that each of the others is looked for among what lies below the one before it.
+        let (len, mut below) = (latencies.len() as u64, latencies.as_mut_slice());
+        let mut values = [0; P];
+        for (value, rank) in values.iter_mut().zip(per_mille).rev() {
+            let at = (len * u64::from(rank)).div_ceil(1000).clamp(1, len) as usize - 1;
+            // Ranks ascend, so this one lies there.
+            let at = at.min(below.len() - 1);
+            *value = *below.select_nth_unstable(at).1;
+            below = &mut below[..=at];
+        }
+        Some(values)
     }
 
     /// Sets the counts right where a writer was killed between its swap and the adjustment. Returns whether they are

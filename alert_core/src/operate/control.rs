@@ -17,7 +17,7 @@ use crate::board::outbox::Delivery;
 use crate::detect::judge::{label, sinks_of};
 use crate::model::alert::{Alert, Kind, Missed, Status as AlertStatus, WindowFigures};
 use crate::model::ids::PoolId;
-use crate::report::view::Status;
+use crate::report::view::Source;
 
 /// The longest maintenance with an end: 365 days.
 const FOR_MAX_MS: u64 = 365 * 86_400_000;
@@ -137,7 +137,7 @@ impl Command {
     ///
     /// # Errors
     /// A monitor or a pool that does not exist; nothing has changed.
-    pub fn carry_out(&self, at: &Status<'_>) -> Result<Done, Refusal> {
+    pub fn carry_out(&self, at: &Source<'_>) -> Result<Done, Refusal> {
         let target = Target::find(self.monitor(), at)?;
         match self {
             Command::Maintenance { on, for_ms, .. } => Ok(target.maintenance(*on, *for_ms)),
@@ -200,14 +200,14 @@ impl<'a> Arguments<'a> {
 
 /// The monitor that a command is about.
 struct Target<'a> {
-    at: &'a Status<'a>,
+    at: &'a Source<'a>,
     number: usize,
     name: &'a str,
     shared: &'static MonitorBoard,
 }
 
 impl<'a> Target<'a> {
-    fn find(name: &str, at: &'a Status<'a>) -> Result<Target<'a>, Refusal> {
+    fn find(name: &str, at: &'a Source<'a>) -> Result<Target<'a>, Refusal> {
         let monitors = &at.settings.monitors;
         let found = monitors.iter().position(|monitor| monitor.name == name);
         match found.and_then(|number| Some((number, at.board.monitor(at.plan, number)?))) {
@@ -334,7 +334,7 @@ impl<'a> Target<'a> {
 
 impl TestAlert {
     /// How the sinks took it, and whether that is final: every sink has answered, or its time is over.
-    pub fn outcomes(&self, at: &Status<'_>) -> (Value, bool) {
+    pub fn outcomes(&self, at: &Source<'_>) -> (Value, bool) {
         let outbox = at.board.outbox();
         let mut sinks = Map::new();
         let mut is_final = true;
@@ -356,7 +356,7 @@ impl TestAlert {
         (json!({ "sinks": sinks }), is_final || over)
     }
 
-    fn is_for(&self, sink: crate::board::sink::SinkId, at: &Status<'_>) -> bool {
+    fn is_for(&self, sink: crate::board::sink::SinkId, at: &Source<'_>) -> bool {
         let monitor = at.settings.monitors.iter().position(|monitor| monitor.name == self.monitor);
         monitor.is_some_and(|number| sinks_of(at.plan, at.settings, number).contains(&sink))
     }
@@ -391,8 +391,8 @@ mod tests {
             Rig { board, plan, settings }
         }
 
-        fn at(&self, now_ms: u64) -> Status<'_> {
-            Status { board: self.board, plan: &self.plan, settings: &self.settings, now_ms }
+        fn at(&self, now_ms: u64) -> Source<'_> {
+            Source { board: self.board, plan: &self.plan, settings: &self.settings, now_ms, step_ms: 0 }
         }
 
         fn send(&self, path: &str, query: &str) -> Result<Done, Refusal> {

@@ -1,15 +1,15 @@
 //! The state of everything for Prometheus, in its text format 0.0.4.
 //!
-//! All label values are bounded in number: pools, monitors, sinks and kinds are. Names come from upstreams, so they are
-//! escaped, and two that would read the same are told apart: a repeated set of labels makes Prometheus refuse the
+//! All label values are bounded in number: pools, monitors, sinks, kinds and causes are. Names come from upstreams, so they
+//! are escaped, and two that would read the same are told apart: a repeated set of labels makes Prometheus refuse the
 //! whole scrape.
+//!
+//! It is written straight into one buffer, from pieces that are made once: the event loop waits for it.
 
-use std::fmt::Write as _;
-use std::sync::atomic::Ordering::Relaxed;
-
-use crate::board::monitor::{MonitorBoard, PoolBoard};
-use crate::model::alert::{Kind, Status as AlertStatus};
-use crate::report::view::{RULES, Status};
+use super::view::{Limit, Monitor, Pool, RULES, Rule, RuleState, Scope, Sink, Source, View};
+use crate::board::monitor::bounds_ms;
+use crate::model::alert::{Kind, Status};
+use crate::model::outcome::Cause;
 
 /// The media type of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -17,78 +17,52 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const UNKNOWN: &str = "unknown";
 
 /// The metrics of this instant.
-pub fn render(at: &Status<'_>) -> String {
-    let monitors = Monitor::all(at);
-    let mut page = Page { text: String::with_capacity(4096 + monitors.len() * 8192) };
+pub fn render(source: &Source<'_>) -> Vec<u8> {
+    let view = source.view(Scope::default());
+    let monitors: Vec<Labelled<'_>> = view.monitors.iter().map(Labelled::new).collect();
+    let pools: usize = monitors.iter().map(|monitor| monitor.pools.len()).sum();
+    let mut page = Page { text: Vec::with_capacity(8192 + 4096 * monitors.len() + 4096 * pools) };
     page.requests(&monitors);
+    page.attempts(&monitors);
     page.latencies(&monitors);
     page.states(&monitors);
+    page.rules(&monitors);
     page.alerts(&monitors);
-    page.deliveries(at);
-    page.process(at);
+    page.sinks(&view.sinks);
+    page.process(&view);
     page.text
 }
 
-/// A monitor with its labels.
-struct Monitor {
-    /// Its name, escaped.
-    label: String,
-    shared: &'static MonitorBoard,
-    /// The pools that have a name, and the unknown one once it is needed, in front.
-    pools: Vec<Pool>,
+/// A monitor with the labels of its samples.
+struct Labelled<'a> {
+    monitor: &'a Monitor<'a>,
+    /// `{monitor="NAME"`, to which more can be added.
+    labels: String,
+    /// The same for its pools, the unknown one in front where it is needed.
+    pools: Vec<(String, &'a Pool)>,
 }
 
-struct Pool {
-    /// Its name, escaped.
-    label: String,
-    shared: &'static PoolBoard,
-    serves: bool,
-}
-
-impl Monitor {
-    fn all(at: &Status<'_>) -> Vec<Monitor> {
-        let monitor = |(number, settings): (usize, &crate::settings::MonitorSettings)| {
-            let shared = at.board.monitor(at.plan, number)?;
-            Some(Monitor { label: escaped(&settings.name), shared, pools: Pool::all(shared) })
+impl<'a> Labelled<'a> {
+    fn new(monitor: &'a Monitor<'a>) -> Labelled<'a> {
+        let labels = label("{monitor=\"", monitor.name());
+        let pool = |pool: &'a Pool| {
+            let name = match pool.id.is_known() {
+                false => UNKNOWN.into(),
+                true if pool.name == UNKNOWN => format!("{UNKNOWN}~{}", pool.id.get()),
+                true => pool.name.clone(),
+            };
+            (labels.clone() + &label(",pool=\"", &name), pool)
         };
-        at.settings.monitors.iter().enumerate().filter_map(monitor).collect()
+        let pools = monitor.unknown.iter().chain(&monitor.pools).map(pool).collect();
+        Labelled { monitor, labels, pools }
     }
 }
 
-impl Pool {
-    fn all(monitor: &'static MonitorBoard) -> Vec<Pool> {
-        let serving = usize::from(monitor.serving().get());
-        let mut pools: Vec<Pool> = Vec::new();
-        for (place, shared) in monitor.pools.iter().enumerate() {
-            // Two workers that met a new name at once gave it two places, of which only the first is used.
-            let is_twin =
-                || monitor.find_pool(shared.name.key()).is_some_and(|first| usize::from(first.get()) != place);
-            let is_shown = if place == 0 { shared.has_counted() } else { !shared.name.is_empty() && !is_twin() };
-            if !is_shown {
-                continue;
-            }
-            let name = if place == 0 { UNKNOWN.into() } else { shared.name.load() };
-            let mut label = escaped(&name);
-            let is_taken = |label: &str| pools.iter().any(|pool| pool.label == label);
-            while is_taken(&label) || (place > 0 && label == UNKNOWN) {
-                let _ = write!(label, "~{place}");
-            }
-            pools.push(Pool { label, shared, serves: place == serving && place > 0 });
-        }
-        pools
-    }
-}
-
-impl PoolBoard {
-    fn has_counted(&self) -> bool {
-        self.answered() | self.failed_attempts.load(Relaxed) | self.passed_on.load(Relaxed) > 0
-    }
-}
-
-/// A name between the quotes of a label.
-fn escaped(name: &str) -> String {
-    let mut text = String::with_capacity(name.len());
-    for char in name.chars() {
+/// A label: its name with what is before it, and its value, escaped.
+fn label(name: &str, value: &str) -> String {
+    let mut text = String::with_capacity(name.len() + value.len() + 8);
+    text.push_str(name);
+    for char in value.chars() {
         match char {
             '\\' => text.push_str("\\\\"),
             '"' => text.push_str("\\\""),
@@ -96,227 +70,268 @@ fn escaped(name: &str) -> String {
             other => text.push(other),
         }
     }
+    text.push('"');
     text
 }
 
-/// The text so far. Writing to a string cannot fail, so its results are dropped.
+/// The text so far.
 struct Page {
-    text: String,
+    text: Vec<u8>,
 }
+
+/// The name of a metric.
+macro_rules! name {
+    ($name:literal) => {
+        concat!("nginx_alert_", $name)
+    };
+}
+
+/// The end of a set of labels, after which the value stands.
+const END: &str = "} ";
 
 impl Page {
     fn family(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = writeln!(self.text, "# HELP nginx_alert_{name} {help}\n# TYPE nginx_alert_{name} {kind}");
+        self.put(&["# HELP ", name, " ", help, "\n# TYPE ", name, " ", kind, "\n"]);
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
-        self.text.push_str("nginx_alert_");
-        self.text.push_str(name);
-        for (at, (label, text)) in labels.iter().enumerate() {
-            self.text.push(if at == 0 { '{' } else { ',' });
-            self.text.push_str(label);
-            self.text.push_str("=\"");
-            self.text.push_str(text);
-            self.text.push('"');
+    #[inline]
+    fn put(&mut self, parts: &[&str]) {
+        parts.iter().for_each(|part| self.text.extend_from_slice(part.as_bytes()));
+    }
+
+    #[inline]
+    fn sample(&mut self, name: &str, labels: &str, rest: &str, value: u64) {
+        self.put(&[name, labels, rest, itoa::Buffer::new().format(value), "\n"]);
+    }
+
+    /// A sample for each monitor.
+    fn by_monitor(&mut self, name: &str, monitors: &[Labelled<'_>], value: impl Fn(&Monitor<'_>) -> u64) {
+        for Labelled { monitor, labels, .. } in monitors {
+            self.sample(name, labels, END, value(monitor));
         }
-        let end = if labels.is_empty() { "" } else { "}" };
-        let _ = writeln!(self.text, "{end} {value}");
     }
 
-    /// A value for each pool of each monitor.
-    fn by_pool(&mut self, name: &str, monitors: &[Monitor], value: impl Fn(&Pool) -> u64) {
-        for monitor in monitors {
-            for pool in &monitor.pools {
-                self.sample(name, &[("monitor", &monitor.label), ("pool", &pool.label)], value(pool));
+    /// A sample for each pool of each monitor.
+    fn by_pool(&mut self, name: &str, monitors: &[Labelled<'_>], value: impl Fn(&Monitor<'_>, &Pool) -> u64) {
+        for Labelled { monitor, pools, .. } in monitors {
+            for (labels, pool) in pools {
+                self.sample(name, labels, END, value(monitor, pool));
             }
         }
     }
 
-    fn requests(&mut self, monitors: &[Monitor]) {
-        self.family("requests_total", "counter", "Watched requests, by the pool of their last attempt.");
-        self.by_pool("requests_total", monitors, |pool| {
-            pool.shared.answered().saturating_add(pool.shared.failed_last.load(Relaxed))
+    /// A sample for each rule of each monitor.
+    fn by_rule(&mut self, name: &str, monitors: &[Labelled<'_>], value: impl Fn(&Rule) -> u64) {
+        let kinds = RULES.map(|kind| label(",kind=\"", kind.name()) + END);
+        for Labelled { monitor, labels, .. } in monitors {
+            for (rule, kind) in monitor.rules.iter().zip(&kinds) {
+                self.sample(name, labels, kind, value(rule));
+            }
+        }
+    }
+
+    fn requests(&mut self, monitors: &[Labelled<'_>]) {
+        self.family(name!("requests_total"), "counter", "Watched requests, by the pool of their last attempt.");
+        self.by_pool(name!("requests_total"), monitors, |_, pool| pool.requests());
+        let help = "Requests whose client got an upstream failure, by the pool of their last attempt.";
+        self.family(name!("failed_requests_total"), "counter", help);
+        self.by_pool(name!("failed_requests_total"), monitors, |_, pool| pool.failed_requests);
+        self.family(name!("retried_requests_total"), "counter", "Requests in which a retry hid a failed attempt.");
+        self.by_monitor(name!("retried_requests_total"), monitors, |monitor| monitor.retried);
+        let help = "Requests whose client gave up after a second or more without a header.";
+        self.family(name!("abandoned_requests_total"), "counter", help);
+        self.by_monitor(name!("abandoned_requests_total"), monitors, |monitor| monitor.abandoned);
+        let help = "Requests whose address belongs to no pool although pools are listed.";
+        self.family(name!("unmatched_requests_total"), "counter", help);
+        self.by_monitor(name!("unmatched_requests_total"), monitors, |monitor| monitor.unmatched);
+    }
+
+    fn attempts(&mut self, monitors: &[Labelled<'_>]) {
+        self.family(name!("attempts_total"), "counter", "Upstream attempts, retries included.");
+        for (labels, pool) in monitors.iter().flat_map(|monitor| &monitor.pools) {
+            let answered = pool.answered.saturating_add(pool.passed_on);
+            self.sample(name!("attempts_total"), labels, ",result=\"answered\"} ", answered);
+            self.sample(name!("attempts_total"), labels, ",result=\"failed\"} ", pool.failed_attempts);
+        }
+        self.family(name!("failed_attempts_total"), "counter", "Failed upstream attempts, by their cause.");
+        let causes = Cause::ALL.map(|cause| label(",cause=\"", cause.name()) + END);
+        for (labels, pool) in monitors.iter().flat_map(|monitor| &monitor.pools) {
+            for (cause, count) in causes.iter().zip(pool.causes) {
+                self.sample(name!("failed_attempts_total"), labels, cause, count);
+            }
+        }
+    }
+
+    fn latencies(&mut self, monitors: &[Labelled<'_>]) {
+        let help = "Upstream time of answered requests, all attempts together.";
+        self.family(name!("response_seconds"), "histogram", help);
+        let bounds = bounds_ms().map(|ms| (f64::from(ms) / 1000.0).to_string()).chain(["+Inf".to_owned()]);
+        let bounds: Vec<String> = bounds.map(|bound| label(",le=\"", &bound) + END).collect();
+        for (labels, pool) in monitors.iter().flat_map(|monitor| &monitor.pools) {
+            // Summed up here, so that the last bucket is the count whatever is counted meanwhile.
+            let mut sum: u64 = 0;
+            for (bound, count) in bounds.iter().zip(pool.buckets) {
+                sum = sum.saturating_add(count);
+                self.sample(name!("response_seconds_bucket"), labels, bound, sum);
+            }
+            let (seconds, ms) = (pool.latency_sum_ms / 1000, pool.latency_sum_ms % 1000);
+            let fraction = format!(".{ms:03}\n");
+            let seconds = itoa::Buffer::new().format(seconds).to_owned();
+            self.put(&[name!("response_seconds_sum"), labels, END, &seconds, &fraction]);
+            self.sample(name!("response_seconds_count"), labels, END, sum);
+        }
+    }
+
+    fn states(&mut self, monitors: &[Labelled<'_>]) {
+        let is = |pool: &Pool, other: Option<&Pool>| u64::from(other.is_some_and(|other| other.id == pool.id));
+        self.family(name!("serving_pool"), "gauge", "Whether the pool serves.");
+        self.by_pool(name!("serving_pool"), monitors, |monitor, pool| is(pool, monitor.serving_pool()));
+        self.family(name!("active_pool"), "gauge", "Whether the pool should serve.");
+        self.by_pool(name!("active_pool"), monitors, |monitor, pool| is(pool, monitor.active_pool()));
+        self.family(name!("maintenance"), "gauge", "Whether the monitor holds its alerts back.");
+        self.by_monitor(name!("maintenance"), monitors, |monitor| monitor.maintenance.into());
+    }
+
+    fn rules(&mut self, monitors: &[Labelled<'_>]) {
+        self.family(name!("firing"), "gauge", "Whether the rule is broken.");
+        self.by_rule(name!("firing"), monitors, |rule| u64::from(rule.state == RuleState::Firing));
+        self.family(name!("held_back_total"), "counter", "Alerts that a cooldown or maintenance held back.");
+        self.by_rule(name!("held_back_total"), monitors, |rule| rule.held_back);
+        self.family(name!("limit_ratio"), "gauge", "The limit of a rule on a share of the requests.");
+        for Labelled { monitor, labels, .. } in monitors {
+            for rule in &monitor.rules {
+                let Some(Limit::Rate(limit)) = rule.limit else { continue };
+                let (kind, ratio) = (label(",kind=\"", rule.kind.name()), limit.ratio().to_string());
+                self.put(&[name!("limit_ratio"), labels, &kind, END, &ratio, "\n"]);
+            }
+        }
+    }
+
+    fn alerts(&mut self, monitors: &[Labelled<'_>]) {
+        self.family(name!("alerts_total"), "counter", "Alerts that were sent, without those held back.");
+        let rest =
+            |kind: Kind, status: Status| label(",kind=\"", kind.name()) + &label(",status=\"", status.name()) + END;
+        let rules = RULES.map(|kind| {
+            let end = if kind == Kind::Failover { Kind::Failback } else { kind };
+            (rest(kind, Status::Firing), rest(end, Status::Resolved))
         });
-        self.family("failed_requests_total", "counter", "Requests whose client got an upstream failure.");
-        for monitor in monitors {
-            let failed = monitor.shared.failed.load(Relaxed);
-            self.sample("failed_requests_total", &[("monitor", &monitor.label)], failed);
-        }
-        self.family("retried_requests_total", "counter", "Requests in which a retry hid a failed attempt.");
-        for monitor in monitors {
-            let retried = monitor.shared.retried.load(Relaxed);
-            self.sample("retried_requests_total", &[("monitor", &monitor.label)], retried);
-        }
-        self.family("attempts_total", "counter", "Upstream attempts, retries included.");
-        for monitor in monitors {
-            for pool in &monitor.pools {
-                let answered = pool.shared.answered().saturating_add(pool.shared.passed_on.load(Relaxed));
-                for (result, count) in [("answered", answered), ("failed", pool.shared.failed_attempts.load(Relaxed))] {
-                    let labels = [("monitor", &*monitor.label), ("pool", &*pool.label), ("result", result)];
-                    self.sample("attempts_total", &labels, count);
-                }
+        let (switched, test) = (rest(Kind::Switched, Status::Info), rest(Kind::Test, Status::Info));
+        for Labelled { monitor, labels, .. } in monitors {
+            for (rule, (begins, ends)) in monitor.rules.iter().zip(&rules) {
+                self.sample(name!("alerts_total"), labels, begins, rule.fired.saturating_sub(rule.resolved));
+                self.sample(name!("alerts_total"), labels, ends, rule.resolved);
             }
+            self.sample(name!("alerts_total"), labels, &switched, monitor.switched);
+            self.sample(name!("alerts_total"), labels, &test, monitor.tests);
         }
     }
 
-    fn latencies(&mut self, monitors: &[Monitor]) {
-        self.family("response_seconds", "histogram", "Upstream time of answered requests, all attempts together.");
-        for monitor in monitors {
-            for pool in &monitor.pools {
-                let labels = [("monitor", &*monitor.label), ("pool", &*pool.label)];
-                let mut sum = 0;
-                for (bound_ms, count) in pool.shared.buckets() {
-                    // Summed up here, so that the last bucket is the count whatever is counted meanwhile.
-                    sum = count.saturating_add(sum);
-                    let bound = bound_ms.map_or("+Inf".into(), |ms| (f64::from(ms) / 1000.0).to_string());
-                    self.sample("response_seconds_bucket", &[labels[0], labels[1], ("le", &bound)], sum);
-                }
-                let seconds = pool.shared.latency_sum_ms.load(Relaxed) as f64 / 1000.0;
-                let (monitor, pool) = (&monitor.label, &pool.label);
-                let _ = writeln!(
-                    self.text,
-                    "nginx_alert_response_seconds_sum{{monitor=\"{monitor}\",pool=\"{pool}\"}} {seconds}"
-                );
-                self.sample("response_seconds_count", &labels, sum);
-            }
-        }
-    }
-
-    fn states(&mut self, monitors: &[Monitor]) {
-        self.family("serving_pool", "gauge", "Whether the pool serves.");
-        self.by_pool("serving_pool", monitors, |pool| u64::from(pool.serves));
-        self.family("firing", "gauge", "Whether the rule is broken.");
-        for monitor in monitors {
-            for kind in RULES {
-                let throttle = monitor.shared.incident(kind).throttle.load();
-                let labels = [("monitor", &*monitor.label), ("kind", kind.name())];
-                self.sample("firing", &labels, throttle.raised.into());
-            }
-        }
-    }
-
-    fn alerts(&mut self, monitors: &[Monitor]) {
-        self.family("alerts_total", "counter", "Alerts that were sent, without those held back.");
-        for monitor in monitors {
-            for (kind, status, count) in RULES.into_iter().flat_map(|kind| alerts_of(monitor.shared, kind)) {
-                let labels = [("monitor", &*monitor.label), ("kind", kind.name()), ("status", status.name())];
-                self.sample("alerts_total", &labels, count);
-            }
-            for kind in [Kind::Switched, Kind::Test] {
-                let labels = [("monitor", &*monitor.label), ("kind", kind.name()), ("status", "info")];
-                self.sample("alerts_total", &labels, monitor.shared.incident(kind).fired.load(Relaxed));
-            }
-        }
-    }
-
-    fn deliveries(&mut self, at: &Status<'_>) {
-        let outbox = at.board.outbox();
-        let sinks = || {
-            let sinks = at.settings.sinks.iter().zip(at.plan.sinks());
-            sinks.map(|(settings, id)| (escaped(&settings.name), *id, at.board.sinks().get(*id)))
-        };
-        self.family(
-            "deliveries_total",
-            "counter",
-            "Deliveries of alerts: sent, tried again, given up, or made obsolete.",
-        );
-        for (name, _, sink) in sinks() {
+    fn sinks(&mut self, sinks: &[Sink<'_>]) {
+        let sinks: Vec<_> = sinks.iter().map(|sink| (label("{sink=\"", &sink.settings.name), sink)).collect();
+        let help = "Deliveries of alerts: sent, tried again, given up, or made obsolete.";
+        self.family(name!("deliveries_total"), "counter", help);
+        for (labels, sink) in &sinks {
             for (result, count) in [
-                ("sent", &sink.sent),
-                ("retried", &sink.retried),
-                ("failed", &sink.failed),
-                ("left_out", &sink.left_out),
+                (",result=\"sent\"} ", sink.sent),
+                (",result=\"retried\"} ", sink.retried),
+                (",result=\"failed\"} ", sink.failed),
+                (",result=\"left_out\"} ", sink.left_out),
             ] {
-                self.sample("deliveries_total", &[("sink", &name), ("result", result)], count.load(Relaxed));
+                self.sample(name!("deliveries_total"), labels, result, count);
             }
         }
-        self.family("deliveries_pending", "gauge", "Alerts that wait for a sink.");
-        for (name, id, _) in sinks() {
-            self.sample("deliveries_pending", &[("sink", &name)], outbox.pending(id).len() as u64);
+        self.family(name!("deliveries_pending"), "gauge", "Alerts that wait for a sink.");
+        for (labels, sink) in &sinks {
+            self.sample(name!("deliveries_pending"), labels, END, sink.pending);
         }
     }
 
-    fn process(&mut self, at: &Status<'_>) {
-        self.family("alerts_lost_total", "counter", "Alerts that made room for newer ones before all sinks had them.");
-        self.sample("alerts_lost_total", &[], at.board.outbox().lost());
-        self.family("events_dropped_total", "counter", "Requests that could not be counted.");
-        self.sample("events_dropped_total", &[], at.board.workers().dropped());
-        self.family("build_info", "gauge", "Versions of the module and of nginx.");
-        let labels = [("version", env!("CARGO_PKG_VERSION")), ("nginx", &*escaped(&at.settings.nginx))];
-        self.sample("build_info", &labels, 1);
+    fn process(&mut self, view: &View<'_>) {
+        let queued = view.workers.iter().map(|worker| worker.queue_depth).fold(0, u64::saturating_add);
+        let lost = "Alerts that made room for newer ones before all sinks had them.";
+        for (name, kind, help, value) in [
+            (name!("alerts_lost_total"), "counter", lost, view.lost),
+            (name!("events_dropped_total"), "counter", "Requests that could not be counted.", view.dropped),
+            (name!("queue_depth"), "gauge", "Requests that wait to be judged, of all workers.", queued),
+            (name!("workers"), "gauge", "Workers that are alive.", view.workers.len() as u64),
+            (name!("uptime_seconds"), "gauge", "How long the state has been kept.", view.uptime_seconds()),
+        ] {
+            self.family(name, kind, help);
+            self.sample(name, "", " ", value);
+        }
+        self.family(
+            name!("build_info"),
+            "gauge",
+            "Versions of the module and of nginx, and what this nginx is called.",
+        );
+        let labels = label("{version=\"", env!("CARGO_PKG_VERSION"))
+            + &label(",nginx=\"", view.nginx)
+            + &label(",instance=\"", view.instance);
+        self.sample(name!("build_info"), &labels, END, 1);
     }
-}
-
-/// What was told about a rule: its beginnings and reminders, and its ends.
-fn alerts_of(monitor: &MonitorBoard, kind: Kind) -> [(Kind, AlertStatus, u64); 2] {
-    let incident = monitor.incident(kind);
-    let resolved = incident.resolved.load(Relaxed);
-    let firing = incident.fired.load(Relaxed).saturating_sub(resolved);
-    let end = if kind == Kind::Failover { Kind::Failback } else { kind };
-    [(kind, AlertStatus::Firing, firing), (end, AlertStatus::Resolved, resolved)]
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::board::region::Region;
-    use crate::board::tests::settings;
-    use crate::board::{Board, Plan};
-    use crate::model::success::Success;
-    use crate::settings::Settings;
     use std::collections::HashSet;
+    use std::sync::atomic::Ordering::Relaxed;
 
-    struct Rig {
-        board: Board,
-        plan: Plan,
-        settings: Settings,
-    }
+    use super::*;
+    use crate::board::maintenance::Order;
+    use crate::model::ids::{PeerId, PoolId};
+    use crate::model::success::Success;
+    use crate::report::rig::Rig;
 
-    impl Rig {
-        fn new(lines: &[&str]) -> Rig {
-            let settings = settings(lines);
-            let board = Board::open(Region::private(1 << 20), 1).expect("a board");
-            let mut plan = board.reserve(&settings, 1).expect("room");
-            board.activate(&mut plan, &settings);
-            Rig { board, plan, settings }
-        }
-
-        fn monitor(&self) -> &'static MonitorBoard {
-            self.board.monitor(&self.plan, 0).expect("a monitor")
-        }
-
-        fn render(&self) -> String {
-            render(&Status { board: self.board, plan: &self.plan, settings: &self.settings, now_ms: 1 })
-        }
+    fn text(rig: &Rig) -> String {
+        String::from_utf8(render(&rig.source())).expect("UTF-8")
     }
 
     #[test]
     fn counters_say_what_was_counted() {
-        let rig = Rig::new(&["pool blue b:1", "pool green g:1", "active blue"]);
-        let blue = &rig.monitor().pools[1];
-        blue.count_answers(&[3, 3, 700, 60_000].map(Success::after_ms));
-        blue.failed_attempts.store(2, Relaxed);
-        blue.failed_last.store(1, Relaxed);
-        rig.monitor().failed.store(1, Relaxed);
-        let text = rig.render();
+        let rig = Rig::new(&["pool blue b:1", "pool green g:1", "active blue", "error_rate 0.07%", "retry_rate off"]);
+        let (monitor, blue) = (rig.monitor(0), PoolId::new(1));
+        monitor.pool(blue).count_answers(&[1, 3, 700, 60_000].map(Success::after_ms));
+        monitor.count_failure(blue, PeerId::NONE, Cause::Connect, 5);
+        monitor.count_failure(blue, PeerId::NONE, Cause::Cut, 5);
+        monitor.pool(blue).failed_last.store(1, Relaxed);
+        monitor.pool(blue).failed_requests.store(1, Relaxed);
+        monitor.abandoned.store(3, Relaxed);
+        monitor.unmatched.requests.store(4, Relaxed);
+        monitor.maintenance.order(Order::On);
+        monitor.incident(Kind::Outage).held_back.store(2, Relaxed);
+        let text = text(&rig);
         for line in [
             "nginx_alert_requests_total{monitor=\"app\",pool=\"blue\"} 5",
-            "nginx_alert_failed_requests_total{monitor=\"app\"} 1",
+            "nginx_alert_failed_requests_total{monitor=\"app\",pool=\"blue\"} 1",
+            "nginx_alert_failed_requests_total{monitor=\"app\",pool=\"green\"} 0",
+            "nginx_alert_abandoned_requests_total{monitor=\"app\"} 3",
+            "nginx_alert_unmatched_requests_total{monitor=\"app\"} 4",
             "nginx_alert_attempts_total{monitor=\"app\",pool=\"blue\",result=\"answered\"} 4",
             "nginx_alert_attempts_total{monitor=\"app\",pool=\"blue\",result=\"failed\"} 2",
-            "nginx_alert_response_seconds_bucket{monitor=\"app\",pool=\"blue\",le=\"0.001\"} 0",
+            "nginx_alert_failed_attempts_total{monitor=\"app\",pool=\"blue\",cause=\"cut\"} 1",
+            "nginx_alert_failed_attempts_total{monitor=\"app\",pool=\"blue\",cause=\"local\"} 0",
+            "nginx_alert_response_seconds_bucket{monitor=\"app\",pool=\"blue\",le=\"0.001\"} 1",
+            "nginx_alert_response_seconds_bucket{monitor=\"app\",pool=\"blue\",le=\"0.002\"} 1",
             "nginx_alert_response_seconds_bucket{monitor=\"app\",pool=\"blue\",le=\"0.005\"} 2",
             "nginx_alert_response_seconds_bucket{monitor=\"app\",pool=\"blue\",le=\"30\"} 3",
             "nginx_alert_response_seconds_bucket{monitor=\"app\",pool=\"blue\",le=\"+Inf\"} 4",
-            "nginx_alert_response_seconds_sum{monitor=\"app\",pool=\"blue\"} 60.706",
+            "nginx_alert_response_seconds_sum{monitor=\"app\",pool=\"blue\"} 60.704",
             "nginx_alert_response_seconds_count{monitor=\"app\",pool=\"blue\"} 4",
             "nginx_alert_serving_pool{monitor=\"app\",pool=\"blue\"} 1",
             "nginx_alert_serving_pool{monitor=\"app\",pool=\"green\"} 0",
+            "nginx_alert_active_pool{monitor=\"app\",pool=\"blue\"} 1",
+            "nginx_alert_maintenance{monitor=\"app\"} 1",
             "nginx_alert_firing{monitor=\"app\",kind=\"failover\"} 0",
+            "nginx_alert_held_back_total{monitor=\"app\",kind=\"outage\"} 2",
+            "nginx_alert_limit_ratio{monitor=\"app\",kind=\"error_rate\"} 0.0007",
+            "nginx_alert_limit_ratio{monitor=\"app\",kind=\"abandon_rate\"} 0.1",
             "nginx_alert_events_dropped_total 0",
+            "nginx_alert_workers 0",
+            "nginx_alert_uptime_seconds 60",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }
+        assert!(!text.contains("kind=\"retry_rate\"} 0.1"), "a rule that is off has no limit");
     }
 
     #[test]
@@ -327,12 +342,12 @@ mod tests {
             .map(str::as_bytes)
             .chain([&b"x\xff"[..], b"x\xfe", b"a\nb", b"a\rb", &[b'z'; 300]])
         {
-            rig.monitor().learn_pool(name);
+            rig.monitor(0).learn_pool(name);
         }
-        rig.monitor().pools[0].count_answers(&[Success::after_ms(1)]);
+        rig.monitor(0).pools[0].count_answers(&[Success::after_ms(1)]);
         // What two workers leave that meet a name at once.
-        rig.monitor().pools[20].name.store(b"blue");
-        let text = rig.render();
+        rig.monitor(0).pools[20].name.store(b"blue");
+        let text = text(&rig);
         let mut series = HashSet::new();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let (labels, value) = line.rsplit_once(' ').expect("a value");
@@ -340,5 +355,14 @@ mod tests {
             assert!(series.insert(labels.to_string()), "{line} stands twice in\n{text}");
         }
         assert_eq!(text.matches("nginx_alert_serving_pool{").count(), 13, "twelve names and the unknown pool\n{text}");
+    }
+
+    #[test]
+    fn the_series_of_a_monitor_are_bounded() {
+        let rig = Rig::new(&["pool blue b:1", "pool green g:1", "active blue", "latency p95 500ms"]);
+        let text = text(&rig);
+        let of_monitor = text.lines().filter(|line| line.contains("monitor=\"app\"")).count();
+        let of_pools = text.lines().filter(|line| line.contains("pool=\"green\"")).count();
+        assert_eq!((of_monitor - 2 * of_pools, of_pools), (37, 28), "README.md says so\n{text}");
     }
 }

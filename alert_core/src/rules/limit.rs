@@ -43,6 +43,11 @@ impl Percent {
         f64::from(self.0) / 100.0
     }
 
+    /// The share as a fraction.
+    pub fn ratio(self) -> f64 {
+        f64::from(self.0) / 10_000.0
+    }
+
     /// Where `count` of a window of `size` stands. It resolves at or below half of the limit.
     #[inline]
     pub fn judge(self, count: u32, size: u32) -> Standing {

@@ -234,7 +234,7 @@ fn workers_of_an_earlier_configuration_count_and_do_not_judge() {
     assert_eq!(rig.board.window(rig.shared()).expect("a window").counts().filled, 120);
     rig.requests(50, GREEN);
     assert_eq!(rig.told(), [], "a planned switch is no failover");
-    assert_eq!(crate::report::view::state(rig.shared(), false), "ok");
+    assert_eq!(crate::report::view::State::of_traffic(rig.shared(), T0), crate::report::view::State::Ok);
 }
 
 #[test]

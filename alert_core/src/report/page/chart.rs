@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::Colours;
+use super::colours::Colours;
 use crate::board::history::{Point, STEP_MS, STEPS};
-use crate::board::window::{Sample, Window};
+use crate::board::window::Sample;
 use crate::model::outcome::Outcome;
 
 /// Bars of the window at most; with more requests a bar stands for several.
@@ -14,12 +14,12 @@ const MERGED: usize = 2;
 const WIDTH: u64 = 360;
 const HEIGHT: f64 = 100.0;
 
-/// The window as bars, oldest first: low ones for answers, in the colour of the pool, high ones for failures.
-pub fn recent(window: &Window<'_>, colours: &Colours) -> String {
-    let size = window.size() as usize;
+/// The window as bars, oldest first: low ones for answers, in the colour of the pool, high ones for failures and for clients
+/// that gave up.
+pub fn recent(size: u32, samples: &[Sample], colours: &Colours) -> String {
+    let size = size as usize;
     let per_bar = size.div_ceil(BARS);
     let bars = size.div_ceil(per_bar);
-    let samples: Vec<Sample> = window.samples().collect();
     let empty = bars - samples.len().div_ceil(per_bar).min(bars);
     // One path for each colour keeps the picture small.
     let mut paths: Vec<(&str, String)> = Vec::new();
@@ -35,7 +35,8 @@ pub fn recent(window: &Window<'_>, colours: &Colours) -> String {
         let worst = group.iter().max_by_key(|sample| severity(sample.outcome()));
         let Some(worst) = worst else { continue };
         match worst.outcome() {
-            Some(Outcome::Failed | Outcome::Abandoned) => bar("failed", empty + x, 0),
+            Some(Outcome::Failed) => bar("failed", empty + x, 0),
+            Some(Outcome::Abandoned) => bar("abandoned", empty + x, 0),
             Some(Outcome::Answered) | None => bar(colours.of(worst.pool()), empty + x, 14),
             Some(Outcome::Retried | Outcome::RetriedWhileFailedOver) => {
                 bar("retried", empty + x, 8);
@@ -52,7 +53,8 @@ pub fn recent(window: &Window<'_>, colours: &Colours) -> String {
 
 fn severity(outcome: Option<Outcome>) -> u8 {
     match outcome {
-        Some(Outcome::Failed | Outcome::Abandoned) => 2,
+        Some(Outcome::Failed) => 3,
+        Some(Outcome::Abandoned) => 2,
         Some(Outcome::Retried | Outcome::RetriedWhileFailedOver) => 1,
         _ => 0,
     }

@@ -1,0 +1,322 @@
+//! The state of everything as JSON: the keys of the status document.
+//!
+//! It is written straight from the view into one buffer, without a tree of values in between: the event loop waits for it.
+
+use std::fmt::Display;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::view::{Monitor, Pool, Rule, Scope, Sink, Source, Told, View, Window, Worker};
+use crate::base::clock::rfc3339;
+use crate::board::outbox::Delivery;
+use crate::model::outcome::Cause;
+
+/// The media type of the document.
+pub const CONTENT_TYPE: &str = "application/json";
+
+/// The status document.
+pub fn render(source: &Source<'_>) -> Vec<u8> {
+    let view = source.view(Scope { alerts: true, percentiles: true, rates: false });
+    let mut json = Vec::with_capacity(4096 + 2048 * (view.monitors.len() + view.alerts.len()));
+    // Writing to a vector cannot fail, and no key is anything but a string.
+    let _ = serde_json::to_writer(&mut json, &view);
+    json
+}
+
+/// Writes an object with these keys.
+macro_rules! object {
+    ($serializer:expr, { $($key:literal: $value:expr,)* }) => {{
+        let mut object = $serializer.serialize_map(None)?;
+        $(object.serialize_entry($key, &$value)?;)*
+        object.end()
+    }};
+}
+
+impl Serialize for View<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        object!(serializer, {
+            "version": env!("CARGO_PKG_VERSION"),
+            "nginx": known(self.nginx),
+            "instance": self.instance,
+            "labels": Object(|| self.labels.iter().map(|(name, value)| (name.as_str(), value))),
+            "uptime_seconds": self.uptime_seconds(),
+            "workers": self.workers,
+            "monitors": Object(|| self.monitors.iter().map(|monitor| (monitor.name(), monitor))),
+            "alerts": Array(|| self.alerts.iter().map(|told| Alert { told, view: self })),
+            "sinks": Object(|| self.sinks.iter().map(|sink| (sink.settings.name.as_str(), sink))),
+        })
+    }
+}
+
+impl Serialize for Worker {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        object!(serializer, {
+            "pid": self.pid,
+            "events": self.events,
+            "dropped": self.dropped,
+            "queue_depth": self.queue_depth,
+        })
+    }
+}
+
+impl Serialize for Monitor<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        object!(serializer, {
+            "state": self.state.name(),
+            "active_pool": self.active_pool().map(|pool| &pool.name),
+            "serving_pool": self.serving_pool().map(|pool| &pool.name),
+            "serving_since": self.serving_since_ms.map(Time),
+            "maintenance": self.maintenance,
+            "maintenance_until": self.maintenance_until_ms.map(Time),
+            "window": self.window,
+            "unmatched": Unmatched(self),
+            "pools": Object(|| self.pools.iter().map(|pool| (pool.name.as_str(), pool))),
+            "rules": Object(|| self.rules.iter().map(|rule| (rule.kind.name(), rule))),
+        })
+    }
+}
+
+impl Serialize for Window {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Window { size, counts, percentiles_ms } = self;
+        let percentile = |at: usize| percentiles_ms.map(|values| values[at]);
+        object!(serializer, {
+            "size": size,
+            "filled": counts.filled,
+            "failed": counts.failed,
+            "retried": counts.retried,
+            "abandoned": counts.abandoned,
+            "error_rate": self.error_rate(),
+            "retry_rate": self.retry_rate(),
+            "p50_ms": percentile(0),
+            "p95_ms": percentile(1),
+            "p99_ms": percentile(2),
+        })
+    }
+}
+
+/// Requests of a monitor whose address belongs to no pool.
+struct Unmatched<'a>(&'a Monitor<'a>);
+
+impl Serialize for Unmatched<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        object!(serializer, {
+            "requests": self.0.unmatched,
+            "address": known(&self.0.unmatched_address),
+        })
+    }
+}
+
+impl Serialize for Pool {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        object!(serializer, {
+            "answered": self.answered,
+            "failed_requests": self.failed_requests,
+            "failed_attempts": self.failed_attempts,
+            "causes": Object(|| Cause::ALL.iter().map(|cause| (cause.name(), self.causes[*cause as usize]))),
+            "release": known(&self.release),
+            "last_seen": self.last_seen_ms.map(Time),
+        })
+    }
+}
+
+impl Serialize for Rule {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        object!(serializer, {
+            "state": self.state.name(),
+            "limit": self.limit.map(Words),
+            "fired": self.fired,
+            "held_back": self.held_back,
+        })
+    }
+}
+
+/// An alert with what became of it.
+struct Alert<'a> {
+    told: &'a Told,
+    view: &'a View<'a>,
+}
+
+impl Serialize for Alert<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let deliveries = || {
+            let deliveries = self.told.deliveries.iter();
+            deliveries.filter_map(|(sink, delivery): &(usize, Delivery)| {
+                Some((self.view.sinks.get(*sink)?.settings.name.as_str(), delivery.name()?))
+            })
+        };
+        let mut object = self.told.alert.to_json();
+        object["delivery"] = serde_json::to_value(Object(deliveries)).unwrap_or_default();
+        object.serialize(serializer)
+    }
+}
+
+impl Serialize for Sink<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        object!(serializer, {
+            "sent": self.sent,
+            "retried": self.retried,
+            "failed": self.failed,
+            "pending": self.pending,
+            "last_error": known(&self.last_error),
+        })
+    }
+}
+
+/// An object of these keys and values.
+struct Object<F>(F);
+
+impl<'a, F, I, V> Serialize for Object<F>
+where
+    F: Fn() -> I,
+    I: Iterator<Item = (&'a str, V)>,
+    V: Serialize,
+{
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map((self.0)())
+    }
+}
+
+/// An array of these values.
+struct Array<F>(F);
+
+impl<F, I> Serialize for Array<F>
+where
+    F: Fn() -> I,
+    I: Iterator<Item: Serialize>,
+{
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
+}
+
+/// A value in its own words.
+struct Words<T>(T);
+
+impl<T: Display> Serialize for Words<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// A time in milliseconds since the Unix epoch.
+struct Time(u64);
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&rfc3339(self.0))
+    }
+}
+
+fn known(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::model::alert::tests::failover;
+    use crate::model::ids::{PeerId, PoolId};
+    use crate::model::outcome::Outcome;
+    use crate::model::success::Success;
+    use crate::report::rig::{Rig, T0};
+    use crate::rules::throttle::{Policy, Signal, Throttle};
+
+    fn document(rig: &Rig) -> Value {
+        serde_json::from_slice(&render(&rig.source())).expect("valid JSON")
+    }
+
+    #[test]
+    fn a_monitor_has_the_keys_of_the_contract() {
+        let rig = Rig::new(&["pool blue b:1", "pool green g:1", "active blue", "window 40", "latency p95 500ms"]);
+        let (monitor, blue) = (rig.monitor(0), PoolId::new(1));
+        (0..38).for_each(|_| rig.window(0).record(T0, 20, Outcome::Answered, blue));
+        rig.window(0).record(T0, 20, Outcome::Failed, blue);
+        rig.window(0).record(T0, 20, Outcome::Abandoned, blue);
+        monitor.pool(blue).count_answers(&[Success { time_ms: T0 + 5, ..Success::after_ms(20) }]);
+        monitor.pool(blue).release.store(b"v1");
+        monitor.pool(blue).failed_requests.store(1, Relaxed);
+        (0..3).for_each(|_| monitor.count_failure(blue, PeerId::NONE, Cause::Timeout, T0));
+        monitor.unmatched.requests.store(2, Relaxed);
+        monitor.unmatched.address.store(b"10.0.0.9:80");
+        let document = document(&rig);
+        let app = &document["monitors"]["app"];
+        assert_eq!(
+            (&app["state"], &app["maintenance"], &app["serving_pool"]),
+            (&json!("ok"), &json!(false), &json!("blue"))
+        );
+        assert_eq!(
+            app["window"],
+            json!({
+                "size": 40, "filled": 40, "failed": 1, "retried": 0, "abandoned": 1, "error_rate": 0.025, "retry_rate": 0.0,
+                "p50_ms": 20, "p95_ms": 20, "p99_ms": 20,
+            })
+        );
+        assert_eq!(
+            app["pools"]["blue"],
+            json!({
+                "answered": 1, "failed_requests": 1, "failed_attempts": 3, "release": "v1",
+                "last_seen": "2026-09-21T14:13:20.005Z",
+                "causes": { "connect": 0, "timeout": 3, "status": 0, "cut": 0, "local": 0 },
+            })
+        );
+        assert_eq!(app["pools"]["green"]["last_seen"], Value::Null);
+        assert_eq!(app["unmatched"], json!({ "requests": 2, "address": "10.0.0.9:80" }));
+        assert_eq!(app["rules"]["latency"], json!({ "state": "ok", "limit": "p95 500ms", "fired": 0, "held_back": 0 }));
+        assert_eq!(app["rules"]["outage"]["limit"], "confirm=10");
+        assert_eq!(app["rules"]["abandon_rate"]["limit"], "10%");
+        for key in ["version", "nginx", "instance", "labels", "uptime_seconds", "workers", "alerts", "sinks"] {
+            assert!(document.get(key).is_some(), "{key} is missing in {document:#}");
+        }
+        assert_eq!(document["uptime_seconds"], 60);
+    }
+
+    #[test]
+    fn the_state_is_the_worst_of_all_rules() {
+        let rig = Rig::new(&["pool blue b:1", "pool green g:1", "active blue"]);
+        let state = || document(&rig)["monitors"]["app"]["state"].clone();
+        let raise = |kind| {
+            let (raised, _) = Throttle::default().on(Signal::Raised, T0, &Policy { cooldown_ms: 1, muted: false });
+            rig.monitor(0).incident(kind).throttle.store(raised);
+        };
+        assert_eq!(state(), "ok");
+        raise(crate::model::alert::Kind::RetryRate);
+        assert_eq!(state(), "firing");
+        rig.monitor(0).active.store(PoolId::new(2));
+        assert_eq!(state(), "failed_over");
+        raise(crate::model::alert::Kind::Outage);
+        assert_eq!(state(), "outage");
+        rig.monitor(0).maintenance.order(crate::board::maintenance::Order::On);
+        assert_eq!(state(), "maintenance");
+    }
+
+    #[test]
+    fn labels_and_times_are_those_that_people_know() {
+        let mut rig = Rig::new(&[]);
+        rig.settings.instance = "edge-1".into();
+        rig.settings.labels = vec![("env".into(), "prod".into())];
+        rig.board.outbox().publish(&failover(), &[], Delivery::Pending);
+        let stepped = Source { step_ms: 3_600_000, ..rig.source() };
+        let document: Value = serde_json::from_slice(&render(&stepped)).expect("valid JSON");
+        assert_eq!((&document["instance"], &document["labels"]), (&json!("edge-1"), &json!({ "env": "prod" })));
+        assert_eq!(document["alerts"][0]["time"], "2026-09-21T15:13:20.123Z", "the wall clock was set forward since");
+        assert_eq!(document["uptime_seconds"], 60);
+    }
+
+    #[test]
+    fn names_that_read_the_same_are_told_apart() {
+        let rig = Rig::new(&[]);
+        for name in [&b"x\xff"[..], b"x\xfe", b"\"{}\\"] {
+            rig.monitor(0).learn_pool(name);
+        }
+        // What two workers leave that meet a name at once.
+        rig.monitor(0).pools[20].name.store(b"\"{}\\");
+        let document = document(&rig);
+        let pools: Vec<&String> = document["monitors"]["app"]["pools"].as_object().expect("pools").keys().collect();
+        assert_eq!(pools.len(), 3, "{pools:?}");
+    }
+}
