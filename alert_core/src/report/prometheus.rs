@@ -363,6 +363,6 @@ mod tests {
         let text = text(&rig);
         let of_monitor = text.lines().filter(|line| line.contains("monitor=\"app\"")).count();
         let of_pools = text.lines().filter(|line| line.contains("pool=\"green\"")).count();
-        assert_eq!((of_monitor - 2 * of_pools, of_pools), (37, 28), "README.md says so\n{text}");
+        assert_eq!((of_monitor - 2 * of_pools, of_pools), (37, 28), "ngx_module/REFERENCE.md says so\n{text}");
     }
 }

@@ -86,7 +86,8 @@ pub(super) unsafe fn send(r: *mut ngx_http_request_t, document: &Document) -> ng
         request.headers_out.status = document.status.into();
         request.headers_out.content_length_n = length as i64;
         request.headers_out.content_type = ngx_str_t::from_str(request.pool, document.content_type);
-        request.headers_out.content_type_len = document.content_type.len();
+        // Without the charset, as `gzip_types` and the like compare it.
+        request.headers_out.content_type_len = document.content_type.split(';').next().unwrap_or_default().len();
         for (name, value) in [("Cache-Control", "no-store")].iter().chain(&document.headers) {
             let Some(header) = ngx_list_push(&mut request.headers_out.headers).cast::<ngx_table_elt_t>().as_mut()
             else {

@@ -41,4 +41,8 @@ fn prometheus_scrapes_them() {
     prometheus.wait_for("nginx_alert_deliveries_total{result=\"sent\"}", 1.0);
     prometheus.wait_for("nginx_alert_response_seconds_count{pool=\"green\"}", 10.0);
     prometheus.wait_for("count(nginx_alert_build_info)", 1.0);
+    prometheus.wait_for("nginx_alert_failed_attempts_total{pool=\"blue\",cause=\"status\"}", 10.0);
+    prometheus.wait_for("nginx_alert_active_pool{pool=\"blue\"}", 1.0);
+    prometheus.wait_for("nginx_alert_limit_ratio{kind=\"error_rate\"}", 0.02);
+    prometheus.wait_for("nginx_alert_workers", 2.0);
 }

@@ -17,7 +17,10 @@ fn the_json_has_the_keys_of_the_contract() {
     scene.client.get_many(10, "/");
     let monitor = scene.wait_filled(10);
     let status = scene.status();
-    assert_keys(&status, &["version", "nginx", "uptime_seconds", "workers", "monitors"]);
+    assert_keys(
+        &status,
+        &["version", "nginx", "instance", "labels", "uptime_seconds", "workers", "monitors", "alerts", "sinks"],
+    );
     assert!(status["uptime_seconds"].as_u64() < Some(60), "{}", status["uptime_seconds"]);
     let mut pids: Vec<_> = scene.nginx.workers();
     pids.sort_unstable();
@@ -31,14 +34,17 @@ fn the_json_has_the_keys_of_the_contract() {
     }
     assert_eq!(workers.iter().filter_map(|worker| worker["events"].as_u64()).sum::<u64>(), 10);
 
-    assert_keys(&monitor, &["state", "active_pool", "serving_pool", "maintenance", "window", "pools"]);
+    assert_keys(
+        &monitor,
+        &["state", "active_pool", "serving_pool", "maintenance", "window", "pools", "rules", "unmatched"],
+    );
     assert_eq!((&monitor["state"], &monitor["maintenance"]), (&"ok".into(), &false.into()));
     assert_eq!((&monitor["active_pool"], &monitor["serving_pool"]), (&"blue".into(), &"blue".into()));
     let window = &monitor["window"];
-    assert_keys(window, &["size", "filled", "failed", "retried", "error_rate", "retry_rate"]);
+    assert_keys(window, &["size", "filled", "failed", "retried", "abandoned", "error_rate", "retry_rate"]);
     assert_eq!((&window["size"], &window["failed"]), (&200.into(), &0.into()));
     let blue = &monitor["pools"]["blue"];
-    assert_keys(blue, &["answered", "failed_attempts", "release", "last_seen"]);
+    assert_keys(blue, &["answered", "failed_requests", "failed_attempts", "causes", "release", "last_seen"]);
     assert_eq!((&blue["answered"], &blue["release"]), (&10.into(), &"v1".into()));
     let seen = blue["last_seen"].as_str().unwrap_or_default();
     assert!(seen.len() == "2026-01-01T00:00:00.000Z".len() && seen.ends_with('Z'), "{seen}");
@@ -65,6 +71,12 @@ fn the_figures_are_the_same_whatever_the_number_of_workers() {
         let count = |pool: &str, key: &str| pools[pool][key].as_u64();
         assert_eq!((count("blue", "answered"), count("blue", "failed_attempts")), (Some(30), Some(10)), "{pools:#}");
         assert_eq!((count("green", "answered"), count("green", "failed_attempts")), (Some(6), Some(4)), "{pools:#}");
+        assert_eq!(
+            (count("blue", "failed_requests"), count("green", "failed_requests")),
+            (Some(0), Some(4)),
+            "{pools:#}"
+        );
+        assert_eq!(pools["blue"]["causes"]["status"], 10, "{pools:#}");
         window
     };
     let (one, four) = (figures(1), figures(4));
@@ -136,4 +148,27 @@ fn the_secret_of_a_sink_is_not_shown() {
     scene.sink.come_back();
     scene.sink.wait_for(1, std::time::Duration::from_secs(6));
     assert!(!scene.nginx.log().contains(tests::sink::SECRET), "{}", scene.nginx.log());
+}
+
+#[test]
+fn documents_compress_with_the_gzip_of_nginx() {
+    let gzip = "gzip on; gzip_proxied any; gzip_types text/plain application/json;";
+    let scene = Scene::start(&Setup { http: gzip, ..Setup::default() });
+    for path in ["/alert/", "/alert/metrics", "/alert/status.json"] {
+        let request = Request::new("GET", path).header("Accept-Encoding", "gzip").header("Accept", "text/html");
+        let reply = scene.client.send(&request);
+        assert_eq!((reply.status, reply.get("Content-Encoding")), (200, Some("gzip")), "{path}");
+    }
+}
+
+#[test]
+fn the_state_says_that_a_rule_is_broken() {
+    let scene = Scene::start(&Setup { rules: "window 20; failover off;", ..Setup::default() });
+    scene.client.get_many(10, "/");
+    assert_eq!(scene.wait_filled(10)["state"], "ok");
+    scene.blue.set_status(500);
+    scene.green.queue_status(500, 1);
+    scene.client.get_many(1, "/");
+    assert_eq!(scene.wait_filled(11)["rules"]["error_rate"]["state"], "firing", "one of twenty is more than 2 %");
+    assert_eq!(scene.monitor()["state"], "firing");
 }
