@@ -159,6 +159,7 @@ impl Serialize for Sink<'_> {
             "failed": self.failed,
             "pending": self.pending,
             "last_error": known(&self.last_error),
+            "last_success": self.last_success_ms.map(Time),
         })
     }
 }

@@ -244,6 +244,21 @@ impl Page {
         for (labels, sink) in &sinks {
             self.sample(name!("deliveries_pending"), labels, END, sink.pending);
         }
+        self.family(
+            name!("resends_total"),
+            "counter",
+            "Messages that tell a sink again what fires, by what became of them.",
+        );
+        for (labels, sink) in &sinks {
+            self.sample(name!("resends_total"), labels, ",result=\"sent\"} ", sink.resent);
+            self.sample(name!("resends_total"), labels, ",result=\"failed\"} ", sink.resends_failed);
+        }
+        let help = "When a message last arrived at the sink; zero where none has.";
+        self.family(name!("last_success_timestamp_seconds"), "gauge", help);
+        for (labels, sink) in &sinks {
+            let seconds = sink.last_success_ms.unwrap_or(0) / 1000;
+            self.sample(name!("last_success_timestamp_seconds"), labels, END, seconds);
+        }
     }
 
     fn process(&mut self, view: &View<'_>) {

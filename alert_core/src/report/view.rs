@@ -250,6 +250,12 @@ pub struct Sink<'a> {
     pub pending: u64,
     /// What went wrong last; empty after a success.
     pub last_error: String,
+    /// When a message last arrived.
+    pub last_success_ms: Option<u64>,
+    /// Messages that told again what fires and arrived.
+    pub resent: u64,
+    /// Those that did not.
+    pub resends_failed: u64,
 }
 
 /// An alert, and how far it is with the sinks that it is for, by their place among those of the configuration.
@@ -358,6 +364,9 @@ impl<'a> Source<'a> {
                 left_out: shared.left_out.load(Relaxed),
                 pending: self.board.outbox().pending(*id).len() as u64,
                 last_error: shared.last_error.load(),
+                last_success_ms: self.wall_ms(shared.reach.last_success_ms.load(Relaxed)),
+                resent: shared.reach.resent.load(Relaxed),
+                resends_failed: shared.reach.resends_failed.load(Relaxed),
             }
         };
         sinks.map(sink).collect()
