@@ -14,6 +14,7 @@ use crate::board::{Board, Plan};
 use crate::deliver::couriers::Couriers;
 use crate::detect::detector::Detector;
 use crate::detect::judge::Judge;
+use crate::lead::prober::Prober;
 use crate::observe::intake::{Doorbell, Intake};
 use crate::observe::spsc::{CAPACITY, Producer, channel};
 use crate::persist::saver::Saver;
@@ -88,6 +89,9 @@ impl Engine {
             alone: false,
         };
         let thread = threads.spawn("alert-detector", move || detector.run())?;
+        if let Some(prober) = Prober::new(board, plan, settings, pid, stop.clone(), log.clone()) {
+            threads.spawn("alert-prober", move || prober.run())?;
+        }
         if place.is_none() {
             log.write(Level::Warn, "too many workers share the zone, this one is not in the status".into());
         }

@@ -4,6 +4,7 @@
 //!
 //! - [`engine`] starts and stops everything in a process.
 //! - [`operate`] is what an operator can change at run time.
+//! - `lead` lets releases take over, by what probes, votes and operators say.
 //! - [`detect`] makes alerts of events; [`observe`] makes events of finished requests.
 //! - [`deliver`] brings alerts to sinks, [`persist`] keeps the board over a restart, [`report`] shows it.
 //! - [`board`] is everything that the workers share; [`settings`] is what the operator wrote.
@@ -17,6 +18,7 @@ pub mod board;
 pub mod deliver;
 pub mod detect;
 pub mod engine;
+mod lead;
 pub mod model;
 pub mod observe;
 pub mod operate;

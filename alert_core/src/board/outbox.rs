@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering, Ordering::Relaxed};
 
 use crate::board::sink::SinkId;
-use crate::board::text::NameCell;
+use crate::board::text::{NameCell, TextCell};
 use crate::model::alert::{Alert, Kind, Missed, PoolLabel, Status, WindowFigures};
 use crate::sink::SINKS_MAX;
 
@@ -113,7 +113,11 @@ struct AlertCell {
     from: PoolCells,
     to: PoolCells,
     abandoned: AtomicU64,
+    story: TextCell<STORY_WORDS>,
 }
+
+/// The length of a story, in words of eight bytes.
+const STORY_WORDS: usize = 56;
 
 /// The ring of alerts.
 #[repr(C)]
@@ -339,6 +343,7 @@ impl AlertCell {
         }
         self.monitor.store(alert.monitor.as_bytes());
         self.limit.store(alert.limit.as_bytes());
+        self.story.store(alert.story.as_bytes());
         self.from.write(&alert.from);
         self.to.write(&alert.to);
     }
@@ -373,6 +378,7 @@ impl AlertCell {
             retries_absorbed: self.retries_absorbed.load(Relaxed),
             errors_reached_users: self.errors_reached_users.load(Relaxed),
             held_back: self.held_back.load(Relaxed) as u32,
+            story: self.story.load(),
             missed: Missed::default(),
         })
     }
@@ -406,6 +412,7 @@ mod tests {
     fn an_alert_comes_out_as_it_went_in() {
         let (outbox, sinks) = outbox();
         let mut alert = crate::model::alert::tests::failover();
+        alert.story = ":rocket: Rollout begun — green takes over‖Rate: 5 %".into();
         let id = outbox.publish(&alert, &sinks, Delivery::Pending);
         (alert.id, alert.host) = (id, String::new());
         assert_eq!(outbox.get(id), Some(alert));

@@ -4,16 +4,19 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::base::name::NameKey;
 use crate::board::cell::Packed;
 use crate::board::lease::Lease;
-use crate::board::monitor::PEERS_MAX;
+use crate::board::monitor::{MonitorBoard, PEERS_MAX};
 use crate::board::text::{NameCell, TextCell};
 use crate::model::ids::PoolId;
-use crate::rollout::probe::Streak;
+use crate::rollout::pilot::Health;
+use crate::rollout::probe::{self, Streak};
 use crate::rollout::share::Share;
-use crate::rollout::state::State;
+use crate::rollout::state::{Phase, State};
 use crate::rollout::verdict::{Attempts, Measure};
 use crate::rollout::votes::Ballot;
+use crate::settings::rollout::ProbeSettings;
 
 /// The rollout of one monitor.
 #[repr(C)]
@@ -178,6 +181,23 @@ impl RolloutBoard {
     /// Whether all requests since the votes began were of one bucket.
     pub fn has_one_key(&self) -> bool {
         !matches!(self.keys.load(Relaxed), 0 | MANY_KEYS)
+    }
+
+    /// What the probes say of the addresses of a pool.
+    pub fn health(&self, monitor: &MonitorBoard, addresses: &[String], probe: &ProbeSettings, now_ms: u64) -> Health {
+        let busy = self.state.load().phase != Phase::Idle;
+        let streaks = self.probes_of(monitor, addresses).map(|probed| probed.streak.load());
+        probe::health(streaks, probe.needed(busy), now_ms)
+    }
+
+    /// What the probes say of each of these addresses.
+    pub fn probes_of<'a>(
+        &'a self,
+        monitor: &'a MonitorBoard,
+        addresses: &'a [String],
+    ) -> impl Iterator<Item = &'a ProbeBoard> {
+        let place = |address: &String| monitor.find_peer(NameKey::of(address.as_bytes()))?.index();
+        addresses.iter().filter_map(place).filter_map(|place| self.probes.get(place))
     }
 
     /// Takes it from whoever leads or probes: for the master, when there are no workers yet.

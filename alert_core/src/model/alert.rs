@@ -33,11 +33,19 @@ pub enum Kind {
     Outage,
     /// Too many clients gave up waiting.
     AbandonRate,
+    /// A release takes over step by step.
+    Rollout,
+    /// Traffic went back to the pool before, or stayed although a rule is broken.
+    Rollback,
+    /// The pool of a share set by hand is worse.
+    Comparison,
+    /// A pool does not pass its probe.
+    Probe,
 }
 
 impl Kind {
     /// Every kind, by its number.
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 14] = [
         Kind::ErrorRate,
         Kind::RetryRate,
         Kind::Latency,
@@ -48,6 +56,10 @@ impl Kind {
         Kind::Test,
         Kind::Outage,
         Kind::AbandonRate,
+        Kind::Rollout,
+        Kind::Rollback,
+        Kind::Comparison,
+        Kind::Probe,
     ];
 
     /// The name used in JSON and in metric labels.
@@ -63,6 +75,10 @@ impl Kind {
             Kind::Test => "test",
             Kind::Outage => "outage",
             Kind::AbandonRate => "abandon_rate",
+            Kind::Rollout => "rollout",
+            Kind::Rollback => "rollback",
+            Kind::Comparison => "comparison",
+            Kind::Probe => "probe",
         }
     }
 
@@ -199,9 +215,28 @@ pub struct Alert {
     pub errors_reached_users: u64,
     /// Messages of this kind that a cooldown or maintenance swallowed since the last one.
     pub held_back: u32,
+    /// For the kinds of rollouts, what the message says: its first line, which begins with the shortcode of its symbol
+    /// (`:rocket: Rollout begun — …`), and a line `label: value` for each further detail, with [`LINE_END`] between them.
+    /// Else empty.
+    pub story: String,
     /// Messages that this one stands for; nothing until it is sent.
     pub missed: Missed,
 }
+
+/// What separates the lines of a story: no control character, for texts on the board hold none.
+pub const LINE_END: char = '‖';
+
+/// The symbols of messages: the Slack-style shortcode and the character.
+const SYMBOLS: [(&str, &str); 8] = [
+    ("white_check_mark", "✅"),
+    ("rotating_light", "🚨"),
+    ("information_source", "ℹ️"),
+    ("warning", "⚠️"),
+    ("rocket", "🚀"),
+    ("hourglass_flowing_sand", "⏳"),
+    ("leftwards_arrow_with_hook", "↩️"),
+    ("no_entry_sign", "🚫"),
+];
 
 impl Alert {
     /// The alert with times as people read them, given how far the wall clock was stepped
@@ -285,12 +320,25 @@ impl Alert {
                 percent(abandoned, filled),
                 self.limit
             ),
+            Kind::Rollout | Kind::Rollback | Kind::Comparison | Kind::Probe => {
+                self.told().map_or("unknown", |(_, sentence)| sentence).into()
+            }
             Kind::Test => format!("Test alert — monitor {} can reach you", self.monitor),
         }
     }
 
+    /// The first line of the story, and the symbol in front of it.
+    fn told(&self) -> Option<(&'static str, &str)> {
+        let (shortcode, sentence) = self.story.split(LINE_END).next()?.strip_prefix(':')?.split_once(": ")?;
+        let (shortcode, _) = SYMBOLS.iter().find(|(known, _)| *known == shortcode)?;
+        Some((shortcode, sentence))
+    }
+
     /// The Slack-style shortcode of the symbol in front of the headline, without colons.
     pub fn shortcode(&self) -> &'static str {
+        if let Some((shortcode, _)) = self.told() {
+            return shortcode;
+        }
         match (self.status, self.kind) {
             (Status::Resolved, _) => "white_check_mark",
             (_, Kind::Failover | Kind::Outage) => "rotating_light",
@@ -301,18 +349,15 @@ impl Alert {
 
     /// The same symbol as a character, for receivers without shortcodes.
     pub fn symbol(&self) -> &'static str {
-        match self.shortcode() {
-            "white_check_mark" => "✅",
-            "rotating_light" => "🚨",
-            "information_source" => "ℹ️",
-            _ => "⚠️",
-        }
+        let shortcode = self.shortcode();
+        SYMBOLS.iter().find(|(known, _)| *known == shortcode).map_or("⚠️", |(_, symbol)| symbol)
     }
 
     /// What a reader needs to act on, as label and value, most important first.
-    pub fn details(&self) -> Vec<(&'static str, String)> {
+    pub fn details(&self) -> Vec<(&str, String)> {
         let mut rows = vec![("Monitor", self.monitor.clone()), ("Host", self.host.clone())];
-        let moved = matches!(self.kind, Kind::Failover | Kind::Failback | Kind::Flapping | Kind::Switched);
+        let moved = matches!(self.kind, Kind::Failover | Kind::Failback | Kind::Flapping | Kind::Switched)
+            || !self.from.name.is_empty() && !self.story.is_empty();
         if moved {
             rows.push(("From", self.from.to_string()));
             rows.push(("To", self.to.to_string()));
@@ -336,6 +381,10 @@ impl Alert {
                 ),
             ));
         }
+        rows.extend(self.story.split(LINE_END).skip(1).filter_map(|line| {
+            let (label, value) = line.split_once(": ")?;
+            Some((label, value.to_owned()))
+        }));
         if self.window.size > 0 {
             rows.push(("Window", self.window_sentence()));
         }
@@ -492,7 +541,22 @@ pub(crate) mod tests {
             retries_absorbed: 16,
             errors_reached_users: 0,
             held_back: 3,
+            story: String::new(),
             missed: Missed::default(),
+        }
+    }
+
+    #[test]
+    fn a_story_is_told_with_its_symbol_and_its_details() {
+        let story =
+            ":rocket: Rollout begun — green (v42) takes over: 5 %, 100 %‖Verdict: by chance in 1 of 1,000".into();
+        let mut alert = Alert { kind: Kind::Rollout, status: Status::Info, story, ..failover() };
+        assert_eq!(alert.headline(), "Rollout begun — green (v42) takes over: 5 %, 100 %");
+        assert_eq!((alert.shortcode(), alert.symbol()), ("rocket", "🚀"));
+        assert!(alert.plain_text().contains("\nVerdict: by chance in 1 of 1,000\n"), "{}", alert.plain_text());
+        for torn in ["", ":", ":rocket", "rocket: x", ":unheard_of: x", "‖:rocket: x"] {
+            alert.story = torn.into();
+            assert_eq!((alert.headline().as_str(), alert.shortcode()), ("unknown", "information_source"), "{torn:?}");
         }
     }
 

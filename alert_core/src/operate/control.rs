@@ -327,6 +327,7 @@ impl<'a> Target<'a> {
             retries_absorbed: 0,
             errors_reached_users: 0,
             held_back: 0,
+            story: String::new(),
             missed: Missed::default(),
         }
     }

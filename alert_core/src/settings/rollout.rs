@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use super::{Error, values};
 use crate::base::units::{TIME_MAX_DAYS, parse_time_ms};
 use crate::rollout::pilot::{OnWorse, Rollback, Rules};
+use crate::rollout::probe::Needed;
 use crate::rollout::state::{GUARD_MAX_S, STEPS_MAX};
 use crate::rules::limit::{LatencyLimit, Percent};
 
@@ -63,6 +64,21 @@ pub struct ProbeSettings {
     pub host: Option<String>,
     /// The port that is asked; `None` for that of the address.
     pub port: Option<u16>,
+}
+
+impl ProbeSettings {
+    /// Time between two probes of an address, in milliseconds: shorter while something depends on them.
+    pub fn pace_ms(&self, busy: bool) -> u64 {
+        const IDLE_MS: u64 = 10_000;
+        if busy { self.interval_ms } else { self.interval_ms.max(IDLE_MS) }
+    }
+
+    /// How many results in a row decide, and how long they say something.
+    pub fn needed(&self, busy: bool) -> Needed {
+        const SLACK_MS: u64 = 1000;
+        let fresh_ms = self.pace_ms(busy) * 11 / 10 + self.timeout_ms + SLACK_MS;
+        Needed { passes: self.passes, fails: self.fails, fresh_ms }
+    }
 }
 
 impl Default for RolloutSettings {

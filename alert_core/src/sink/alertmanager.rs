@@ -92,6 +92,10 @@ const fn alert_name(kind: Kind) -> &'static str {
         Kind::Test => "NginxAlertTest",
         Kind::Outage => "NginxUpstreamOutage",
         Kind::AbandonRate => "NginxUpstreamAbandonRate",
+        Kind::Rollout => "NginxRollout",
+        Kind::Rollback => "NginxRollback",
+        Kind::Comparison => "NginxPoolComparison",
+        Kind::Probe => "NginxPoolProbe",
     }
 }
 

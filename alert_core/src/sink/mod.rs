@@ -125,8 +125,10 @@ pub enum Outcome {
 pub(crate) const fn severity(kind: Kind) -> &'static str {
     match kind.incident() {
         Kind::Outage | Kind::ErrorRate | Kind::Failover | Kind::Failback => "critical",
-        Kind::RetryRate | Kind::AbandonRate | Kind::Latency | Kind::Flapping => "warning",
-        Kind::Switched | Kind::Test => "info",
+        Kind::RetryRate | Kind::AbandonRate | Kind::Latency | Kind::Flapping | Kind::Rollback | Kind::Probe => {
+            "warning"
+        }
+        Kind::Switched | Kind::Test | Kind::Rollout | Kind::Comparison => "info",
     }
 }
 

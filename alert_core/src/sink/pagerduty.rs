@@ -66,7 +66,7 @@ impl PagerDuty {
 
 impl Service for PagerDuty {
     fn applies(&self, alert: &Alert) -> bool {
-        alert.kind != Kind::Switched
+        !matches!(alert.kind, Kind::Switched | Kind::Rollout | Kind::Comparison)
     }
 
     fn message(&self, alerts: &[Alert], _now_ms: u64) -> Message {

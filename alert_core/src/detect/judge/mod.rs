@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::base::log::{Level, Log};
 use crate::board::monitor::MonitorBoard;
+use crate::board::rollout::RolloutBoard;
 use crate::board::sink::SinkId;
 use crate::board::window::Window;
 use crate::board::worker::WorkerBoard;
@@ -20,6 +21,7 @@ use crate::rules::failover::Observation;
 use crate::rules::throttle::Signal;
 use crate::settings::{MonitorSettings, Settings};
 
+mod probes;
 mod verdict;
 
 use verdict::Judged;
@@ -37,6 +39,9 @@ struct Monitor {
     settings: MonitorSettings,
     shared: &'static MonitorBoard,
     sinks: Vec<SinkId>,
+    /// The pools that are listed, in their order.
+    pools: Vec<PoolId>,
+    rollout: Option<&'static RolloutBoard>,
     /// Its window, and the word of the board that said where it lies.
     window: (u64, Option<Window<'static>>),
     /// When this worker first saw a candidate confirmed to take over, in milliseconds since the Unix epoch; zero is not now.
@@ -71,6 +76,8 @@ impl Judge {
                 shared,
                 window: (shared.window.word(), board.window(shared)),
                 sinks: sinks_of(plan, settings, at),
+                pools: plan.pools(at).to_vec(),
+                rollout: board.rollout(plan, at),
                 confirmed_since_ms: AtomicU64::new(0),
             })
         });
@@ -205,6 +212,7 @@ impl Judge {
             told |= judged.flapping(|state| state.tick(now_ms));
             told |= judged.signal(Kind::Failover, judged.failover_goes_on(), None);
             told |= judged.signal(Kind::Flapping, Signal::Unchanged, None);
+            told |= judged.probes();
         }
         told
     }

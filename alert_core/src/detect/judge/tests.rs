@@ -6,6 +6,8 @@ use crate::board::region::Region;
 use crate::board::tests::settings;
 use crate::model::alert::{Alert, Status};
 use crate::model::ids::{PeerId, PoolId};
+use crate::rollout::probe::Streak;
+use crate::rollout::state::{Phase, State};
 
 use crate::sink::settings::{SinkSettings, SystemSource};
 
@@ -394,4 +396,95 @@ fn what_a_killed_worker_left_half_done_is_mended_by_another() {
     assert_eq!(mend(), 3, "nobody says that it was killed");
     killed.begin_judging();
     assert_eq!((mend(), workers.torn().count()), (2, 0));
+}
+
+const PROBED: &[&str] = &["probe /healthz"];
+
+impl Rig {
+    /// Three probes of the address of a pool have ended like this.
+    fn probed(&self, pool: usize, error: &str) {
+        let rollout = self.board.rollout(&self.plan, 0).expect("a rollout");
+        let addresses = &self.settings.monitors[0].pools[pool].1;
+        let probed = rollout.probes_of(self.shared(), addresses).next().expect("an address");
+        let passed = error.is_empty();
+        probed.error.store(error.as_bytes());
+        probed.streak.store(Streak { up: Some(passed), passed, length: 3, at_ms: self.now_ms });
+    }
+}
+
+#[test]
+fn a_standby_that_could_not_take_over_is_told_once_and_its_return_as_well() {
+    let mut rig = Rig::new(2, PROBED);
+    rig.requests(5, BLUE);
+    rig.probed(0, "");
+    rig.probed(1, "connection refused");
+    rig.pass(1);
+    let alert = rig.last();
+    assert_eq!((alert.kind, alert.status, alert.to.name.as_str()), (Kind::Probe, Status::Firing, "green"));
+    assert_eq!(
+        alert.headline(),
+        "Standby is down — green does not pass its probe (connection refused); nothing is left to fail over to"
+    );
+    assert!(alert.plain_text().contains("\nProbe of g:1: connection refused\n"), "{}", alert.plain_text());
+    rig.probed(1, "connection refused");
+    rig.pass(3);
+    assert_eq!(rig.board.outbox().alerts().count(), 1);
+    rig.probed(0, "");
+    rig.probed(1, "");
+    rig.pass(1);
+    assert_eq!(
+        (rig.last().status, rig.last().headline().as_str()),
+        (Status::Resolved, "All pools pass their probes again")
+    );
+}
+
+#[test]
+fn a_pool_that_died_while_nobody_asked_is_told() {
+    let mut rig = Rig::new(2, PROBED);
+    rig.requests(5, BLUE);
+    rig.probed(0, "answered 503");
+    rig.probed(1, "");
+    rig.pass(1);
+    assert_eq!(rig.last().headline(), "Blue does not pass its probe — answered 503");
+    assert_eq!(rig.last().symbol(), "⚠️");
+}
+
+#[test]
+fn probes_say_nothing_of_what_traffic_has_told() {
+    let mut rig = Rig::new(1, PROBED);
+    rig.requests(5, BLUE);
+    rig.requests(5, RETRIED);
+    rig.pass(1);
+    assert_eq!(rig.last().kind, Kind::Failover);
+    rig.probed(0, "connection refused");
+    rig.probed(1, "");
+    rig.pass(1);
+    assert_eq!(rig.last().kind, Kind::Failover, "that blue is down is known");
+}
+
+#[test]
+fn what_probes_say_of_a_pool_that_takes_over_is_the_rollouts_to_tell() {
+    let mut rig = Rig::new(1, PROBED);
+    rig.requests(5, BLUE);
+    let (from, to) = (rig.plan.pools(0)[0], rig.plan.pools(0)[1]);
+    let rollout = rig.board.rollout(&rig.plan, 0).expect("a rollout");
+    rollout.state.store(State { phase: Phase::Probing, from, to, at_s: T0 / 1000 });
+    rig.probed(0, "");
+    rig.probed(1, "connection refused");
+    rig.pass(1);
+    assert_eq!(rig.board.outbox().alerts().count(), 0);
+}
+
+#[test]
+fn probes_that_are_switched_off_end_what_they_told() {
+    let mut rig = Rig::new(1, PROBED);
+    rig.requests(5, BLUE);
+    rig.probed(1, "timed out");
+    rig.pass(1);
+    assert_eq!(rig.last().kind, Kind::Probe);
+    rig.settings.monitors[0].rollout.probe = None;
+    rig.reload(1);
+    rig.pass(1);
+    assert_eq!((rig.last().kind, rig.last().status), (Kind::Probe, Status::Resolved));
+    assert_eq!(rig.last().headline(), "Probes are off — pools are no longer asked");
 }

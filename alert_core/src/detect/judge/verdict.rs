@@ -205,6 +205,10 @@ impl Judged<'_> {
             (Kind::Flapping, None) => (active, shared.stand_in()),
             _ => (PoolId::NONE, serving),
         };
+        let (to, story) = match kind {
+            Kind::Probe => self.story_of_probes(message.resolved),
+            _ => (to, String::new()),
+        };
         let window = self.judge.board.window(shared);
         let counts = window.map(|window| window.counts()).unwrap_or_default();
         let latency = self.monitor.settings.latency.filter(|_| kind == Kind::Latency);
@@ -243,6 +247,7 @@ impl Judged<'_> {
             retries_absorbed,
             errors_reached_users,
             held_back: message.held_back,
+            story,
             missed: Missed::default(),
         }
     }
