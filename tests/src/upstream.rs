@@ -1,7 +1,7 @@
 //! A server behind nginx that belongs to a pool and does as the test says.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::http::Reply;
@@ -17,7 +17,12 @@ struct State {
     script: Mutex<Script>,
     headers: Mutex<Vec<(String, String)>>,
     requests: AtomicU64,
+    health: AtomicU16,
+    probes: AtomicU64,
 }
+
+/// The path that probes ask for.
+pub const HEALTH: &str = "/healthz";
 
 impl Upstream {
     /// Starts a server of this pool that answers 200.
@@ -26,10 +31,12 @@ impl Upstream {
             script: Mutex::new(Script::new(Answer::Reply(Reply::new(200, pool)))),
             headers: Mutex::new(vec![("X-App-Pool".into(), pool.into()), ("X-Release-Id".into(), release.into())]),
             requests: AtomicU64::new(0),
+            health: AtomicU16::new(200),
+            probes: AtomicU64::new(0),
         });
         let server = Server::start({
             let state = state.clone();
-            move |_| state.answer()
+            move |request| if request.target == HEALTH { state.answer_probe() } else { state.answer() }
         });
         Self { server, state }
     }
@@ -37,6 +44,16 @@ impl Upstream {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
+    }
+
+    /// Answers probes with this status from now on; they are no requests, and follow no script.
+    pub fn set_health(&self, status: u16) {
+        self.state.health.store(status, Ordering::Release);
+    }
+
+    /// Probes that reached it.
+    pub fn probes(&self) -> u64 {
+        self.state.probes.load(Ordering::Acquire)
     }
 
     /// Requests that reached it.
@@ -81,6 +98,13 @@ impl Upstream {
 }
 
 impl State {
+    fn answer_probe(&self) -> Answer {
+        self.probes.fetch_add(1, Ordering::AcqRel);
+        let mut reply = Reply::new(self.health.load(Ordering::Acquire), "health");
+        reply.headers.extend(lock(&self.headers).iter().cloned());
+        Answer::Reply(reply)
+    }
+
     fn answer(&self) -> Answer {
         self.requests.fetch_add(1, Ordering::AcqRel);
         let mut answer = lock(&self.script).answer();

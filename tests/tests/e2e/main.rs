@@ -17,6 +17,7 @@ mod metrics;
 mod mistakes;
 mod monitors;
 mod names;
+mod probes;
 mod protocols;
 mod reload;
 mod rules;
