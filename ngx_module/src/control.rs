@@ -1,71 +1,76 @@
 //! What a location with `alert_control` answers.
 
-use alert_core::operate::control::{Command, Refusal, TestAlert};
+use alert_core::operate::control::{Command, Done, Refusal, TestAlert};
+use alert_core::report::json;
+use ngx::ffi::ngx_int_t;
 
-use crate::ffi::process;
-use crate::status::{Document, Query};
+use crate::engine::{Engine, Main};
+use crate::nginx::log::Severity;
+use crate::nginx::request::{Document, Request};
 
-/// How a command was taken.
-pub struct Taken {
-    /// What is answered now, or what to wait for.
-    pub answer: Answer,
-    /// What to write to the error log.
-    pub log: Option<String>,
-}
-
-/// The answer to a command.
-pub enum Answer {
-    /// Known at once.
-    Now(Document),
-    /// Known when the sinks have answered.
-    Later(TestAlert),
-}
-
-/// Carries out a command.
-pub fn command(query: &Query<'_>) -> Taken {
-    let carried_out = process::with_engine(|engine| {
-        let path = String::from_utf8_lossy(query.below());
-        let arguments = String::from_utf8_lossy(query.arguments);
-        let done = Command::parse(&path, &arguments)?.carry_out(&engine.source())?;
-        engine.wake_couriers();
-        Ok(done)
-    });
-    match carried_out.unwrap_or_else(|| Err(not_running())) {
-        Ok(done) => {
-            let now = || Answer::Now(Document::json(200, &done.answer));
-            Taken { answer: done.test.map_or_else(now, Answer::Later), log: Some(done.log) }
-        }
-        Err(refusal) => Taken { answer: Answer::Now(refused(&refusal)), log: None },
+/// Answers a request: carries out its command, and waits for what the sinks say to a test alert.
+pub fn answer(request: Request<'_>, main: &Main) -> ngx_int_t {
+    if let Err(rc) = request.discard_body() {
+        return rc;
     }
+    if !request.is_post() {
+        return request.send(&only_post());
+    }
+    if request.header(b"sec-fetch-site").is_some_and(|site| site == b"cross-site" || site == b"same-site") {
+        return request.send(&only_same_site());
+    }
+    let done = main.with_engine(|engine| carry_out(&request, engine));
+    let done = match done.unwrap_or_else(|| Err(not_running())) {
+        Ok(done) => done,
+        Err(refusal) => return request.send(&refused(&refusal)),
+    };
+    request.log().write(Severity::Notice, &done.log);
+    match done.test {
+        None => request.send(&document(200, &done.answer)),
+        Some(test) => {
+            let slot = main.engine_for_later();
+            request.answer_later(Box::new(move || outcome(&test, slot.borrow().as_ref())))
+        }
+    }
+}
+
+fn carry_out(request: &Request<'_>, engine: &Engine) -> Result<Done, Refusal> {
+    let path = String::from_utf8_lossy(request.path_below());
+    let arguments = String::from_utf8_lossy(request.arguments());
+    let done = Command::parse(&path, &arguments)?.carry_out(&engine.source())?;
+    engine.wake_couriers();
+    Ok(done)
 }
 
 /// How a test alert fares; `None` while it is worth waiting.
-pub fn outcome(test: &TestAlert) -> Option<Document> {
-    let outcomes = process::with_engine(|engine| test.outcomes(&engine.source()));
-    match outcomes {
-        Some((answer, true)) => Some(Document::json(200, &answer)),
-        Some((_, false)) => None,
-        None => Some(refused(&not_running())),
-    }
+fn outcome(test: &TestAlert, engine: Option<&Engine>) -> Option<Document> {
+    let Some(engine) = engine else { return Some(refused(&not_running())) };
+    let (answer, is_final) = test.outcomes(&engine.source());
+    is_final.then(|| document(200, &answer))
 }
 
 /// The answer to a method that changes nothing.
-pub fn only_post() -> Document {
+fn only_post() -> Document {
     let refusal = Refusal { status: 405, text: "only POST changes anything".into() };
     Document { headers: vec![("Allow", "POST")], ..refused(&refusal) }
 }
 
 /// The answer to a browser that a page of another site sent here: its user did not mean it.
-pub fn only_same_site() -> Document {
+fn only_same_site() -> Document {
     refused(&Refusal { status: 403, text: "requests from pages of other sites are refused".into() })
+}
+
+fn document(status: u16, body: &impl ToString) -> Document {
+    let body = body.to_string().into_bytes();
+    Document { status, content_type: json::CONTENT_TYPE, headers: Vec::new(), body }
 }
 
 /// The document that says so.
 pub fn refused(refusal: &Refusal) -> Document {
-    Document::json(refusal.status, &refusal.to_json())
+    document(refusal.status, &refusal.to_json())
 }
 
 /// Nothing is known here: the threads could not be started.
 pub fn not_running() -> Refusal {
-    Refusal { status: 503, text: "this worker watches nothing, see the error log".into() }
+    Refusal { status: 503, text: "monitoring is not running in this worker, see the error log".into() }
 }

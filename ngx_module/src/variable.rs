@@ -1,10 +1,10 @@
 //! The variables: how the traffic of the monitor stands that watches this place.
 
-use alert_core::model::ids::PoolId;
 use alert_core::report::view::State;
 
-use crate::conf::Watch;
-use crate::ffi::process;
+use crate::engine::{Monitor, Shared};
+use crate::nginx::process::monotonic_ms;
+use crate::nginx::variable::Value;
 
 /// A variable of the module.
 #[derive(Clone, Copy)]
@@ -18,7 +18,7 @@ pub enum Variable {
 }
 
 impl Variable {
-    /// All of them.
+    /// All of them; their places are their numbers.
     pub const ALL: [Variable; 3] = [Variable::ActivePool, Variable::ServingPool, Variable::State];
 
     /// Its name, without the dollar sign.
@@ -30,17 +30,18 @@ impl Variable {
         }
     }
 
-    /// The value at a place that is watched like this; `None` where there is none.
-    pub fn value(self, configuration: *const (), watch: Watch) -> Option<String> {
-        let Watch::By(monitor) = watch else { return None };
-        let (monitor, clock) =
-            process::with_engine(|engine| Some((engine.monitor(configuration, monitor)?, engine.clock()))).flatten()?;
-        let name = |pool: PoolId| monitor.pool(pool).name.load();
-        let value = match self {
-            Variable::ActivePool => name(monitor.active()),
-            Variable::ServingPool => name(monitor.serving()),
-            Variable::State => State::of_traffic(monitor, clock.now_ms()).name().into(),
+    /// The value of the variable with this number at a place that this monitor watches.
+    #[inline(always)]
+    pub fn value(number: usize, monitor: Option<&Monitor>) -> Value<'_> {
+        let Some((monitor, Shared { board, clock })) = monitor.and_then(|monitor| Some((monitor, monitor.shared()?)))
+        else {
+            return Value::None;
         };
-        (!value.is_empty()).then_some(value)
+        match Variable::ALL.get(number) {
+            Some(Variable::ActivePool) => monitor.pool_name(board.active()),
+            Some(Variable::ServingPool) => monitor.pool_name(board.serving()),
+            Some(Variable::State) => monitor.state_name(State::of_traffic(board, clock.at(monotonic_ms()))),
+            None => Value::None,
+        }
     }
 }

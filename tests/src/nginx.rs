@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
@@ -131,13 +131,31 @@ impl Check {
         let directory = directory();
         let mut command = config.command(directory.path());
         let output = command.arg("-t").output().expect("nginx can be started");
-        let printed = [output.stdout, output.stderr].concat();
-        let files = fs::read_dir(directory.path()).expect("the test's directory is readable");
+        Self::new(config, directory.path(), &output)
+    }
+
+    /// Starts nginx, which is to refuse its configuration; where it does not, it is stopped at once.
+    pub fn of_start(config: &Config) -> Self {
+        let config = Config { daemon: true, ..config.clone() };
+        let directory = directory();
+        let output = config.command(directory.path()).output().expect("nginx can be started");
+        if output.status.success() {
+            let pid = || fs::read_to_string(directory.path().join("nginx.pid")).ok()?.trim().parse().ok();
+            let master: u32 = wait::find(START_LIMIT, pid).expect("a daemon writes its number");
+            process::signal(master, Signal::TERM);
+            wait::until("the end of an nginx that should not have started", STOP_LIMIT, || !process::is_alive(master));
+        }
+        Self::new(&config, directory.path(), &output)
+    }
+
+    fn new(config: &Config, directory: &Path, output: &Output) -> Self {
+        let printed = [&output.stdout[..], &output.stderr].concat();
+        let files = fs::read_dir(directory).expect("the test's directory is readable");
         let mut files: Vec<_> =
             files.filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned())).collect();
         files.sort();
-        let output_text = String::from_utf8_lossy(&printed).into_owned();
-        Self { good: output.status.success(), output: output_text, files, text: config.text() }
+        let text = String::from_utf8_lossy(&printed).into_owned();
+        Self { good: output.status.success(), output: text, files, text: config.text() }
     }
 
     /// Where the configuration says this, in the form in which nginx names places.
@@ -280,6 +298,15 @@ impl Nginx {
     pub fn reload_with(&mut self, http: &str) {
         self.rewrite(|config| config.http = Some(http.into()));
         self.reload();
+    }
+
+    /// Runs the program again with these arguments (`-t`, or `-s` and a signal), as somebody does whose environment has
+    /// nothing of the configuration's. Returns whether that went well, and what was printed.
+    pub fn call(&self, arguments: &[&str]) -> (bool, String) {
+        let config = Config { env: Vec::new(), wrapper: Vec::new(), ..self.config.clone() };
+        let output = config.command(self.directory.path()).args(arguments).output().expect("nginx can be started");
+        let printed = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&printed).into_owned())
     }
 
     /// Changes the configuration file, and nothing that runs.

@@ -50,6 +50,8 @@ const MAGIC: u64 = u64::from_be_bytes(*b"alertbrd");
 /// Changes whenever the meaning of the board does; its size is part of it, to catch a forgotten change.
 const LAYOUT: u64 = (4 << 32) | (size_of::<Header>() + size_of::<MonitorBoard>() + size_of::<RolloutBoard>()) as u64;
 
+/// Bytes at the start of the memory of a board that must be zero where it is new.
+pub const HEADER_BYTES: usize = size_of::<Header>();
 /// The first word behind the header.
 const FIRST: usize = size_of::<Header>() / 8;
 /// Monitors of one configuration: each takes an extent for its state, one for its window, and one for its rollout if it

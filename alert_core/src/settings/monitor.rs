@@ -115,10 +115,10 @@ impl MonitorReader {
         Ok(())
     }
 
-    /// Names the sinks of this monitor, as places in [`Settings::sinks`](super::Settings::sinks), in place of those of
-    /// the http level.
-    pub fn notify(&mut self, sink: usize) {
-        self.settings.sinks.get_or_insert_default().push(sink);
+    /// Gives this monitor sinks of its own, in place of those of the http level: this one too, as its place in
+    /// [`Settings::sinks`](super::Settings::sinks), if it is there.
+    pub fn notify(&mut self, sink: Option<usize>) {
+        self.settings.sinks.get_or_insert_default().extend(sink);
     }
 
     /// Ends the monitor.

@@ -1,7 +1,7 @@
 //! Assembles a configuration from its directives, whoever splits the text into words.
 
 use super::{Error, LABELS_MAX, MonitorReader, Settings, values};
-use crate::sink::settings::{SettingsError, SinkSettings, Source, name_sinks};
+use crate::sink::settings::{Missing, SettingsError, SinkSettings, Source, name_sinks};
 
 /// Reads the directives of the http level, one after the other, in any order.
 #[derive(Debug, Default)]
@@ -93,22 +93,36 @@ impl Reader {
         Ok(self.settings)
     }
 
-    /// Adds the sink of an `alert_notify` or `notify` and returns its place.
-    fn add_sink(&mut self, words: &[&str], source: &dyn Source) -> Result<usize, Error> {
+    /// Adds the sink of an `alert_notify` or `notify` and returns its place. There is none where a value of it is missing
+    /// that the source does without.
+    fn add_sink(&mut self, words: &[&str], source: &dyn Source) -> Result<Option<usize>, Error> {
         let in_directive = |error| Error::Sink { directive: words[0].into(), error };
         let sinks = &mut self.settings.sinks;
-        sinks.push(SinkSettings::parse(&words[1..], source).map_err(in_directive)?);
+        match SinkSettings::parse(&words[1..], source) {
+            Ok(sink) => sinks.push(sink),
+            Err(error) => {
+                let (missing, error) = (error.missing(), in_directive(error));
+                let is_good = missing.is_some_and(|missing| source.does_without(missing, &error.to_string()));
+                return if is_good { Ok(None) } else { Err(error) };
+            }
+        }
         // The names are given when all sinks are known; a name that stands twice is told here, where the line is known.
         name_sinks(&mut sinks.clone()).map_err(in_directive)?;
-        Ok(sinks.len() - 1)
+        Ok(Some(sinks.len() - 1))
     }
 }
 
+/// The name of this nginx; empty where it is missing and the source does without.
 fn instance(written: &str, source: &dyn Source) -> Result<String, Error> {
     let Some(variable) = written.strip_prefix("env:") else { return values::name("alert_instance", written) };
-    let value = source.env(variable).filter(|value| !value.trim().is_empty());
-    let unset = || Error::Env { directive: "alert_instance", variable: variable.into() };
-    values::name("alert_instance", value.ok_or_else(unset)?.trim())
+    match source.env(variable).filter(|value| !value.trim().is_empty()) {
+        Some(value) => values::name("alert_instance", value.trim()),
+        None => {
+            let unset = Error::Env { directive: "alert_instance", variable: variable.into() };
+            let is_good = source.does_without(Missing::Value, &unset.to_string());
+            if is_good { Ok(String::new()) } else { Err(unset) }
+        }
+    }
 }
 
 fn once(directive: &str, is_first: bool) -> Result<(), Error> {
@@ -147,6 +161,45 @@ mod tests {
         let labels = [("env", "prod"), ("team", "shop")].map(|(name, value)| (name.into(), value.into()));
         assert_eq!(settings.labels, labels);
         assert_eq!(settings.link.as_deref(), Some("https://example.com/alert?a=$b"));
+    }
+
+    /// An environment that lacks everything, which is no mistake.
+    #[derive(Default)]
+    struct Lenient(std::cell::RefCell<Vec<String>>);
+
+    impl Source for Lenient {
+        fn env(&self, _: &str) -> Option<String> {
+            None
+        }
+
+        fn read(&self, _: &std::path::Path) -> std::io::Result<Vec<u8>> {
+            Err(std::io::ErrorKind::NotFound.into())
+        }
+
+        fn does_without(&self, _: Missing, sentence: &str) -> bool {
+            self.0.borrow_mut().push(sentence.into());
+            true
+        }
+    }
+
+    #[test]
+    fn a_source_can_do_without_what_it_lacks_and_every_other_mistake_stays_one() {
+        let source = Lenient::default();
+        let mut reader = Reader::default();
+        for line in ["alert_notify slack env:HOOK", "alert_notify slack file:/hook", "alert_instance env:NODE"] {
+            reader.directive(&line.split(' ').collect::<Vec<_>>(), &source).expect(line);
+        }
+        for line in ["alert_notify slack env:HOOK name=/", "alert_notify slack file:hook", "alert_notify slak env:HOOK"]
+        {
+            reader.directive(&line.split(' ').collect::<Vec<_>>(), &source).expect_err(line);
+        }
+        let mut monitor = reader.monitor("app").expect("a monitor");
+        reader.in_monitor(&mut monitor, &["notify", "slack", "env:HOOK"], &source).expect("a sink");
+        reader.end_monitor(monitor).expect("a monitor");
+        let settings = reader.finish().expect("settings");
+        assert_eq!((settings.sinks.len(), settings.instance.as_str()), (0, ""));
+        assert_eq!(settings.monitors[0].sinks, Some(Vec::new()), "it has sinks of its own");
+        assert_eq!(source.0.borrow().len(), 4, "each is told once: {:?}", source.0);
     }
 
     #[test]

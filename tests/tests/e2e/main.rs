@@ -24,6 +24,7 @@ mod rules;
 mod settings;
 mod signals;
 mod sinks;
+mod starting;
 mod state;
 mod status;
 mod status_page;

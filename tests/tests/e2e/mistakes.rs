@@ -195,10 +195,6 @@ const HTTP: &[(&str, &str)] = &[
     ("alert_instance a;\nalert_instance b;", "'alert_instance' directive is duplicate"),
     ("alert_link http://a;\nalert_link http://a;", "'alert_link' directive is duplicate"),
     ("alert_label env a;\nalert_label env b;", "duplicate label 'env', write one 'alert_label' with its value"),
-    (
-        "alert_instance env:UNSET_HERE;",
-        "the environment variable 'UNSET_HERE' of the 'alert_instance' directive {unset}",
-    ),
     ("alert off;\nalert off;", "'alert' directive is duplicate"),
     (
         "alert app;",
@@ -276,14 +272,8 @@ const SINKS: &[(&str, &str)] = &[
     ("pagerduty", "no target is given, 'pagerduty' needs its routing key, or env:VAR or file:/path"),
     ("slack ''", "the target is empty"),
     ("slack env:", "the target is empty"),
-    ("slack env:UNSET_HERE", "the environment variable 'UNSET_HERE', which gives the target, {unset}"),
-    ("slack env:EMPTY", "the environment variable 'EMPTY', which gives the target, {unset}"),
     ("slack env:WRONG", SCHEME),
-    ("slack file:/does/not/exist", "the file '/does/not/exist', which gives the target, cannot be used: {none}"),
     ("slack file:webhook", "the file 'webhook', which gives the target, cannot be used: its path must be absolute"),
-    ("slack file:DIR", "the file 'DIR', which gives the target, cannot be used: Is a directory"),
-    ("slack file:DIR/empty", "the file 'DIR/empty', which gives the target, cannot be used: it is empty"),
-    ("slack file:DIR/bytes", "the file 'DIR/bytes', which gives the target, cannot be used: it is not UTF-8"),
     ("slack file:DIR/wrong", SCHEME),
     ("slack SECRET", SCHEME),
     ("slack hooks.slack.com/SECRET", SCHEME),
@@ -321,10 +311,6 @@ const SINKS: &[(&str, &str)] = &[
     ("slack https://example.com/ secret=SECRET", "'secret=' is for 'webhook' only, 'slack' does not take it"),
     ("slack https://example.com/ url=https://SECRET", "'url=' is for 'pagerduty' only, 'slack' does not take it"),
     ("webhook https://example.com/ secret=", "the value of 'secret=' is empty"),
-    (
-        "webhook https://example.com/ secret=env:UNSET_HERE",
-        "the environment variable 'UNSET_HERE', which gives the value of 'secret=', {unset}",
-    ),
     ("webhook https://example.com/ secret=SECRET secret=SECRET", "'secret=' is given twice"),
     ("slack https://example.com/ ca=/does/not/exist", "the file '/does/not/exist' of 'ca=' cannot be used: {none}"),
     ("slack https://example.com/ ca=a.pem", "the file 'a.pem' of 'ca=' cannot be used: its path must be absolute"),
@@ -332,6 +318,19 @@ const SINKS: &[(&str, &str)] = &[
     (
         "slack https://example.com/ ca=DIR/pem",
         "the file 'DIR/pem' of 'ca=' cannot be used: certificate 1 in it cannot be read",
+    ),
+];
+/// Values that are missing where the configuration is read, which is no mistake in it.
+const MISSING: &[(&str, &str)] = &[
+    ("slack env:UNSET_HERE", "the environment variable 'UNSET_HERE', which gives the target, {unset}"),
+    ("slack env:EMPTY", "the environment variable 'EMPTY', which gives the target, {unset}"),
+    ("slack file:/does/not/exist", "the file '/does/not/exist', which gives the target, cannot be used: {none}"),
+    ("slack file:DIR", "the file 'DIR', which gives the target, cannot be used: Is a directory"),
+    ("slack file:DIR/empty", "the file 'DIR/empty', which gives the target, cannot be used: it is empty"),
+    ("slack file:DIR/bytes", "the file 'DIR/bytes', which gives the target, cannot be used: it is not UTF-8"),
+    (
+        "webhook https://example.com/ secret=env:UNSET_HERE",
+        "the environment variable 'UNSET_HERE', which gives the value of 'secret=', {unset}",
     ),
 ];
 const SCHEME: &str = "the target must begin with 'http://' or 'https://'; {url}";
@@ -424,17 +423,40 @@ impl Files {
     }
 
     #[track_caller]
-    fn config_refused(&self, mut config: Config, message: &str) {
-        config.env = vec![("EMPTY".into(), String::new()), ("WRONG".into(), format!("no-url-{SECRET}"))];
+    fn config_refused(&self, config: Config, message: &str) {
+        let config = self.with_env(config);
         let check = Check::run(&config);
         assert!(!check.good, "accepted: {config:?}");
-        assert!(!check.output.contains(SECRET), "the secret is in {}", check.output);
-        let said = check.output.lines().find_map(|line| line.strip_prefix("nginx: [emerg] "));
+        self.assert_said(&check, "emerg", message);
+    }
+
+    /// Checks that nginx does not start without a value that is missing, and that a test of the configuration warns of
+    /// it: the nginx that runs may have what the shell of who tests lacks.
+    #[track_caller]
+    fn missing(&self, http: &str, message: &str) {
+        let config = self.with_env(Config::new(&self.fill(http)));
+        let check = Check::run(&config);
+        assert!(check.good, "refused: {}", check.output);
+        self.assert_said(&check, "warn", message);
+        let check = Check::of_start(&config);
+        assert!(!check.good, "it starts: {config:?}");
+        self.assert_said(&check, "emerg", message);
+    }
+
+    fn with_env(&self, config: Config) -> Config {
+        Config { env: vec![("EMPTY".into(), String::new()), ("WRONG".into(), format!("no-url-{SECRET}"))], ..config }
+    }
+
+    #[track_caller]
+    fn assert_said(&self, check: &Check, level: &str, message: &str) {
+        let Check { output, .. } = check;
+        assert!(!output.contains(SECRET), "the secret is in {output}");
+        let said = output.lines().find_map(|line| line.strip_prefix(&format!("nginx: [{level}] ")));
         let (said, place) = said.and_then(|said| said.rsplit_once(" in ")).unwrap_or_default();
         let message = PHRASES.iter().fold(message.to_owned(), |text, (short, long)| text.replace(short, long));
-        assert_eq!(said, self.fill(&message.replace('\'', "\"")), "{config:?} gives {}", check.output);
+        assert_eq!(said, self.fill(&message.replace('\'', "\"")), "of {output}");
         let expected = check.place_of(HERE);
-        assert!(place.ends_with(&format!("/{expected}")), "{place:?} is not {expected} of {config:?}");
+        assert!(place.ends_with(&format!("/{expected}")), "{place:?} is not {expected} of {output}");
     }
 }
 
@@ -499,6 +521,18 @@ fn mistakes_in_a_sink_are_named_without_a_secret() {
             if at % 8 == 0 { ("notify", in_monitor) } else { ("alert_notify", in_http) };
         files.refused(&around(&format!("{name} {words};")), &format!("{message} in '{name}' directive"));
     }
+}
+
+#[test]
+fn a_value_that_is_missing_keeps_nginx_from_starting_and_is_a_warning_of_its_test() {
+    let files = Files::new();
+    for (at, (words, message)) in MISSING.iter().enumerate() {
+        let (name, around): (_, fn(&str) -> String) =
+            if at % 3 == 0 { ("notify", in_monitor) } else { ("alert_notify", in_http) };
+        files.missing(&around(&format!("{name} {words};")), &format!("{message} in '{name}' directive"));
+    }
+    let message = "the environment variable 'UNSET_HERE' of the 'alert_instance' directive {unset}";
+    files.missing(&in_http("alert_instance env:UNSET_HERE;"), message);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::UrlProblem;
+use super::source::Missing;
 use super::words::known_parameters;
 use crate::sink::{SINKS_MAX, SinkKind};
 
@@ -115,6 +116,18 @@ pub enum SettingsError {
         /// Its name.
         variable: String,
     },
+}
+
+impl SettingsError {
+    /// What could not be had, where it is this that is wrong and not what the operator wrote.
+    pub fn missing(&self) -> Option<Missing> {
+        match self {
+            SettingsError::Env { .. } => Some(Missing::Value),
+            SettingsError::File { path, .. } if path.starts_with('/') => Some(Missing::Value),
+            SettingsError::Path { path, .. } if path.starts_with('/') => Some(Missing::File),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for SettingsError {

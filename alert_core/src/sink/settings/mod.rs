@@ -25,7 +25,7 @@ use super::service::Service;
 use super::{SINKS_MAX, SinkKind};
 use crate::base::units::parse_time_ms;
 pub use error::{Part, SettingsError};
-pub use source::{Source, SystemSource};
+pub use source::{Missing, Source, SystemSource};
 use words::Words;
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
@@ -62,13 +62,15 @@ impl SinkSettings {
     /// The first thing that is wrong, as a sentence for the operator.
     pub fn parse(words: &[&str], source: &dyn Source) -> Result<SinkSettings, SettingsError> {
         let words = Words::split(words, source)?;
+        let name = words.written("name").map(name).transpose()?.unwrap_or_default();
+        let timeout = words.written("timeout").map(timeout).transpose()?.unwrap_or(TIMEOUT_DEFAULT);
         let configured = words.kind().read(&words)?;
         let proxy = Proxy::for_target(&configured.endpoint, words.source())
             .map_err(|BadProxy { variable }| SettingsError::Proxy { variable })?;
         Ok(SinkSettings {
-            name: words.written("name").map(name).transpose()?.unwrap_or_default(),
+            name,
             kind: words.kind(),
-            timeout: words.written("timeout").map(timeout).transpose()?.unwrap_or(TIMEOUT_DEFAULT),
+            timeout,
             service: configured.service,
             place: configured.place,
             endpoint: configured.endpoint,

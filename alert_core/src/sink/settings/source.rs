@@ -17,6 +17,12 @@ pub trait Source {
     /// Whatever kept the file from being read.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
 
+    /// Whether a configuration is good without a value that cannot be had here. `sentence` says which, and why not; it is
+    /// told by nobody else.
+    fn does_without(&self, _missing: Missing, _sentence: &str) -> bool {
+        false
+    }
+
     /// The addresses of a server that is written like this.
     ///
     /// # Errors
@@ -25,6 +31,15 @@ pub trait Source {
     fn resolve(&self, written: &str) -> Result<Vec<String>, String> {
         address::resolve(written)
     }
+}
+
+/// What cannot be had where a configuration is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// A value that a variable of the environment or a file gives.
+    Value,
+    /// A file that a parameter names.
+    File,
 }
 
 /// The environment and the files of this process.

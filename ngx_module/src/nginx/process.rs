@@ -1,18 +1,44 @@
-//! The process: what kind it is, its signals, and the one engine that it runs.
+//! The process: what kind it is, and what its threads inherit.
 
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 use ngx::ffi::{
-    NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_cycle, ngx_log_t, ngx_process, ngx_test_config, ngx_uint_t,
+    NGX_PROCESS_SIGNALLER, NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_current_msec, ngx_cycle, ngx_process,
+    ngx_test_config, ngx_uint_t,
 };
-use ngx::http::HttpModule;
 
-use super::module::Module;
-use super::user::CoreConf;
-use crate::engine::Engine;
+use super::core_conf::CoreConf;
+
+/// What nginx was started for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To serve requests, or to go on with that by another configuration.
+    Serve,
+    /// Only to test a configuration (`-t`).
+    Test,
+    /// Only to send a signal to the nginx that runs (`-s`).
+    Signal,
+}
+
+/// What this nginx was started for.
+pub fn purpose() -> Purpose {
+    // SAFETY: both are set once, from the command line, before the configuration is read.
+    let (kind, tests) = unsafe { (ngx_process, ngx_test_config != 0) };
+    match (kind == NGX_PROCESS_SIGNALLER as ngx_uint_t, tests) {
+        (true, _) => Purpose::Signal,
+        (_, true) => Purpose::Test,
+        _ => Purpose::Serve,
+    }
+}
+
+/// The time at which the event loop last looked, by the monotonic clock in milliseconds. No system call.
+#[inline(always)]
+pub fn monotonic_ms() -> u64 {
+    // SAFETY: nginx sets it before it serves requests, and changes it on this thread only.
+    unsafe { ngx_current_msec as u64 }
+}
 
 /// Whether this process serves requests: a worker, or the only process of nginx. Cache manager and loader do not.
 pub fn serves_requests() -> bool {
@@ -22,37 +48,11 @@ pub fn serves_requests() -> bool {
 }
 
 /// Whether this process is, or is about to be, the only one of nginx: the answer while a configuration is read.
-pub fn stays_single(core: CoreConf) -> bool {
+pub fn stays_single(core: CoreConf<'_>) -> bool {
     // SAFETY: there is a cycle from the start of nginx's `main` on; before the first configuration it has none of it.
     let (kind, is_first) = unsafe { (ngx_process, (*ngx_cycle).conf_ctx.is_null()) };
     // The first configuration decides. A later one that says otherwise changes nothing.
     kind == NGX_PROCESS_SINGLE as ngx_uint_t && !(is_first && core.has_master())
-}
-
-/// Whether the configuration in force has the module. In single-process mode a reload can do without, and tells nobody.
-pub fn is_in_force() -> bool {
-    // SAFETY: as above; once a configuration is in force, it has a list of modules that ends with null.
-    let mut modules = unsafe { (*ngx_cycle).modules };
-    // SAFETY: as above.
-    while let Some(module) = unsafe { modules.as_ref() }.filter(|module| !module.is_null()) {
-        if ptr::eq(*module, Module::module()) {
-            return true;
-        }
-        modules = modules.wrapping_add(1);
-    }
-    false
-}
-
-/// Whether nginx only tests a configuration.
-pub fn tests_configuration() -> bool {
-    // SAFETY: set once, from the command line.
-    unsafe { ngx_test_config != 0 }
-}
-
-/// The log of the cycle in force.
-pub fn log() -> *mut ngx_log_t {
-    // SAFETY: there is a cycle from the start of nginx's `main` on.
-    unsafe { (*ngx_cycle).log }
 }
 
 unsafe extern "C" {
@@ -91,27 +91,4 @@ pub fn with_signals_blocked<T>(body: impl FnOnce() -> T) -> T {
     // SAFETY: `before` was written above.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
     result
-}
-
-/// The engine of this process. Only the event loop's thread reads or changes it.
-static ENGINE: AtomicPtr<Engine> = AtomicPtr::new(ptr::null_mut());
-
-/// The engine of this process, if it runs one.
-#[inline]
-pub fn with_engine<T>(body: impl FnOnce(&Engine) -> T) -> Option<T> {
-    // SAFETY: the pointer is null or from `set_engine`, and `take_engine` runs on this same thread, not within `body`.
-    unsafe { ENGINE.load(Relaxed).as_ref() }.map(body)
-}
-
-/// Makes this the engine of the process.
-pub fn set_engine(engine: Engine) {
-    let previous = ENGINE.swap(Box::into_raw(Box::new(engine)), Relaxed);
-    debug_assert!(previous.is_null());
-}
-
-/// Takes the engine out of the process.
-pub fn take_engine() -> Option<Engine> {
-    let engine = ENGINE.swap(ptr::null_mut(), Relaxed);
-    // SAFETY: the pointer is null or from `Box::into_raw`, and nobody has it any more.
-    (!engine.is_null()).then(|| *unsafe { Box::from_raw(engine) })
 }

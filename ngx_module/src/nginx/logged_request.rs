@@ -1,39 +1,89 @@
 //! A finished request, as the log phase sees it.
 
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
 use ngx::ffi::{
-    ngx_current_msec, ngx_http_get_flushed_variable, ngx_http_request_t, ngx_http_upstream_state_t, ngx_list_part_t,
-    ngx_msec_t, ngx_table_elt_t, ngx_uint_t,
+    ngx_http_get_flushed_variable, ngx_http_request_t, ngx_http_upstream_state_t, ngx_list_part_t, ngx_msec_t,
+    ngx_table_elt_t, ngx_uint_t,
 };
-use ngx::http::{HttpModule, HttpModuleLocationConf};
+use ngx::http::HttpModuleLocationConf;
 
-use super::conf::bytes_of;
-use super::module::Module;
-use crate::conf::{Found, HeaderName, LocationConf};
+use super::bytes_of;
+use super::log::Log;
 
-/// A finished request.
+/// A request in its log phase.
 #[derive(Clone, Copy)]
-pub struct Finished<'a>(&'a ngx_http_request_t);
+pub struct LoggedRequest<'a>(NonNull<ngx_http_request_t>, PhantomData<&'a ngx_http_request_t>);
 
 /// One upstream attempt, as nginx keeps it. It has a peer: separators between internal redirects are no attempts.
 #[repr(transparent)]
 pub struct Attempt(ngx_http_upstream_state_t);
 
-impl<'a> Finished<'a> {
+/// The name of a header as variables spell it: lower case, with underscores for dashes.
+#[derive(Clone)]
+pub struct HeaderName {
+    name: Vec<u8>,
+    /// Where it was found last.
+    found: Cell<Found>,
+}
+
+/// Where a header was among those of an answer, and nginx's hash of its name.
+#[derive(Clone, Copy, Default)]
+struct Found {
+    /// Its place in the first part of the list.
+    place: usize,
+    /// The hash; zero while it was not found.
+    hash: usize,
+}
+
+impl HeaderName {
+    /// The header behind `$upstream_http_NAME`.
+    pub fn of_variable(name: &str) -> Option<HeaderName> {
+        let name = name.strip_prefix("upstream_http_")?.to_ascii_lowercase().into_bytes();
+        (!name.is_empty()).then_some(HeaderName { name, found: Cell::default() })
+    }
+
+    /// Whether this is the header, by the rule of nginx's variables.
+    fn is(&self, header: &[u8]) -> bool {
+        let same = |(byte, wanted): (&u8, &u8)| match byte {
+            b'-' => *wanted == b'_',
+            byte => byte.to_ascii_lowercase() == *wanted,
+        };
+        header.len() == self.name.len() && header.iter().zip(&self.name).all(same)
+    }
+}
+
+impl<'a> LoggedRequest<'a> {
     /// Wraps what nginx passed.
     ///
     /// # Safety
-    /// `r` is live for `'a`, in its log phase.
+    /// `raw` is live for `'a`, in its log phase.
     #[inline(always)]
-    pub unsafe fn new(r: *mut ngx_http_request_t) -> Finished<'a> {
+    pub unsafe fn new(raw: *mut ngx_http_request_t) -> Self {
         // SAFETY: live by contract.
-        Finished(unsafe { &*r })
+        LoggedRequest(unsafe { NonNull::new_unchecked(raw) }, PhantomData)
+    }
+
+    #[inline(always)]
+    fn get(self) -> &'a ngx_http_request_t {
+        // SAFETY: live by contract. nginx changes it only in `variable`, which keeps no reference to it.
+        unsafe { self.0.as_ref() }
     }
 
     /// Whether it went to an upstream and is a main one: subrequests (SSI, mirror, auth_request) are parts of an answer
     /// and no answers.
     #[inline(always)]
     pub fn is_of_interest(self) -> bool {
-        !self.0.upstream_states.is_null() && std::ptr::eq(self.0.main, self.0)
+        let request = self.get();
+        !request.upstream_states.is_null() && std::ptr::eq(request.main, request)
+    }
+
+    /// The error log of its connection.
+    pub fn log(self) -> Log<'a> {
+        // SAFETY: a request has a live connection with a log.
+        unsafe { Log::new((*self.get().connection).log) }
     }
 
     /// Its attempts, and separators between internal redirects.
@@ -41,7 +91,7 @@ impl<'a> Finished<'a> {
     fn states(self) -> &'a [Attempt] {
         // SAFETY: the field is null or an array of states, as long as the request.
         unsafe {
-            match self.0.upstream_states.as_ref() {
+            match self.get().upstream_states.as_ref() {
                 Some(states) => std::slice::from_raw_parts(states.elts.cast::<Attempt>(), states.nelts),
                 None => &[],
             }
@@ -49,20 +99,10 @@ impl<'a> Finished<'a> {
     }
 
     /// The module's configuration of the location in which the request ended.
-    #[inline]
-    pub fn location(self) -> &'a LocationConf {
-        // SAFETY: nginx gives every location a configuration made by `create_loc_conf`.
-        unsafe {
-            let conf = *self.0.loc_conf.add(Module::module().ctx_index);
-            &*conf.cast::<<Module as HttpModuleLocationConf>::LocationConf>()
-        }
-    }
-
-    /// The module's configuration of the http level by which this request was made, as an identity.
-    #[inline]
-    pub fn configuration(self) -> *const () {
-        // SAFETY: nginx gives every module a place in the table.
-        unsafe { (*self.0.main_conf.add(Module::module().ctx_index)).cast() }
+    #[inline(always)]
+    pub fn location<M: HttpModuleLocationConf>(self) -> &'a M::LocationConf {
+        // SAFETY: nginx gives every location a configuration made by `create_loc_conf`, which outlives the request.
+        unsafe { &*(*self.get().loc_conf.add(M::module().ctx_index)).cast() }
     }
 
     /// The attempts after the last internal redirect, in order. A redirect leaves an entry without a peer behind.
@@ -83,14 +123,8 @@ impl<'a> Finished<'a> {
     /// The status that the client got, as `$status` has it; 0 where there was none.
     #[inline]
     pub fn status(self) -> usize {
-        if self.0.err_status != 0 { self.0.err_status } else { self.0.headers_out.status }
-    }
-
-    /// The time at which the event loop last looked, by the monotonic clock in milliseconds. No system call.
-    #[inline]
-    pub fn monotonic_ms(self) -> u64 {
-        // SAFETY: nginx sets it before it serves requests, and changes it on this thread only.
-        unsafe { ngx_current_msec as u64 }
+        let request = self.get();
+        if request.err_status != 0 { request.err_status } else { request.headers_out.status }
     }
 
     /// The value of a header of this name in the last answer of the upstream: the first one, unless it moved among
@@ -98,13 +132,13 @@ impl<'a> Finished<'a> {
     #[inline(always)]
     pub fn upstream_header(self, name: &HeaderName) -> &'a [u8] {
         // SAFETY: a request with attempts has an upstream, whose list begins with a live part.
-        let first = unsafe { &(*self.0.upstream).headers_in.headers.part };
+        let first = unsafe { &(*self.get().upstream).headers_in.headers.part };
         // Most upstreams send the same headers in the same order every time, so one look tells. Where a name of the same
         // length has the same hash without being the same, the upstream has made it so, which could as well have sent
         // this one.
         let found = name.found.get();
         match headers_of(first).get(found.place) {
-            Some(header) if header.hash == found.hash && header.key.len == name.len() && found.hash != 0 => {
+            Some(header) if header.hash == found.hash && header.key.len == name.name.len() && found.hash != 0 => {
                 value_of(header)
             }
             _ => search(first, name).unwrap_or_default(),
@@ -116,8 +150,7 @@ impl<'a> Finished<'a> {
     pub fn variable(self, index: isize) -> Option<&'a [u8]> {
         // SAFETY: the index is from `ngx_http_get_variable_index`; the value is null or lives as long as the request.
         unsafe {
-            let request = (&raw const *self.0).cast_mut();
-            let value = ngx_http_get_flushed_variable(request, index as ngx_uint_t).as_ref()?;
+            let value = ngx_http_get_flushed_variable(self.0.as_ptr(), index as ngx_uint_t).as_ref()?;
             (value.not_found() == 0 && value.len() > 0)
                 .then(|| std::slice::from_raw_parts(value.data, value.len() as usize))
         }

@@ -1,0 +1,265 @@
+//! The life of the engine: the board when a configuration comes into force, the threads when a worker starts.
+
+mod files;
+mod monitor;
+
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use alert_core::base::clock::wall_ms;
+use alert_core::base::log::{Level, Line};
+use alert_core::board::region::Region;
+use alert_core::board::{Board, HEADER_BYTES, Plan};
+use alert_core::engine;
+use alert_core::observe::fast_path::FastPath;
+use alert_core::observe::peers::PeerMap;
+use alert_core::observe::spsc::Producer;
+use alert_core::persist::state_file::StateFile;
+use alert_core::report::view::Source;
+use alert_core::settings::Settings;
+
+pub use monitor::{Monitor, Shared};
+
+use crate::config::{Configuration, Draft, LocationConf, Sources};
+use crate::nginx::cycle::Cycle;
+use crate::nginx::log::{Log, Severity};
+use crate::nginx::process::{self, Purpose};
+use crate::nginx::waker::Registration;
+use crate::nginx::zone::Zone;
+
+/// How long the end of a process may wait for the threads.
+const STOP_LIMIT: Duration = Duration::from_millis(900);
+
+/// The module's configuration of the http level.
+#[derive(Default)]
+pub struct Main {
+    /// What is read so far.
+    pub draft: RefCell<Draft>,
+    /// All of it, once it is read.
+    pub configuration: OnceCell<Configuration>,
+    /// The monitors that watch a location, by their places.
+    monitors: RefCell<Vec<Rc<Monitor>>>,
+    /// Where it lies on the board, once the zone is mapped.
+    placed: RefCell<Option<Placed>>,
+    engine: Rc<Slot>,
+}
+
+/// The module's configuration of a location.
+#[derive(Default)]
+pub struct Location {
+    /// What stands there.
+    pub conf: LocationConf,
+    /// What watches it.
+    pub monitor: Option<Rc<Monitor>>,
+}
+
+struct Placed {
+    board: Board,
+    plan: Plan,
+}
+
+/// The place of the engine that works by a configuration; empty where none runs.
+pub type Slot = RefCell<Option<Engine>>;
+
+thread_local! {
+    /// The place of the engine that runs in this process.
+    static RUNNING: RefCell<Option<Rc<Slot>>> = const { RefCell::new(None) };
+}
+
+/// The engine of this process.
+pub struct Engine {
+    /// Its threads.
+    pub worker: engine::Engine,
+    /// What all workers share.
+    pub board: Board,
+    plan: Plan,
+    settings: Settings,
+    /// What the log phase works with.
+    pub log_phase: LogPhase,
+    /// By which its threads wake the event loop.
+    _registration: Registration,
+}
+
+/// What the log phase works with.
+pub struct LogPhase {
+    /// The short way to the detector.
+    pub producer: Producer,
+    /// Of each monitor.
+    pub watched: Vec<Watched>,
+}
+
+/// What the log phase needs of a monitor.
+pub struct Watched {
+    /// Where servers belong.
+    pub servers: PeerMap,
+    /// Where the names of its answers come from.
+    pub sources: Sources,
+    /// What its usual answers look like.
+    pub usual: FastPath,
+}
+
+impl Engine {
+    /// Lets the couriers look for alerts at once.
+    pub fn wake_couriers(&self) {
+        self.worker.wake_couriers();
+    }
+
+    /// What the status is made of.
+    pub fn source(&self) -> Source<'_> {
+        Source::now(self.board, &self.plan, &self.settings)
+    }
+}
+
+impl Main {
+    /// The monitor with this place.
+    pub fn monitor(&self, number: usize) -> Rc<Monitor> {
+        let mut monitors = self.monitors.borrow_mut();
+        while monitors.len() <= number {
+            let next = Rc::new(Monitor::new(monitors.len(), self.engine.clone()));
+            monitors.push(next);
+        }
+        monitors[number].clone()
+    }
+
+    /// Does something with the engine that works by this configuration, if it runs.
+    pub fn with_engine<T>(&self, body: impl FnOnce(&Engine) -> T) -> Option<T> {
+        self.engine.borrow().as_ref().map(body)
+    }
+
+    /// Does something with the engine later, which may have ended by then.
+    pub fn engine_for_later(&self) -> Rc<Slot> {
+        self.engine.clone()
+    }
+
+    /// Finds room for the configuration on the board in this zone, and sees to it that workers can save the state.
+    ///
+    /// # Errors
+    /// What is wrong with either, and where that stands.
+    pub fn reserve(&self, zone: &mut Zone<'_>) -> Result<(), String> {
+        let Some(configuration) = self.configuration.get() else { return Ok(()) };
+        let placed = match zone.region(HEADER_BYTES) {
+            Some(region) => place(region, &configuration.settings),
+            None => Err("is too small".into()),
+        };
+        let placed = placed.map_err(|cause| match &configuration.zone {
+            Some(zone) => {
+                let place = zone.place.as_ref().map(|place| format!(" in {}:{}", place.file, place.line));
+                format!("alert_zone \"{}\" {cause}{}", zone.name, place.unwrap_or_default())
+            }
+            None => cause,
+        });
+        *self.placed.borrow_mut() = Some(placed?);
+        files::warn_of_maintenance(configuration, zone.core(), zone.log());
+        files::prepare_state(configuration, zone.core())
+    }
+
+    /// Puts it into force on its board. A board that is new takes what outlived a restart.
+    fn activate(&self, log: Log<'_>) {
+        let (Some(configuration), Some(placed)) = (self.configuration.get(), &mut *self.placed.borrow_mut()) else {
+            return;
+        };
+        let (Placed { board, plan }, settings) = (placed, &configuration.settings);
+        if board.generation() == 0 {
+            let file = settings.state.clone().map(StateFile::new);
+            let loaded = file.and_then(|file| file.load(board, plan, settings, wall_ms()));
+            loaded.iter().for_each(|line| write(log, line));
+        }
+        board.activate(plan, settings);
+        for monitor in self.monitors.borrow().iter() {
+            let Some(settings) = settings.monitors.get(monitor.number) else { continue };
+            let names = settings.pools.iter().map(|(name, _)| name.as_str());
+            let pools = plan.pools(monitor.number).iter().copied().zip(names);
+            monitor.configure(board.monitor(plan, monitor.number), board.clock(), pools);
+        }
+    }
+}
+
+fn place(region: Region, settings: &Settings) -> Result<Placed, String> {
+    let board = Board::open(region, wall_ms()).map_err(|error| error.to_string())?;
+    let plan = board.reserve(settings, board.clock().now_ms()).map_err(|error| error.to_string())?;
+    Ok(Placed { board, plan })
+}
+
+/// Puts a configuration into force. In single-process mode a reload comes here while the engine of the one before runs.
+pub fn configuration_in_force(main: Option<&Main>, cycle: Cycle<'_>, on_wake: fn()) {
+    if process::purpose() != Purpose::Serve {
+        return;
+    }
+    let was_running = stop(cycle.log());
+    let Some(main) = main else { return };
+    main.activate(cycle.log());
+    if was_running {
+        start(main, cycle, on_wake);
+    }
+}
+
+/// Starts the engine of this process, whose threads get `on_wake` called by the event loop.
+pub fn start(main: &Main, cycle: Cycle<'_>, on_wake: fn()) {
+    let (Some(configuration), Some(Placed { board, plan })) = (main.configuration.get(), &*main.placed.borrow()) else {
+        return;
+    };
+    let Configuration { settings, sources, .. } = configuration;
+    process::refuse_cancellation();
+    let started = Registration::new(cycle, on_wake).and_then(|registration| {
+        let (waker, pid) = (registration.waker(), std::process::id());
+        let wake = move || waker.wake();
+        let started = process::with_signals_blocked(|| engine::Engine::start(*board, plan, settings, pid, wake));
+        Ok((registration, started?))
+    });
+    match started {
+        Ok((registration, (worker, producer))) => {
+            *main.engine.borrow_mut() = Some(Engine {
+                worker,
+                board: *board,
+                plan: plan.clone(),
+                settings: settings.clone(),
+                log_phase: LogPhase { producer, watched: watched(*board, plan, settings, sources) },
+                _registration: registration,
+            });
+            RUNNING.set(Some(main.engine.clone()));
+        }
+        Err(error) => {
+            let text = format!("cannot start its threads, requests go on unwatched ({error})");
+            cycle.log().write(Severity::Alert, &text);
+        }
+    }
+}
+
+fn watched(board: Board, plan: &Plan, settings: &Settings, sources: &[Sources]) -> Vec<Watched> {
+    let servers = PeerMap::of_monitors(board, plan, settings);
+    let watched = servers.into_iter().zip(sources.iter().cloned());
+    watched.map(|(servers, sources)| Watched { usual: servers.usual(), servers, sources }).collect()
+}
+
+/// Stops the engine of this process. Returns whether there was one.
+pub fn stop(log: Log<'_>) -> bool {
+    let Some(slot) = RUNNING.take() else { return false };
+    let Some(engine) = slot.take() else { return false };
+    let lines = engine.worker.lines().clone();
+    let ended = engine.worker.stop(STOP_LIMIT);
+    lines.drain().for_each(|line| write(log, &line));
+    if !ended {
+        log.write(Severity::Warn, "a thread did not end in time");
+    }
+    true
+}
+
+/// Writes what the threads have to say to the error log.
+pub fn write_lines(log: Log<'_>) {
+    RUNNING.with_borrow(|slot| {
+        let Some(slot) = slot else { return };
+        if let Some(engine) = &*slot.borrow() {
+            engine.worker.lines().drain().for_each(|line| write(log, &line));
+        }
+    });
+}
+
+fn write(log: Log<'_>, line: &Line) {
+    let severity = match line.level {
+        Level::Error => Severity::Error,
+        Level::Warn => Severity::Warn,
+        Level::Notice => Severity::Notice,
+    };
+    log.write(severity, &line.text);
+}

@@ -1,0 +1,58 @@
+//! What nginx calls for requests.
+
+use ngx::core::Status;
+use ngx::ffi::{ngx_http_request_t, ngx_http_variable_value_t, ngx_int_t};
+
+use super::Module;
+use crate::nginx::guarded;
+use crate::nginx::logged_request::LoggedRequest;
+use crate::nginx::request::Request;
+use crate::nginx::variable::Question;
+use crate::variable::Variable;
+use crate::{control, log_phase, status};
+
+/// Called by nginx for every finished request.
+pub(super) unsafe extern "C" fn log_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: the request is live during the call.
+    let request = unsafe { LoggedRequest::new(r) };
+    if !request.is_of_interest() {
+        return Status::NGX_OK.0;
+    }
+    let Some(monitor) = &request.location::<Module>().monitor else { return Status::NGX_OK.0 };
+    // The usual case indexes nothing and asserts nothing, so there is nothing to catch.
+    if !log_phase::hand_over_usual(request, monitor) {
+        guarded(request.log(), (), || log_phase::hand_over(request, monitor));
+    }
+    Status::NGX_OK.0
+}
+
+/// Called by nginx for a request to a location with `alert_status`.
+pub(super) unsafe extern "C" fn status_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: the request is live during the call, and this is its content handler.
+    let request = unsafe { Request::new(r) };
+    request.answer(|request| {
+        let main = request.main_conf::<Module>();
+        status::answer(request, main)
+    })
+}
+
+/// Called by nginx for a request to a location with `alert_control`.
+pub(super) unsafe extern "C" fn control_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: the request is live during the call, and this is its content handler.
+    let request = unsafe { Request::new(r) };
+    request.answer(|request| {
+        let main = request.main_conf::<Module>();
+        control::answer(request, main)
+    })
+}
+
+/// Called by nginx for the value of a variable, by its number.
+pub(super) unsafe extern "C" fn get_variable(
+    r: *mut ngx_http_request_t,
+    v: *mut ngx_http_variable_value_t,
+    number: usize,
+) -> ngx_int_t {
+    // SAFETY: nginx passes a live request, and a value that nobody else uses meanwhile.
+    let question = unsafe { Question::new(r, v) };
+    question.answer::<Module>(|location| Variable::value(number, location.monitor.as_deref()))
+}

@@ -1,0 +1,173 @@
+//! A request that a location of ours answers, with a body that was made in memory.
+
+use std::marker::PhantomData;
+use std::ptr::{self, NonNull};
+
+use ngx::core::Status;
+use ngx::ffi::{
+    NGX_HTTP_GET, NGX_HTTP_HEAD, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_POST, ngx_chain_t, ngx_create_temp_buf,
+    ngx_http_discard_request_body, ngx_http_output_filter, ngx_http_request_t, ngx_http_send_header, ngx_int_t,
+    ngx_list_part_t, ngx_list_push, ngx_str_t, ngx_table_elt_t, ngx_uint_t,
+};
+use ngx::http::{HttpModuleLocationConf, HttpModuleMainConf, NgxHttpCoreModule};
+
+use super::log::Log;
+use super::{bytes_of, guarded};
+
+/// What is answered.
+pub struct Document {
+    /// The status of the answer.
+    pub status: u16,
+    /// Its media type.
+    pub content_type: &'static str,
+    /// Headers besides those that every document gets.
+    pub headers: Vec<(&'static str, &'static str)>,
+    /// Its bytes.
+    pub body: Vec<u8>,
+}
+
+/// A request in its content phase, to which nothing was sent yet.
+pub struct Request<'a>(NonNull<ngx_http_request_t>, PhantomData<&'a ngx_http_request_t>);
+
+impl<'a> Request<'a> {
+    /// Wraps what nginx passed.
+    ///
+    /// # Safety
+    /// `raw` is live for `'a`, its headers are read, and nothing else answers it.
+    pub unsafe fn new(raw: *mut ngx_http_request_t) -> Self {
+        // SAFETY: live by contract.
+        Request(unsafe { NonNull::new_unchecked(raw) }, PhantomData)
+    }
+
+    /// Does what a content handler is for.
+    pub fn answer(self, body: impl FnOnce(Request<'a>) -> ngx_int_t) -> ngx_int_t {
+        guarded(self.log(), NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t, || body(self))
+    }
+
+    fn get(&self) -> &'a ngx_http_request_t {
+        // SAFETY: live by contract; nginx changes it only in calls that take this wrapper.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// The raw pointer, for the other files of this border.
+    pub(super) fn raw(&self) -> *mut ngx_http_request_t {
+        self.0.as_ptr()
+    }
+
+    /// The error log of its connection.
+    pub fn log(&self) -> Log<'a> {
+        // SAFETY: a request has a live connection with a log.
+        unsafe { Log::new((*self.get().connection).log) }
+    }
+
+    /// Whether it only reads.
+    pub fn is_get_or_head(&self) -> bool {
+        self.get().method & (NGX_HTTP_GET | NGX_HTTP_HEAD) as ngx_uint_t != 0
+    }
+
+    /// Whether it may change something.
+    pub fn is_post(&self) -> bool {
+        self.get().method & NGX_HTTP_POST as ngx_uint_t != 0
+    }
+
+    /// The name of the location that answers.
+    pub fn location_name(&self) -> &'a [u8] {
+        // SAFETY: the name belongs to the configuration, which outlives the request.
+        NgxHttpCoreModule::location_conf(self.get()).map(|core| unsafe { bytes_of(&core.name) }).unwrap_or_default()
+    }
+
+    /// The path.
+    pub fn path(&self) -> &'a [u8] {
+        // SAFETY: a string of the request.
+        unsafe { bytes_of(&self.get().uri) }
+    }
+
+    /// The part of the path below the location, without the slash between.
+    pub fn path_below(&self) -> &'a [u8] {
+        // The name of a regular expression's location is no part of the path.
+        let rest = self.path().strip_prefix(self.location_name()).unwrap_or(self.path());
+        rest.strip_prefix(b"/").unwrap_or(rest)
+    }
+
+    /// The query string.
+    pub fn arguments(&self) -> &'a [u8] {
+        // SAFETY: a string of the request.
+        unsafe { bytes_of(&self.get().args) }
+    }
+
+    /// The first header of this name (in lower case) that the client sent.
+    pub fn header(&self, name: &[u8]) -> Option<&'a [u8]> {
+        let mut part: *const ngx_list_part_t = &self.get().headers_in.headers.part;
+        // SAFETY: the list is empty or made of live parts, each with `nelts` headers of live strings.
+        unsafe {
+            while let Some(headers) = part.as_ref() {
+                if headers.nelts > 0 {
+                    let headers = std::slice::from_raw_parts(headers.elts.cast::<ngx_table_elt_t>(), headers.nelts);
+                    if let Some(found) = headers.iter().find(|header| bytes_of(&header.key).eq_ignore_ascii_case(name))
+                    {
+                        return Some(bytes_of(&found.value));
+                    }
+                }
+                part = headers.next;
+            }
+        }
+        None
+    }
+
+    /// The module's configuration of the http level by which this request was made.
+    pub fn main_conf<M: HttpModuleMainConf<MainConf: 'static>>(&self) -> &'a M::MainConf {
+        M::main_conf(self.get()).expect("nginx made the configuration")
+    }
+
+    /// Reads the body away, which says nothing here.
+    ///
+    /// # Errors
+    /// What to return to nginx.
+    pub fn discard_body(&self) -> Result<(), ngx_int_t> {
+        // SAFETY: the request is live, and nothing was sent yet.
+        let rc = unsafe { ngx_http_discard_request_body(self.raw()) };
+        if rc == Status::NGX_OK.0 { Ok(()) } else { Err(rc) }
+    }
+
+    /// Answers with a document; without its body where only the head was asked for.
+    pub fn send(self, document: &Document) -> ngx_int_t {
+        let r = self.raw();
+        // SAFETY: the request is live, and it is answered once, since this takes it. Buffers come from its pool and are
+        // filled within their bounds.
+        unsafe {
+            let request = &mut *r;
+            let length = document.body.len();
+            request.headers_out.status = document.status.into();
+            request.headers_out.content_length_n = length as i64;
+            request.headers_out.content_type = ngx_str_t::from_str(request.pool, document.content_type);
+            // Without the charset, as `gzip_types` and the like compare it.
+            request.headers_out.content_type_len = document.content_type.split(';').next().unwrap_or_default().len();
+            for (name, value) in [("Cache-Control", "no-store")].iter().chain(&document.headers) {
+                let Some(header) = ngx_list_push(&mut request.headers_out.headers).cast::<ngx_table_elt_t>().as_mut()
+                else {
+                    return NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
+                };
+                *header = std::mem::zeroed();
+                header.hash = 1;
+                header.key = ngx_str_t::from_str(request.pool, name);
+                header.value = ngx_str_t::from_str(request.pool, value);
+            }
+            if request.method & NGX_HTTP_HEAD as ngx_uint_t != 0 {
+                request.set_header_only(1);
+            }
+            let rc = ngx_http_send_header(r);
+            if rc == Status::NGX_ERROR.0 || rc > Status::NGX_OK.0 || request.header_only() != 0 {
+                return rc;
+            }
+            let Some(buffer) = ngx_create_temp_buf(request.pool, length).as_mut() else {
+                return NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
+            };
+            ptr::copy_nonoverlapping(document.body.as_ptr(), buffer.last, length);
+            buffer.last = buffer.last.add(length);
+            buffer.set_last_buf(1);
+            buffer.set_last_in_chain(1);
+            let mut chain = ngx_chain_t { buf: buffer, next: ptr::null_mut() };
+            ngx_http_output_filter(r, &mut chain)
+        }
+    }
+}
