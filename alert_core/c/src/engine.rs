@@ -13,7 +13,6 @@ use alert_core::base::log::{self, Level, Line, Lines};
 use alert_core::board::{self, Board, Plan};
 use alert_core::detect::judge::Judge;
 use alert_core::engine;
-use alert_core::model::alert::Alert;
 use alert_core::model::event::{self, Event};
 use alert_core::model::outcome::{AttemptEnd, ClientGot};
 use alert_core::observe::peers::{PeerMap, Server};
@@ -259,7 +258,7 @@ impl Engine {
         for id in outbox.pending(place) {
             // A full ring may have taken the place for a newer alert.
             let Some(alert) = outbox.get(id) else { continue };
-            let alert = Alert { host: self.settings.instance.clone(), ..alert };
+            let alert = self.settings.complete(alert);
             if !accept(&alert.to_json().to_string()) {
                 return Err(alert_code::ALERT_EBUFFER);
             }

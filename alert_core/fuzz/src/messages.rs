@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use alert_core::deliver::coalesce::notifications;
-use alert_core::model::alert::{Alert, Kind, Missed, PoolLabel, Status, WindowFigures};
+use alert_core::model::alert::{Alert, Example, Kind, Links, Missed, PoolLabel, Status, WindowFigures};
 use alert_core::sink::settings::{SinkSettings, SystemSource};
 use alert_core::sink::{Sink, SinkKind};
 use arbitrary::{Result, Unstructured};
@@ -55,7 +55,9 @@ fn alert(input: &mut Unstructured<'_>, id: u64) -> Result<Alert> {
         kind: *input.choose(&Kind::ALL)?,
         status: *input.choose(&[Status::Firing, Status::Resolved, Status::Info])?,
         monitor: name(input)?.into(),
-        host: name(input)?.into(),
+        instance: name(input)?.into(),
+        labels: vec![("env".into(), name(input)?.into())],
+        links: Links::default(),
         limit: name(input)?.into(),
         from: pool(input)?,
         to: pool(input)?,
@@ -74,6 +76,14 @@ fn alert(input: &mut Unstructured<'_>, id: u64) -> Result<Alert> {
         failed_attempts: number(input)?,
         retries_absorbed: number(input)?,
         errors_reached_users: number(input)?,
+        story: name(input)?.into(),
+        cause: name(input)?.into(),
+        examples: vec![Example {
+            method: name(input)?.into(),
+            path: name(input)?.into(),
+            status: number(input)? as u16,
+            address: name(input)?.into(),
+        }],
         held_back: number(input)? as u32,
         missed: Missed::default(),
     })

@@ -28,6 +28,11 @@ pub const WORDS: &[&str] = &[
     " name=",
     " timeout=",
     " ca=/a",
+    " cert=/a",
+    " key=/a",
+    " kinds=failover,outage",
+    " severity=critical",
+    "http+unix://%2Frun%2Fa.sock/x",
     " secret=",
     " url=",
     "\nA=",
@@ -100,7 +105,8 @@ pub fn run(bytes: &[u8]) {
         }
         Err(error) => {
             // Names of variables and files are no secret.
-            let places = ["env:", "file:", "ca=", "secret=env:", "secret=file:", "url=env:", "url=file:"];
+            let places =
+                ["env:", "file:", "ca=", "cert=", "key=", "secret=env:", "secret=file:", "url=env:", "url=file:"];
             let is_place = |word: &&&str| places.iter().any(|place| word.starts_with(place));
             let shown = words.iter().filter(is_place).any(|word| word.contains(SECRET));
             let error = format!("{error} {error:?}");

@@ -6,6 +6,7 @@
 //! A new configuration takes two steps, because nginx can still refuse it after the first: [`Board::reserve`] finds room
 //! and changes nothing that anybody sees, [`Board::activate`] puts the configuration into force and cannot fail.
 
+pub mod alert;
 pub mod cell;
 pub mod extent;
 pub mod history;

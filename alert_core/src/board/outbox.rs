@@ -6,9 +6,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering, Ordering::Relaxed};
 
+use crate::base::name::NameKey;
+use crate::board::alert::AlertCell;
 use crate::board::sink::SinkId;
-use crate::board::text::{NameCell, TextCell};
-use crate::model::alert::{Alert, Kind, Missed, PoolLabel, Status, WindowFigures};
+use crate::model::alert::{Alert, Status};
 use crate::sink::SINKS_MAX;
 
 /// Alerts that the board keeps.
@@ -83,42 +84,6 @@ impl Deliveries {
     }
 }
 
-#[repr(C)]
-#[derive(Debug)]
-struct PoolCells {
-    name: NameCell,
-    release: NameCell,
-    address: NameCell,
-}
-
-/// One alert in shared memory.
-#[repr(C)]
-#[derive(Debug)]
-struct AlertCell {
-    /// The number of the alert; zero while it is written.
-    id: AtomicU64,
-    deliveries: AtomicU64,
-    time_ms: AtomicU64,
-    since_ms: AtomicU64,
-    /// Kind, status and flags.
-    what: AtomicU64,
-    latency_ms: AtomicU64,
-    window: [AtomicU64; 4],
-    failed_attempts: AtomicU64,
-    retries_absorbed: AtomicU64,
-    errors_reached_users: AtomicU64,
-    held_back: AtomicU64,
-    monitor: NameCell,
-    limit: NameCell,
-    from: PoolCells,
-    to: PoolCells,
-    abandoned: AtomicU64,
-    story: TextCell<STORY_WORDS>,
-}
-
-/// The length of a story, in words of eight bytes.
-const STORY_WORDS: usize = 56;
-
 /// The ring of alerts.
 #[repr(C)]
 #[derive(Debug)]
@@ -136,9 +101,12 @@ impl Outbox {
     pub(super) const HEAD_WORDS: usize = std::mem::offset_of!(Outbox, cells) / size_of::<u64>();
     pub(super) const ALERT_WORDS: usize = size_of::<AlertCell>() / size_of::<u64>();
 
-    /// Puts an alert into the ring, in this state for these sinks, and returns its number. The alert's own number and
-    /// host do not matter.
+    /// Puts an alert into the ring, in this state for these sinks, and returns its number. The alert's own number does
+    /// not matter. Where it goes on with an incident, it is of the instance at which that began, or a new host name in
+    /// between would orphan the incident.
     pub fn publish(&self, alert: &Alert, sinks: &[SinkId], state: Delivery) -> u64 {
+        let began_at =
+            self.beginning_of(alert).map(|cell| cell.instance.load()).filter(|instance| !instance.is_empty());
         let id = self.next_place();
         let cell = self.cell(id);
         if Deliveries(cell.deliveries.load(Relaxed)).any(Delivery::Pending) {
@@ -146,11 +114,24 @@ impl Outbox {
         }
         cell.id.store(0, Relaxed);
         std::sync::atomic::fence(Ordering::Release);
-        cell.write(alert);
+        cell.write(alert, began_at.as_deref().unwrap_or(&alert.instance));
         let deliveries = sinks.iter().fold(Deliveries::new(id), |all, sink| all.with(*sink, state));
         cell.deliveries.store(deliveries.0, Relaxed);
         cell.id.store(id, Ordering::Release);
         id
+    }
+
+    /// The last word on the incident that this alert goes on with.
+    fn beginning_of(&self, alert: &Alert) -> Option<&AlertCell> {
+        if alert.status != Status::Resolved && !alert.reminder {
+            return None;
+        }
+        let same = |cell: &AlertCell| {
+            cell.incident() == Some(alert.kind.incident())
+                && cell.monitor.key() == NameKey::of(alert.monitor.as_bytes())
+                && cell.status() == Some(Status::Firing)
+        };
+        self.whole().filter(|(_, cell, _)| same(cell)).max_by_key(|(id, ..)| *id).map(|(_, cell, _)| cell)
     }
 
     /// A number whose place can be given away; where all are worth keeping, that of the oldest.
@@ -314,88 +295,6 @@ impl Outbox {
     }
 }
 
-const REMINDER: u64 = 1 << 16;
-const NO_FAILURE_SEEN: u64 = 1 << 17;
-
-impl AlertCell {
-    fn write(&self, alert: &Alert) {
-        let flag = |set: bool, bit: u64| if set { bit } else { 0 };
-        let what = u64::from(alert.kind as u8)
-            | (u64::from(alert.status as u8) << 8)
-            | flag(alert.reminder, REMINDER)
-            | flag(alert.no_failure_seen, NO_FAILURE_SEEN);
-        for (cell, value) in [
-            (&self.time_ms, alert.time_ms),
-            (&self.since_ms, alert.since_ms),
-            (&self.what, what),
-            (&self.latency_ms, u64::from(alert.latency_ms)),
-            (&self.failed_attempts, alert.failed_attempts),
-            (&self.retries_absorbed, alert.retries_absorbed),
-            (&self.errors_reached_users, alert.errors_reached_users),
-            (&self.held_back, u64::from(alert.held_back)),
-        ] {
-            cell.store(value, Relaxed);
-        }
-        let WindowFigures { size, filled, failed, retried, abandoned } = alert.window;
-        let figures = self.window.iter().chain([&self.abandoned]);
-        for (cell, value) in figures.zip([size, filled, failed, retried, abandoned]) {
-            cell.store(u64::from(value), Relaxed);
-        }
-        self.monitor.store(alert.monitor.as_bytes());
-        self.limit.store(alert.limit.as_bytes());
-        self.story.store(alert.story.as_bytes());
-        self.from.write(&alert.from);
-        self.to.write(&alert.to);
-    }
-
-    fn incident(&self) -> Option<Kind> {
-        Kind::from_u8(self.what.load(Relaxed) as u8).map(Kind::incident)
-    }
-
-    fn status(&self) -> Option<Status> {
-        Status::from_u8((self.what.load(Relaxed) >> 8) as u8)
-    }
-
-    fn read(&self, id: u64) -> Option<Alert> {
-        let what = self.what.load(Relaxed);
-        let [size, filled, failed, retried] = [0, 1, 2, 3].map(|at| self.window[at].load(Relaxed) as u32);
-        Some(Alert {
-            id,
-            time_ms: self.time_ms.load(Relaxed),
-            monitor: self.monitor.load(),
-            host: String::new(),
-            kind: Kind::from_u8(what as u8)?,
-            status: Status::from_u8((what >> 8) as u8)?,
-            reminder: what & REMINDER != 0,
-            since_ms: self.since_ms.load(Relaxed),
-            limit: self.limit.load(),
-            latency_ms: self.latency_ms.load(Relaxed) as u32,
-            from: self.from.read(),
-            to: self.to.read(),
-            no_failure_seen: what & NO_FAILURE_SEEN != 0,
-            window: WindowFigures { size, filled, failed, retried, abandoned: self.abandoned.load(Relaxed) as u32 },
-            failed_attempts: self.failed_attempts.load(Relaxed),
-            retries_absorbed: self.retries_absorbed.load(Relaxed),
-            errors_reached_users: self.errors_reached_users.load(Relaxed),
-            held_back: self.held_back.load(Relaxed) as u32,
-            story: self.story.load(),
-            missed: Missed::default(),
-        })
-    }
-}
-
-impl PoolCells {
-    fn write(&self, label: &PoolLabel) {
-        self.name.store(label.name.as_bytes());
-        self.release.store(label.release.as_bytes());
-        self.address.store(label.address.as_bytes());
-    }
-
-    fn read(&self) -> PoolLabel {
-        PoolLabel { name: self.name.load(), release: self.release.load(), address: self.address.load() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -414,8 +313,25 @@ mod tests {
         let mut alert = crate::model::alert::tests::failover();
         alert.story = ":rocket: Rollout begun — green takes over‖Rate: 5 %".into();
         let id = outbox.publish(&alert, &sinks, Delivery::Pending);
-        (alert.id, alert.host) = (id, String::new());
+        // Those of the configuration are put in when it is read.
+        (alert.id, alert.labels, alert.links) = (id, Vec::new(), Default::default());
         assert_eq!(outbox.get(id), Some(alert));
+    }
+
+    #[test]
+    fn an_incident_is_of_the_instance_at_which_it_began() {
+        let (outbox, sinks) = outbox();
+        let alert = |instance: &str, status, reminder| {
+            let alert = crate::model::alert::tests::failover();
+            let alert = Alert { instance: instance.into(), status, reminder, ..alert };
+            let id = outbox.publish(&alert, &sinks, Delivery::Sent);
+            outbox.get(id).expect("it is there").instance
+        };
+        assert_eq!(alert("web-1", Status::Resolved, false), "web-1", "nothing is known of its beginning");
+        assert_eq!(alert("web-2", Status::Firing, false), "web-2");
+        assert_eq!(alert("web-3", Status::Firing, true), "web-2");
+        assert_eq!(alert("web-4", Status::Resolved, false), "web-2");
+        assert_eq!(alert("web-4", Status::Firing, false), "web-4");
     }
 
     #[test]

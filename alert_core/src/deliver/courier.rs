@@ -17,6 +17,7 @@ use crate::board::outbox::Delivery;
 use crate::board::sink::{ReachBoard, SinkBoard, SinkId};
 use crate::deliver::coalesce::{Notification, notifications};
 use crate::model::alert::Alert;
+use crate::settings::Settings;
 use crate::sink::{Outcome, Sink, retry};
 
 /// The longest pause that a courier waits for. After a longer one the next look of some worker starts another.
@@ -35,7 +36,7 @@ pub(super) struct Courier {
     pub(super) monitors: Vec<String>,
     pub(super) generation: u64,
     pub(super) pid: u32,
-    pub(super) host: String,
+    pub(super) settings: Arc<Settings>,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) log: Log,
 }
@@ -224,11 +225,11 @@ impl Courier {
         pause
     }
 
-    /// The alerts of these numbers that are still there, with the name of this host.
+    /// The alerts of these numbers that are still there, with what the configuration adds.
     fn alerts(&self, ids: &[u64]) -> Vec<Alert> {
         let (outbox, step_ms) = (self.board.outbox(), self.board.clock().step_ms());
         let alerts = ids.iter().filter_map(|id| outbox.get(*id)).map(|alert| alert.in_wall_time(step_ms));
-        alerts.map(|alert| Alert { host: self.host.clone(), ..alert }).collect()
+        alerts.map(|alert| self.settings.complete(alert)).collect()
     }
 
     fn now_ms(&self) -> u64 {

@@ -12,7 +12,8 @@ use super::courier::Courier;
 use crate::base::log::{Level, Log};
 use crate::board::sink::SinkId;
 use crate::board::{Board, Plan};
-use crate::detect::judge::sinks_of;
+use crate::detect::judge::sinks_for;
+use crate::model::alert::Kind;
 use crate::settings::Settings;
 use crate::sink::Sink;
 
@@ -39,6 +40,7 @@ impl Couriers {
     /// The couriers for the sinks of this configuration. No thread is started.
     pub(crate) fn new(board: Board, plan: &Plan, settings: &Settings, pid: u32, log: &Log) -> Couriers {
         let stop = Arc::new(AtomicBool::new(false));
+        let settings = Arc::new(settings.clone());
         let places: Vec<(u64, SinkId)> = {
             let fingerprints = settings.sinks.iter().map(|sink| sink.fingerprint());
             fingerprints.zip(plan.sinks().iter().copied()).collect()
@@ -50,10 +52,10 @@ impl Couriers {
                 sink: Arc::new(Sink::new(sink)),
                 id: *id,
                 pace: first,
-                monitors: monitors_of(*id, plan, settings),
+                monitors: monitors_of(*id, plan, &settings),
                 generation: plan.generation,
                 pid,
-                host: settings.instance.clone(),
+                settings: settings.clone(),
                 stop: stop.clone(),
                 log: log.clone(),
             };
@@ -135,7 +137,7 @@ impl Post {
 fn monitors_of(sink: SinkId, plan: &Plan, settings: &Settings) -> Vec<String> {
     let monitors = settings.monitors.iter().enumerate();
     monitors
-        .filter(|(at, _)| sinks_of(plan, settings, *at).contains(&sink))
+        .filter(|(at, _)| sinks_for(plan, settings, *at, Kind::Test).contains(&sink))
         .map(|(_, monitor)| monitor.name.clone())
         .collect()
 }

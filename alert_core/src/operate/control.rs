@@ -14,8 +14,8 @@ use crate::base::units::parse_time_ms;
 use crate::board::maintenance::Order;
 use crate::board::monitor::MonitorBoard;
 use crate::board::outbox::Delivery;
-use crate::detect::judge::{label, sinks_of};
-use crate::model::alert::{Alert, Kind, Missed, Status as AlertStatus, WindowFigures};
+use crate::detect::judge::{label, sinks_for};
+use crate::model::alert::{Alert, Kind, Links, Missed, Status as AlertStatus, WindowFigures};
 use crate::model::ids::PoolId;
 use crate::report::view::Source;
 
@@ -295,7 +295,7 @@ impl<'a> Target<'a> {
         let incident = self.shared.incident(alert.kind);
         let counter = if state == Delivery::HeldBack { &incident.held_back } else { &incident.fired };
         counter.fetch_add(1, Relaxed);
-        let sinks = sinks_of(self.at.plan, self.at.settings, self.number);
+        let sinks = sinks_for(self.at.plan, self.at.settings, self.number, alert.kind);
         self.at.board.outbox().publish(alert, &sinks, state)
     }
 
@@ -306,7 +306,9 @@ impl<'a> Target<'a> {
             id: 0,
             time_ms: self.at.now_ms,
             monitor: self.name.into(),
-            host: String::new(),
+            instance: self.at.settings.instance.clone(),
+            labels: Vec::new(),
+            links: Links::default(),
             kind,
             status: AlertStatus::Info,
             reminder: false,
@@ -326,6 +328,8 @@ impl<'a> Target<'a> {
             failed_attempts: 0,
             retries_absorbed: 0,
             errors_reached_users: 0,
+            cause: String::new(),
+            examples: Vec::new(),
             held_back: 0,
             story: String::new(),
             missed: Missed::default(),
@@ -359,7 +363,7 @@ impl TestAlert {
 
     fn is_for(&self, sink: crate::board::sink::SinkId, at: &Source<'_>) -> bool {
         let monitor = at.settings.monitors.iter().position(|monitor| monitor.name == self.monitor);
-        monitor.is_some_and(|number| sinks_of(at.plan, at.settings, number).contains(&sink))
+        monitor.is_some_and(|number| sinks_for(at.plan, at.settings, number, Kind::Test).contains(&sink))
     }
 }
 

@@ -376,7 +376,7 @@ impl<'a> Source<'a> {
         let outbox = self.board.outbox();
         let told = |alert: Alert| {
             let mut alert = alert.in_wall_time(self.step_ms);
-            alert.host.clone_from(&self.settings.instance);
+            alert = self.settings.complete(alert);
             let deliveries = self.plan.sinks().iter().enumerate();
             let deliveries = deliveries.map(|(at, sink)| (at, outbox.delivery(alert.id, *sink)));
             let deliveries = deliveries.filter(|(_, delivery)| *delivery != Delivery::None).collect();

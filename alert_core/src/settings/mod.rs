@@ -17,6 +17,7 @@ pub use error::Error;
 pub use monitor::MonitorReader;
 pub use rollout::RolloutSettings;
 
+use crate::model::alert::{Alert, Links};
 use crate::rules::limit::{LatencyLimit, Percent};
 use crate::sink::settings::SinkSettings;
 
@@ -44,6 +45,21 @@ pub struct Settings {
     pub nginx: String,
     /// The file that outlives a restart.
     pub state: Option<PathBuf>,
+}
+
+impl Settings {
+    /// An alert of the board with what the configuration adds to it.
+    pub fn complete(&self, mut alert: Alert) -> Alert {
+        if alert.instance.is_empty() {
+            // Left by a version that did not keep it.
+            alert.instance.clone_from(&self.instance);
+        }
+        alert.labels.clone_from(&self.labels);
+        let monitor = self.monitors.iter().find(|monitor| monitor.name == alert.monitor);
+        let runbook = monitor.and_then(|monitor| monitor.runbook.clone()).unwrap_or_default();
+        alert.links = Links { status: self.link.clone().unwrap_or_default(), runbook };
+        alert
+    }
 }
 
 /// The rules of one monitor.

@@ -11,7 +11,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::service::{Configured, Info, Message, Service};
-use super::severity;
 use crate::base::clock::rfc3339;
 use crate::model::alert::{Alert, Kind, Status};
 
@@ -65,10 +64,10 @@ fn entry(alert: &Alert, now_ms: u64) -> Value {
     json!({
         "labels": {
             "alertname": alert_name(alert.kind),
-            "severity": severity(alert.kind),
+            "severity": alert.kind.severity().name(),
             "monitor": alert.monitor,
             "kind": alert.kind.incident().name(),
-            "instance": alert.host,
+            "instance": alert.instance,
         },
         "annotations": {
             "summary": alert.headline(),
@@ -130,7 +129,7 @@ mod tests {
     #[test]
     fn the_same_incident_on_two_hosts_differs_by_instance_only() {
         let labels = |host: &str| {
-            let alert = Alert { host: host.into(), ..failover() };
+            let alert = Alert { instance: host.into(), ..failover() };
             let mut labels = body(&Alertmanager, &[alert])[0]["labels"].clone();
             let instance = labels.as_object_mut().and_then(|labels| labels.remove("instance"));
             assert_eq!(instance, Some(json!(host)));

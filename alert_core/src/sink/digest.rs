@@ -20,7 +20,7 @@ pub(super) fn origin(alert: &Alert) -> String {
 
 /// The details of an alert in a digest: those that its origin and the end of the digest do not say.
 pub(super) fn details(alert: &Alert) -> String {
-    let rows = alert.details().into_iter().filter(|(label, _)| !["Monitor", "Host", "Time"].contains(label));
+    let rows = alert.details().into_iter().filter(|(label, _)| !["Monitor", "Instance", "Time"].contains(label));
     rows.map(|(label, value)| format!("{label}: {value}")).collect::<Vec<_>>().join("\n")
 }
 

@@ -59,7 +59,7 @@ fn embed(alert: &Alert) -> Value {
 }
 
 fn several(alerts: &[Alert]) -> Value {
-    let host = alerts.last().map_or("", |alert| alert.host.as_str());
+    let instance = alerts.last().map_or("", |alert| alert.instance.as_str());
     let mut lines = vec![digest::headline(alerts)];
     lines.extend(digest::obsolete(alerts));
     lines.extend(
@@ -67,7 +67,7 @@ fn several(alerts: &[Alert]) -> Value {
             .iter()
             .map(|alert| format!("{} {}", headline(alert, LINE_MAX), escape(&digest::origin(alert), ORIGIN_MAX))),
     );
-    lines.push(format!("Host: {}", escape(host, ORIGIN_MAX)));
+    lines.push(format!("Instance: {}", escape(instance, ORIGIN_MAX)));
     let embed = |alert| json!({ "color": color(alert), "description": filled(&digest::details(alert), DETAILS_MAX) });
     json!({ "content": lines.join("\n"), "embeds": alerts.iter().map(embed).collect::<Vec<_>>() })
 }
@@ -139,7 +139,7 @@ mod tests {
         let content = body["content"].as_str().expect("content");
         assert_eq!((content.lines().next(), content.lines().count()), (Some("10 alerts"), DIGEST_MAX + 2));
         assert_eq!(body["embeds"].as_array().map(Vec::len), Some(DIGEST_MAX));
-        assert_eq!(content.lines().last(), Some("Host: edge-1"));
+        assert_eq!(content.lines().last(), Some("Instance: edge-1"));
     }
 
     proptest::proptest! {

@@ -1,6 +1,9 @@
 //! Where a sink is posted to: a URL, checked and taken apart so that its public part can be shown.
 
+use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -8,10 +11,12 @@ use ureq::http::Uri;
 
 use super::secret::Secret;
 
+const UNIX: &str = "http+unix";
+
 /// A URL that can be posted to.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Endpoint {
-    /// `http` or `https`.
+    /// `http`, `https` or `http+unix`.
     scheme: &'static str,
     /// Host and port, as written.
     authority: String,
@@ -23,6 +28,8 @@ pub(super) struct Endpoint {
     query: Secret,
     /// User and password with a colon between, where the URL has them.
     user: Option<Secret>,
+    /// Of `http+unix`: the socket, which the URL has percent-encoded in place of a host.
+    socket: Option<PathBuf>,
     /// A bearer token, which goes before user and password.
     token: Option<Secret>,
 }
@@ -32,6 +39,8 @@ pub(super) struct Endpoint {
 pub enum UrlProblem {
     /// It does not begin with `http://` or `https://`.
     Scheme,
+    /// What stands in place of a host is not the absolute path of a socket.
+    Socket,
     /// There is no host in it.
     Host,
     /// The port is not a number from 1 to 65535.
@@ -46,6 +55,7 @@ impl fmt::Display for UrlProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             UrlProblem::Scheme => "must begin with \"http://\" or \"https://\"",
+            UrlProblem::Socket => "does not name a socket by its absolute path, percent-encoded in place of the host",
             UrlProblem::Host => "names no host",
             UrlProblem::Port => "has a port that is not a number from 1 to 65535",
             UrlProblem::Character => "holds a space or another character that must be percent-encoded",
@@ -57,7 +67,10 @@ impl fmt::Display for UrlProblem {
 impl UrlProblem {
     /// What would be right.
     pub(super) const fn example(self) -> &'static str {
-        "https://example.com/path"
+        match self {
+            UrlProblem::Socket => "http+unix://%2Frun%2Fapp.sock/path",
+            _ => "https://example.com/path",
+        }
     }
 }
 
@@ -65,8 +78,10 @@ impl Endpoint {
     /// Takes a URL apart. Names are not resolved.
     pub(super) fn parse(url: &str) -> Result<Endpoint, UrlProblem> {
         let (scheme, rest) = url.split_once("://").ok_or(UrlProblem::Scheme)?;
-        let scheme =
-            ["http", "https"].into_iter().find(|known| known.eq_ignore_ascii_case(scheme)).ok_or(UrlProblem::Scheme)?;
+        let scheme = ["http", "https", UNIX]
+            .into_iter()
+            .find(|known| known.eq_ignore_ascii_case(scheme))
+            .ok_or(UrlProblem::Scheme)?;
         if !url.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(UrlProblem::Character);
         }
@@ -75,18 +90,22 @@ impl Endpoint {
         if authority.is_empty() || authority.starts_with(':') {
             return Err(UrlProblem::Host);
         }
+        let socket = if scheme == UNIX { Some(socket(authority)?) } else { None };
+        // HTTP wants some host all the same.
+        let (written, authority) = (authority, if socket.is_some() { "localhost" } else { authority });
         let port = authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map(|(_, port)| port);
         if port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port > 0)) {
             return Err(UrlProblem::Port);
         }
-        let uri: Uri = format!("{scheme}://{authority}{}", &rest[end..]).parse().map_err(|_| UrlProblem::Malformed)?;
+        let uri: Uri = format!("http://{authority}{}", &rest[end..]).parse().map_err(|_| UrlProblem::Malformed)?;
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         if host.is_empty() {
             return Err(UrlProblem::Host);
         }
         Ok(Endpoint {
             scheme,
-            authority: authority.to_owned(),
+            authority: written.to_owned(),
+            socket,
             host,
             path: Secret::new(uri.path()),
             query: Secret::new(uri.query().map(|query| format!("?{query}")).unwrap_or_default()),
@@ -105,7 +124,20 @@ impl Endpoint {
 
     /// The URL to post to. Not to be shown.
     pub(super) fn url(&self) -> String {
-        format!("{}://{}{}{}", self.scheme, self.authority, self.path.reveal(), self.query.reveal())
+        format!("{}{}{}", self.origin(), self.path.reveal(), self.query.reveal())
+    }
+
+    /// Scheme, host and port of the URL to post to.
+    pub(super) fn origin(&self) -> String {
+        match self.socket {
+            Some(_) => "http://localhost".to_owned(),
+            None => format!("{}://{}", self.scheme, self.authority),
+        }
+    }
+
+    /// The socket to connect to, where there is no host.
+    pub(super) fn socket(&self) -> Option<&Path> {
+        self.socket.as_deref()
     }
 
     /// The value of the `Authorization` header. Not to be shown.
@@ -158,6 +190,13 @@ impl Endpoint {
             .chain(password.map(|(_, password)| password))
             .any(|piece| piece.len() >= PIECE_MIN && text.contains(&piece.to_lowercase()))
     }
+}
+
+/// The path that stands in place of a host.
+fn socket(authority: &str) -> Result<PathBuf, UrlProblem> {
+    let path: Vec<u8> = percent_encoding::percent_decode_str(authority).collect();
+    let plain = path.first() == Some(&b'/') && path.len() > 1 && !path.contains(&0);
+    plain.then(|| PathBuf::from(OsString::from_vec(path))).ok_or(UrlProblem::Socket)
 }
 
 /// Shows scheme and host, and that there is more.
@@ -226,6 +265,16 @@ mod tests {
         assert_eq!((v6.host(), v6.port(), v6.authority()), ("::1", 8090, "[::1]:8090"));
         let v6 = Endpoint::parse("http://[::1]").expect("valid");
         assert_eq!((v6.host(), v6.port(), v6.url().as_str()), ("::1", 80, "http://[::1]/"));
+    }
+
+    #[test]
+    fn a_socket_stands_in_place_of_the_host() {
+        let endpoint = Endpoint::parse("http+unix://%2Frun%2Fapp.sock/hook?x=1").expect("valid");
+        assert_eq!(endpoint.socket(), Some(Path::new("/run/app.sock")));
+        assert_eq!(endpoint.url(), "http://localhost/hook?x=1");
+        assert_eq!(endpoint.to_string(), "http+unix://%2Frun%2Fapp.sock/…");
+        assert_eq!(Endpoint::parse("http+unix://run/app.sock").err(), Some(UrlProblem::Socket));
+        assert_eq!(Endpoint::parse("http://example.com/").expect("valid").socket(), None);
     }
 
     #[test]

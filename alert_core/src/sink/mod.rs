@@ -33,7 +33,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::model::alert::{Alert, Kind};
+use crate::model::alert::Alert;
 pub use secret::Secret;
 use service::{Configured, Info, Line, Service, Transport};
 use settings::words::Words;
@@ -119,17 +119,6 @@ pub enum Outcome {
         /// What went wrong.
         error: String,
     },
-}
-
-/// How bad a kind of alert is, in the words of Alertmanager and PagerDuty. The same for all messages about an incident.
-pub(crate) const fn severity(kind: Kind) -> &'static str {
-    match kind.incident() {
-        Kind::Outage | Kind::ErrorRate | Kind::Failover | Kind::Failback => "critical",
-        Kind::RetryRate | Kind::AbandonRate | Kind::Latency | Kind::Flapping | Kind::Rollback | Kind::Probe => {
-            "warning"
-        }
-        Kind::Switched | Kind::Test | Kind::Rollout | Kind::Comparison => "info",
-    }
 }
 
 /// A service ready to be sent to. Cheap to make: connections, certificates and name lookups wait for the first alert.

@@ -12,9 +12,8 @@ use super::secret::Secret;
 use super::service::{Configured, Info, Message, Service};
 use super::settings::SettingsError;
 use super::settings::words::Words;
-use super::severity;
 use super::text::{cut, cut_bytes};
-use crate::model::alert::{Alert, Status};
+use crate::model::alert::{Alert, Severity, Status};
 
 const MESSAGE_MAX_BYTES: usize = 4096;
 /// A limit of our own: a title is one line on a phone's locked screen.
@@ -86,8 +85,8 @@ fn details(alert: &Alert) -> String {
 
 /// From 1 to 5: the highest overrides "do not disturb", so it is for what is critical while it lasts.
 fn priority(alert: &Alert) -> u8 {
-    match (alert.status, severity(alert.kind)) {
-        (Status::Firing, "critical") => 5,
+    match (alert.status, alert.kind.severity()) {
+        (Status::Firing, Severity::Critical) => 5,
         (Status::Firing, _) => 4,
         _ => 3,
     }

@@ -11,7 +11,6 @@ use super::secret::Secret;
 use super::service::{Configured, Info, Message, Service};
 use super::settings::SettingsError;
 use super::settings::words::Words;
-use super::severity;
 use super::text::{cut, length};
 use crate::base::clock::rfc3339;
 use crate::model::alert::{Alert, Kind, Status};
@@ -51,10 +50,10 @@ impl PagerDuty {
             "dedup_key": dedup_key(alert),
             "client": "nginx-alert",
             "payload": {
-                "summary": cut(&format!("{} ({} on {})", alert.headline(), alert.monitor, alert.host), SUMMARY_MAX),
+                "summary": cut(&format!("{} ({} on {})", alert.headline(), alert.monitor, alert.instance), SUMMARY_MAX),
                 // PagerDuty refuses an event without a source.
-                "source": if alert.host.trim().is_empty() { "nginx" } else { &alert.host },
-                "severity": severity(alert.kind),
+                "source": if alert.instance.trim().is_empty() { "nginx" } else { &alert.instance },
+                "severity": alert.kind.severity().name(),
                 "timestamp": rfc3339(alert.time_ms),
                 "group": alert.monitor,
                 "class": alert.kind.incident().name(),
@@ -76,7 +75,7 @@ impl Service for PagerDuty {
 
 /// The same for all messages about one incident of one monitor on one host.
 fn dedup_key(alert: &Alert) -> String {
-    let key = format!("nginx-alert:{}:{}:{}", alert.host, alert.monitor, alert.kind.incident());
+    let key = format!("nginx-alert:{}:{}:{}", alert.instance, alert.monitor, alert.kind.incident());
     if length(&key) <= DEDUP_KEY_MAX {
         return key;
     }
@@ -111,7 +110,7 @@ mod tests {
     fn another_host_another_monitor_or_another_kind_is_another_incident() {
         let keys = [
             failover(),
-            Alert { host: "edge-2".into(), ..failover() },
+            Alert { instance: "edge-2".into(), ..failover() },
             Alert { monitor: "api".into(), ..failover() },
             Alert { kind: Kind::ErrorRate, ..failover() },
         ]

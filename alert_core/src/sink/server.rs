@@ -8,7 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use rustls::pki_types::PrivateKeyDer;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
 /// What to do with one request.
 #[derive(Clone, Debug)]
@@ -86,6 +87,26 @@ impl Server {
             .with_safe_default_protocol_versions()
             .expect("protocol versions")
             .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .expect("a TLS configuration");
+        Server::listen(answers, Some(Arc::new(config)), cert.pem())
+    }
+
+    /// The same, for clients that show this certificate.
+    pub(super) fn start_tls_for(answers: impl IntoIterator<Item = Answer>, client: &rcgen::Certificate) -> Server {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(client.der().clone()).expect("a certificate");
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+        let verifier = verifier.build().expect("a verifier");
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
+        let cert = params.self_signed(&key).expect("a certificate");
+        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("protocol versions")
+            .with_client_cert_verifier(verifier)
             .with_single_cert(vec![cert.der().clone()], key)
             .expect("a TLS configuration");
         Server::listen(answers, Some(Arc::new(config)), cert.pem())

@@ -34,7 +34,7 @@ pub(super) struct Configured {
 
 impl Configured {
     pub(super) fn new(service: impl Service + 'static, endpoint: Endpoint) -> Configured {
-        let place = Secret::new(endpoint.url());
+        let place = Secret::new(format!("{endpoint} {}", endpoint.url()));
         Configured { service: Arc::new(service), endpoint, place }
     }
 }

@@ -62,7 +62,7 @@ fn single(alert: &Alert) -> Value {
     }
     // Where and when are the small print, the rest is what happened.
     let (context, fields): (Vec<_>, Vec<_>) =
-        details.iter().partition(|(label, _)| ["Monitor", "Host", "Time"].contains(label));
+        details.iter().partition(|(label, _)| ["Monitor", "Instance", "Time"].contains(label));
     for fields in fields.chunks(FIELDS_MAX) {
         let fields: Vec<Value> =
             fields.iter().map(|(label, value)| markdown(&format!("*{label}*\n{}", escape(value, VALUE_MAX)))).collect();
@@ -90,8 +90,8 @@ fn several(alerts: &[Alert]) -> Value {
         lines.push(line);
     }
     let latest = alerts.last().map_or(0, |alert| alert.time_ms);
-    let host = alerts.last().map_or("", |alert| alert.host.as_str());
-    let context = format!("Host: {} · {}", escape(host, VALUE_MAX), rfc3339(latest));
+    let instance = alerts.last().map_or("", |alert| alert.instance.as_str());
+    let context = format!("Instance: {} · {}", escape(instance, VALUE_MAX), rfc3339(latest));
     blocks.push(json!({ "type": "context", "elements": [markdown(&context)] }));
     json!({ "text": lines.join("\n"), "blocks": blocks })
 }

@@ -82,8 +82,8 @@ fn several(alerts: &[Alert]) -> Vec<Value> {
         blocks.push(paragraph(&json!([{ "type": "TextRun", "text": line, "weight": "Bolder" }])));
         blocks.push(paragraph(&json!([{ "type": "TextRun", "text": details }])));
     }
-    let host = alerts.last().map_or("", |alert| alert.host.as_str());
-    blocks.push(paragraph(&json!([{ "type": "TextRun", "text": format!("Host: {host}"), "isSubtle": true }])));
+    let instance = alerts.last().map_or("", |alert| alert.instance.as_str());
+    blocks.push(paragraph(&json!([{ "type": "TextRun", "text": format!("Instance: {instance}"), "isSubtle": true }])));
     blocks
 }
 
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn the_largest_digest_fits() {
-        let long = Alert { monitor: "\u{ffdc}".repeat(255), host: "\"".repeat(255), ..failover() };
+        let long = Alert { monitor: "\u{ffdc}".repeat(255), instance: "\"".repeat(255), ..failover() };
         assert!(body(&Teams, &vec![long; DIGEST_MAX]).to_string().len() <= SIZE_MAX);
         let short = Alert { monitor: "m".into(), ..failover() };
         assert!(body(&Teams, &vec![short; DIGEST_MAX]).to_string().len() <= SIZE_MAX);

@@ -13,7 +13,7 @@ use super::settings::SinkSettings;
 use super::settings::tests::{FakeSource, settings};
 use super::*;
 use crate::model::alert::tests::failover;
-use crate::model::alert::{Fired, Missed, PoolLabel, Status};
+use crate::model::alert::{Example, Fired, Kind, Missed, PoolLabel, Status};
 
 pub(super) const NOW_MS: u64 = 1_790_000_200_000;
 const PATH: &str = "/services/s3cr3t-t0k3n";
@@ -28,8 +28,19 @@ pub(super) fn body(service: &dyn Service, alerts: &[Alert]) -> Value {
 pub(super) fn hostile(name: &str) -> Alert {
     let pool = PoolLabel { name: name.into(), release: name.into(), address: name.into() };
     let missed = Missed { fired: Some(Fired { time_ms: NOW_MS, headline: name.into() }), left_out: 1 };
-    let (monitor, host, limit) = (name.into(), name.into(), name.into());
-    Alert { monitor, host, limit, from: pool.clone(), to: pool, missed, ..failover() }
+    let example = Example { method: name.into(), path: name.into(), status: 502, address: name.into() };
+    Alert {
+        monitor: name.into(),
+        instance: name.into(),
+        labels: vec![("env".into(), name.into())],
+        limit: name.into(),
+        from: pool.clone(),
+        to: pool,
+        cause: name.into(),
+        examples: vec![example; 3],
+        missed,
+        ..failover()
+    }
 }
 
 /// Rendering many long names is slow in a debug build; the special characters come up in far fewer cases.
@@ -353,28 +364,117 @@ fn tls_to_a_server_without_it_fails_with_a_reason() {
     assert!(is_retry(&outcome), "{outcome:?}");
 }
 
+fn through_proxy(variable: &str, proxy: &Server, words: &str) -> Sink {
+    let env = [(variable, &*format!("http://me:s3cr3t@{}", proxy.address()))];
+    let words: Vec<&str> = words.split(' ').collect();
+    Sink::new(&SinkSettings::parse(&words, &FakeSource::with_env(&env)).expect("valid"))
+}
+
 #[test]
-fn a_proxy_is_asked_for_a_tunnel() {
-    let proxy = Server::start([Answer::Raw("HTTP/1.1 200 Connected\r\n\r\n"), Answer::status(200)]);
-    let env = [("HTTP_PROXY", &*format!("http://me:s3cr3t@{}", proxy.address()))];
-    let words = ["webhook", "http://sink.invalid:8090/hook"];
-    let settings = SinkSettings::parse(&words, &FakeSource::with_env(&env)).expect("valid");
-    assert_eq!(Sink::new(&settings).deliver(&[failover()]), Outcome::Sent);
-    let requests = proxy.requests();
-    assert!(requests[0].head.starts_with("CONNECT sink.invalid:8090 HTTP/1.1\r\n"), "{}", requests[0].head);
-    assert_eq!(requests[0].header("proxy-authorization"), Some("Basic bWU6czNjcjN0"));
-    assert!(requests[1].head.starts_with("POST /hook "));
+fn a_proxy_gets_the_whole_url_of_a_plain_target() {
+    let proxy = Server::start([Answer::status(200)]);
+    let sink = through_proxy("HTTP_PROXY", &proxy, "webhook http://sink.invalid:8090/hook?x=1");
+    assert_eq!(sink.deliver(&[failover()]), Outcome::Sent);
+    assert_eq!(sink.deliver(&[failover()]), Outcome::Sent);
+    for request in proxy.requests() {
+        assert!(request.head.starts_with("POST http://sink.invalid:8090/hook?x=1 HTTP/1.1\r\n"), "{}", request.head);
+        assert_eq!(request.header("host"), Some("sink.invalid:8090"));
+        assert_eq!(request.header("proxy-authorization"), Some("Basic bWU6czNjcjN0"));
+        assert!(serde_json::from_str::<Value>(&request.body).is_ok());
+    }
+    assert_eq!(proxy.requests().len(), 2);
+}
+
+#[test]
+fn a_proxy_is_asked_for_a_tunnel_to_a_target_with_tls() {
+    let proxy = Server::start([Answer::Raw("HTTP/1.1 200 Connected\r\n\r\n"), Answer::Close]);
+    let pem = Server::start_tls([Answer::status(200)]).certificate_pem;
+    let source = FakeSource {
+        env: FakeSource::with_env(&[("HTTPS_PROXY", &*format!("http://me:s3cr3t@{}", proxy.address()))]).env,
+        ..FakeSource::with_file("/ca.pem", pem)
+    };
+    let words = ["webhook", "https://sink.invalid:8443/hook", "ca=/ca.pem", "timeout=500ms"];
+    let sink = Sink::new(&SinkSettings::parse(&words, &source).expect("valid"));
+    assert!(is_retry(&sink.deliver(&[failover()])), "what is at the end of this tunnel speaks no TLS");
+    let head = &proxy.requests()[0].head;
+    assert!(head.starts_with("CONNECT sink.invalid:8443 HTTP/1.1\r\n"), "{head}");
+    assert_eq!(proxy.requests()[0].header("proxy-authorization"), Some("Basic bWU6czNjcjN0"));
 }
 
 #[test]
 fn a_proxy_that_refuses_is_named() {
     let proxy = Server::start([Answer::status(407)]);
-    let env = [("HTTP_PROXY", &*format!("http://me:s3cr3t@{}", proxy.address()))];
-    let words = ["webhook", "http://sink.invalid/hook"];
-    let settings = SinkSettings::parse(&words, &FakeSource::with_env(&env)).expect("valid");
-    let error = error_of(Sink::new(&settings).deliver(&[failover()]));
-    assert!(error.starts_with(&format!("the proxy {} does not connect to sink.invalid", proxy.address())), "{error}");
-    assert!(error.contains("407") && !error.contains("s3cr3t"), "{error}");
+    let expected = format!("the proxy {} does not ", proxy.address());
+    for (variable, target) in [("HTTP_PROXY", "http://sink.invalid/hook"), ("HTTPS_PROXY", "https://sink.invalid/hook")]
+    {
+        let error = error_of(through_proxy(variable, &proxy, &format!("webhook {target}")).deliver(&[failover()]));
+        // A system without root certificates says so before it asks for a tunnel.
+        let said = error.starts_with(&expected) && error.contains("sink.invalid") && error.contains("407");
+        assert!(said || error.contains("no root certificates"), "{error}");
+        assert!(!error.contains("s3cr3t"), "{error}");
+    }
+}
+
+#[test]
+fn a_target_can_be_a_unix_socket() {
+    let server = Server::start([Answer::status(500), Answer::body(200, "ok"), Answer::Hang]);
+    let directory = std::env::temp_dir().join(format!("nginx-alert-unix-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let path = directory.join("sink.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&path).expect("a socket");
+    let address = server.address();
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let there = std::net::TcpStream::connect(address).expect("the server");
+            let back = (there.try_clone().expect("a socket"), client.try_clone().expect("a socket"));
+            thread::spawn(move || std::io::copy(&mut { back.0 }, &mut { back.1 }));
+            thread::spawn(move || std::io::copy(&mut { client }, &mut { there }));
+        }
+    });
+    let encoded = path.to_str().expect("UTF-8").replace('/', "%2F");
+    let sink = Arc::new(sink(&format!("webhook http+unix://{encoded}/hook timeout=1s")));
+    assert!(is_retry(&sink.deliver(&[failover()])));
+    assert_eq!(sink.deliver(&[failover()]), Outcome::Sent);
+    assert!(server.requests()[1].head.starts_with("POST /hook HTTP/1.1\r\n"));
+    assert_eq!(server.connections(), 1, "the connection is kept");
+    let error = error_of(sink.deliver(&[failover()]));
+    assert!(error.ends_with("did not answer within 1s"), "{error}");
+    std::fs::remove_file(&path).expect("the socket");
+    let error = error_of(sink.deliver(&[failover()]));
+    assert!(error.contains("cannot be reached: No such file"), "{error}");
+    std::fs::remove_dir_all(&directory).expect("the directory");
+}
+
+#[test]
+fn a_client_certificate_is_shown_where_a_server_asks_for_it() {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let params = rcgen::CertificateParams::new(["nginx".to_owned()]).expect("a name");
+    let cert = params.self_signed(&key).expect("a certificate");
+    let server = Server::start_tls_for([Answer::status(200)], &cert);
+    let both = format!("{}{}", cert.pem(), key.serialize_pem());
+    let other = rcgen::KeyPair::generate().expect("a key").serialize_pem();
+    let mut source = FakeSource::with_file("/ca.pem", server.certificate_pem.as_str());
+    for (path, content) in [("/cert.pem", cert.pem()), ("/key.pem", key.serialize_pem()), ("/both.pem", both)] {
+        source.files.insert(path.into(), content.into_bytes());
+    }
+    source.files.insert("/other.pem".into(), other.into_bytes());
+    let parse = |words: &str| {
+        let words = format!("webhook https://{}/hook ca=/ca.pem {words}", server.address());
+        SinkSettings::parse(&words.split_whitespace().collect::<Vec<_>>(), &source)
+    };
+    for words in ["cert=/cert.pem key=/key.pem", "cert=/both.pem"] {
+        assert_eq!(Sink::new(&parse(words).expect("valid")).deliver(&[failover()]), Outcome::Sent, "{words}");
+    }
+    assert!(is_retry(&Sink::new(&parse("").expect("valid")).deliver(&[failover()])), "it has to show one");
+    for (words, said) in [
+        ("cert=/cert.pem", "\"/cert.pem\" of \"cert=\" cannot be used: there is no PEM private key"),
+        ("cert=/cert.pem key=/other.pem", "\"/other.pem\" of \"key=\" cannot be used: its key"),
+        ("key=/key.pem", "\"webhook\" needs \"cert=/path\" too"),
+        ("cert=/key.pem", "there is no PEM certificate"),
+    ] {
+        let error = parse(words).expect_err("refused").to_string();
+        assert!(error.contains(said), "{words} gives {error}");
+    }
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! Making text fit: what comes from upstreams is cut, and loses what could break a line or a layout.
 
 use crate::base::name::plain;
-use crate::model::alert::{Alert, Fired, Missed, PoolLabel};
+use crate::model::alert::{Alert, Example, Fired, Missed, PoolLabel};
 
 /// Characters kept of any one string of an alert: enough for a host name, little enough for every service.
 const STRING_MAX: usize = 255;
+/// Characters kept of a story, which has several lines.
+const STORY_MAX: usize = 500;
 const ELLIPSIS: char = '…';
 
 /// The alert with every string bounded, on one line and readable from left to right.
@@ -14,10 +16,20 @@ pub(super) fn bounded_alert(alert: &Alert) -> Alert {
         release: one_line(&label.release),
         address: one_line(&label.address),
     };
+    let example = |example: &Example| Example {
+        method: one_line(&example.method),
+        path: one_line(&example.path),
+        address: one_line(&example.address),
+        ..*example
+    };
     let fired = |fired: &Fired| Fired { headline: one_line(&fired.headline), ..*fired };
     Alert {
         monitor: one_line(&alert.monitor),
-        host: one_line(&alert.host),
+        instance: one_line(&alert.instance),
+        labels: alert.labels.iter().map(|(name, value)| (one_line(name), one_line(value))).collect(),
+        story: bounded(&alert.story, STORY_MAX),
+        cause: one_line(&alert.cause),
+        examples: alert.examples.iter().map(example).collect(),
         limit: one_line(&alert.limit),
         from: pool(&alert.from),
         to: pool(&alert.to),
@@ -27,8 +39,12 @@ pub(super) fn bounded_alert(alert: &Alert) -> Alert {
 }
 
 fn one_line(text: &str) -> String {
-    let kept: String = text.chars().map(plain).take(STRING_MAX + 1).collect();
-    cut(&kept, STRING_MAX)
+    bounded(text, STRING_MAX)
+}
+
+fn bounded(text: &str, limit: usize) -> String {
+    let kept: String = text.chars().map(plain).take(limit + 1).collect();
+    cut(&kept, limit)
 }
 
 /// The text within a limit, with an ellipsis where something is missing.

@@ -20,6 +20,7 @@ use crate::model::success::Success;
 use crate::rules::failover::Observation;
 use crate::rules::throttle::Signal;
 use crate::settings::{MonitorSettings, Settings};
+use crate::sink::settings::Route;
 
 mod probes;
 mod verdict;
@@ -32,13 +33,15 @@ pub struct Judge {
     board: Board,
     generation: u64,
     monitors: Vec<Monitor>,
+    /// What this nginx is called.
+    instance: String,
     log: Log,
 }
 
 struct Monitor {
     settings: MonitorSettings,
     shared: &'static MonitorBoard,
-    sinks: Vec<SinkId>,
+    sinks: Vec<(SinkId, Route)>,
     /// The pools that are listed, in their order.
     pools: Vec<PoolId>,
     rollout: Option<&'static RolloutBoard>,
@@ -75,13 +78,19 @@ impl Judge {
                 settings: monitor.clone(),
                 shared,
                 window: (shared.window.word(), board.window(shared)),
-                sinks: sinks_of(plan, settings, at),
+                sinks: routes_of(plan, settings, at),
                 pools: plan.pools(at).to_vec(),
                 rollout: board.rollout(plan, at),
                 confirmed_since_ms: AtomicU64::new(0),
             })
         });
-        Judge { board, generation: plan.generation, monitors: monitors.collect(), log }
+        Judge {
+            board,
+            generation: plan.generation,
+            monitors: monitors.collect(),
+            instance: settings.instance.clone(),
+            log,
+        }
     }
 
     /// Counts a request and decides. Returns whether an alert was put into the outbox for delivery.
@@ -242,14 +251,27 @@ impl Judge {
     }
 }
 
-/// The sinks of a monitor: its own, or those of the http level, which are the ones that no monitor has for itself.
-pub(crate) fn sinks_of(plan: &Plan, settings: &Settings, monitor: usize) -> Vec<SinkId> {
+/// The sinks of a monitor that take alerts of this kind.
+pub(crate) fn sinks_for(plan: &Plan, settings: &Settings, monitor: usize, kind: Kind) -> Vec<SinkId> {
+    takers(&routes_of(plan, settings, monitor), kind)
+}
+
+fn takers(routes: &[(SinkId, Route)], kind: Kind) -> Vec<SinkId> {
+    routes.iter().filter(|(_, route)| route.takes(kind)).map(|(sink, _)| *sink).collect()
+}
+
+/// The sinks of a monitor: its own, or those of the http level, which are the ones that no monitor has for itself. With
+/// each goes which alerts it is for.
+fn routes_of(plan: &Plan, settings: &Settings, monitor: usize) -> Vec<(SinkId, Route)> {
     let own = |sink: &usize| settings.monitors.iter().flat_map(|monitor| &monitor.sinks).flatten().any(|at| at == sink);
     let sinks = match &settings.monitors[monitor].sinks {
         Some(sinks) => sinks.clone(),
         None => (0..settings.sinks.len()).filter(|sink| !own(sink)).collect(),
     };
-    sinks.iter().filter_map(|sink| plan.sinks().get(*sink).copied()).chain(plan.poll()).collect()
+    let routes = sinks.iter().filter_map(|sink| {
+        Some((*plan.sinks().get(*sink)?, settings.sinks.get(*sink).map(|sink| sink.route.clone()).unwrap_or_default()))
+    });
+    routes.chain(plan.poll().map(|sink| (sink, Route::default()))).collect()
 }
 
 /// Totals of a monitor, to tell what an incident cost.

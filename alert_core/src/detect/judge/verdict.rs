@@ -8,7 +8,7 @@ use crate::board::cell::Packed;
 use crate::board::monitor::{IncidentBoard, MonitorBoard};
 use crate::board::outbox::Delivery;
 use crate::board::window::Window;
-use crate::model::alert::{Alert, Kind, Missed, PoolLabel, Status, WindowFigures};
+use crate::model::alert::{Alert, Kind, Links, Missed, PoolLabel, Status, WindowFigures};
 use crate::model::ids::PoolId;
 use crate::rules::failover::{self, Observation};
 use crate::rules::flapping;
@@ -185,7 +185,8 @@ impl Judged<'_> {
         let held_back = if state == Delivery::HeldBack { ", held back" } else { "" };
         let line = format!("{} (monitor \"{}\"{held_back})", alert.headline(), alert.monitor);
         self.judge.log.write(if alert.status == Status::Firing { Level::Warn } else { Level::Notice }, line);
-        self.judge.board.outbox().publish(&alert, &self.monitor.sinks, state);
+        let sinks = super::takers(&self.monitor.sinks, alert.kind);
+        self.judge.board.outbox().publish(&alert, &sinks, state);
     }
 
     /// The alert with everything that is known at this instant.
@@ -226,7 +227,9 @@ impl Judged<'_> {
             id: 0,
             time_ms: self.now_ms,
             monitor: self.monitor.settings.name.clone(),
-            host: String::new(),
+            instance: self.judge.instance.clone(),
+            labels: Vec::new(),
+            links: Links::default(),
             kind,
             status,
             reminder: message.reminder,
@@ -246,6 +249,8 @@ impl Judged<'_> {
             failed_attempts,
             retries_absorbed,
             errors_reached_users,
+            cause: String::new(),
+            examples: Vec::new(),
             held_back: message.held_back,
             story,
             missed: Missed::default(),

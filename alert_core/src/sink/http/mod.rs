@@ -1,15 +1,17 @@
 //! One HTTP client a sink: posts a message, and says in a sentence why it could not.
 
+mod absolute_form;
 pub(super) mod proxy;
 mod resolver;
+mod unix;
 
 use std::io::{self, Read as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustls::CertificateError;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::unversioned::transport::DefaultConnector;
+use ureq::tls::{Certificate, ClientCert, RootCerts, TlsConfig};
+use ureq::unversioned::transport::{Connector as _, DefaultConnector, TcpConnector};
 use ureq::{Agent, Timeout};
 
 use super::endpoint::Endpoint;
@@ -17,8 +19,10 @@ use super::secret::Secret;
 use super::service::{Message, Transport};
 use super::settings::SinkSettings;
 use super::text;
+use absolute_form::AbsoluteForm;
 use proxy::Proxy;
 use resolver::InterruptibleResolver;
+use unix::UnixConnector;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// No service says anything worth reading beyond this.
@@ -43,6 +47,7 @@ pub(super) struct Client {
     /// What the service could repeat in its answers.
     secrets: Vec<Secret>,
     extra_roots: Vec<Vec<u8>>,
+    client_cert: Option<ClientCert>,
     timeout: Duration,
     resolver: InterruptibleResolver,
     stage: Mutex<Stage>,
@@ -62,8 +67,15 @@ impl Client {
             proxy: settings.proxy.clone(),
             secrets: settings.secrets.clone(),
             extra_roots: settings.extra_roots.clone(),
+            client_cert: settings.client_cert.clone(),
             timeout: settings.timeout,
-            resolver: InterruptibleResolver::default(),
+            resolver: match &settings.proxy {
+                Some(proxy) if proxy.takes_absolute_form(&settings.endpoint) => {
+                    InterruptibleResolver::of(proxy.host(), proxy.port())
+                }
+                _ if settings.endpoint.socket().is_some() => InterruptibleResolver::of("127.0.0.1", 80),
+                _ => InterruptibleResolver::default(),
+            },
             stage: Mutex::new(Stage::Unused),
         }
     }
@@ -101,7 +113,7 @@ impl Client {
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
-            .proxy(self.proxy.as_ref().map(Proxy::for_client))
+            .proxy(self.tunnel().map(Proxy::for_client))
             .user_agent(USER_AGENT)
             .max_response_header_size(REPLY_HEADER_MAX)
             .max_idle_connections_per_host(1)
@@ -110,9 +122,30 @@ impl Client {
             .timeout_resolve(Some(self.timeout.mul_f64(0.9)))
             .timeout_connect(Some(CONNECT_TIMEOUT.min(self.timeout.mul_f64(0.9))));
         if self.endpoint.is_https() || self.proxy.as_ref().is_some_and(Proxy::is_https) {
-            config = config.tls_config(TlsConfig::builder().root_certs(self.root_certs()?).build());
+            let tls = TlsConfig::builder().root_certs(self.root_certs()?).client_cert(self.client_cert.clone());
+            config = config.tls_config(tls.build());
         }
-        Ok(Agent::with_parts(config.build(), DefaultConnector::default(), self.resolver.clone()))
+        let resolver = self.resolver.clone();
+        if let Some(path) = self.endpoint.socket() {
+            return Ok(Agent::with_parts(config.build(), UnixConnector { path: path.to_owned() }, resolver));
+        }
+        if self.origin_proxy().is_some() {
+            let origin = AbsoluteForm { origin: self.endpoint.origin() };
+            // Such a connection is for one request.
+            let config = config.max_idle_connections(0).build();
+            return Ok(Agent::with_parts(config, ().chain(TcpConnector::default()).chain(origin), resolver));
+        }
+        Ok(Agent::with_parts(config.build(), DefaultConnector::default(), resolver))
+    }
+
+    /// The proxy that makes a tunnel to the service.
+    fn tunnel(&self) -> Option<&Proxy> {
+        self.proxy.as_ref().filter(|proxy| !proxy.takes_absolute_form(&self.endpoint))
+    }
+
+    /// The proxy that is told the whole URL instead.
+    fn origin_proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_ref().filter(|proxy| proxy.takes_absolute_form(&self.endpoint))
     }
 
     /// The system's certificates, with those of `ca=`.
@@ -138,8 +171,7 @@ impl Client {
             return interrupted(self.endpoint.authority());
         }
         let host = self.endpoint.authority();
-        // With a proxy the first steps concern it and not the service.
-        let peer = self.proxy.as_ref().map_or_else(|| host.to_owned(), |proxy| format!("the proxy {proxy}"));
+        let peer = self.peer();
         match error {
             ureq::Error::Timeout(Timeout::Resolve) => format!("looking up {peer} took longer than {}", self.seconds()),
             ureq::Error::Timeout(Timeout::Connect) => {
@@ -161,6 +193,12 @@ impl Client {
         }
     }
 
+    /// Whom the first steps concern.
+    fn peer(&self) -> String {
+        let proxy = self.proxy.as_ref().map(|proxy| format!("the proxy {proxy}"));
+        proxy.unwrap_or_else(|| self.endpoint.authority().to_owned())
+    }
+
     fn seconds(&self) -> String {
         format!("{}s", self.timeout.as_secs_f64())
     }
@@ -176,6 +214,9 @@ impl Transport for Client {
         let mut request = agent.post(self.endpoint.below(message.below).url()).content_type(message.content_type);
         if let Some(authorization) = self.endpoint.authorization() {
             request = request.header("Authorization", authorization);
+        }
+        if let Some(authorization) = self.origin_proxy().and_then(Proxy::authorization) {
+            request = request.header("Proxy-Authorization", authorization);
         }
         for (name, value) in &message.headers {
             request = request.header(name, value);
@@ -196,6 +237,7 @@ impl Transport for Client {
         let host = self.endpoint.authority();
         let status = reply.status;
         match status {
+            407 if self.proxy.is_some() => format!("{} does not let this through to {host}: 407", self.peer()),
             200..300 => format!("{host} answered {status}, but the body says that it failed{}", self.excerpt(reply)),
             300..400 => format!("{host} answered {status}: redirects are not followed, the URL must be the final one"),
             _ => format!("{host} answered {status}{}", self.excerpt(reply)),

@@ -1,11 +1,14 @@
 //! The HTTP proxy of the environment: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`, also in lower case.
 //!
 //! Read by the master together with the rest of the configuration, since workers have no environment. As with curl, the
-//! lower case goes first and a variable that is set to nothing means no proxy. Requests to `http` targets go through the
-//! proxy by CONNECT too, so what they carry stays in one tunnel.
+//! lower case goes first and a variable that is set to nothing means no proxy; requests to `http` targets go through an
+//! HTTP proxy by absolute URI, and those to `https` targets by CONNECT.
 
 use std::fmt;
 use std::net::IpAddr;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 
 use crate::sink::endpoint::Endpoint;
 use crate::sink::settings::Source;
@@ -30,6 +33,9 @@ impl Proxy {
                 .into_iter()
                 .find_map(|name| source.env(&name).map(|value| (name, value.trim().to_owned())))
         };
+        if target.socket().is_some() {
+            return Ok(None);
+        }
         let own = if target.is_https() { "HTTPS_PROXY" } else { "HTTP_PROXY" };
         let Some((variable, url)) = either(own).or_else(|| either("ALL_PROXY")) else { return Ok(None) };
         let exempt = either("NO_PROXY").is_some_and(|(_, list)| is_exempt(target, &list));
@@ -46,6 +52,26 @@ impl Proxy {
     /// Whether the proxy itself is spoken to over TLS.
     pub(in crate::sink) fn is_https(&self) -> bool {
         self.inner.protocol() == ureq::ProxyProtocol::Https
+    }
+
+    /// Whether a request to this target goes to the proxy as it is, with its whole URL: what is not encrypted needs no
+    /// tunnel, and many proxies make none to other ports than 443.
+    pub(in crate::sink) fn takes_absolute_form(&self, target: &Endpoint) -> bool {
+        !target.is_https() && self.inner.protocol() == ureq::ProxyProtocol::Http
+    }
+
+    pub(in crate::sink) fn host(&self) -> &str {
+        self.inner.host()
+    }
+
+    pub(in crate::sink) fn port(&self) -> u16 {
+        self.inner.port()
+    }
+
+    /// The value of the `Proxy-Authorization` header. Not to be shown.
+    pub(in crate::sink) fn authorization(&self) -> Option<String> {
+        let user = format!("{}:{}", self.inner.username()?, self.inner.password().unwrap_or_default());
+        Some(format!("Basic {}", BASE64_STANDARD.encode(user)))
     }
 
     /// What the client wants.

@@ -23,9 +23,16 @@ type Answer = Option<io::Result<Vec<SocketAddr>>>;
 #[derive(Clone, Debug, Default)]
 pub(super) struct InterruptibleResolver {
     waiting: Arc<Mutex<Option<Sender<Answer>>>>,
+    /// Whose addresses are looked up instead of those of the URL's host.
+    instead: Option<(String, u16)>,
 }
 
 impl InterruptibleResolver {
+    /// A resolver that gives the addresses of this host and port, whatever it is asked for.
+    pub(super) fn of(host: &str, port: u16) -> InterruptibleResolver {
+        InterruptibleResolver { instead: Some((host.to_owned(), port)), ..InterruptibleResolver::default() }
+    }
+
     /// Ends the lookup under way, if there is one.
     pub(super) fn interrupt(&self) {
         if let Some(waiting) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -63,6 +70,7 @@ impl Resolver for InterruptibleResolver {
             Some(socks) if socks.starts_with("socks") => 1080,
             _ => 80,
         });
+        let (host, port) = self.instead.as_ref().map_or((host, port), |(host, port)| (host.as_str(), *port));
         let found = self.look_up(host, port, timeout)?;
         let mut addresses = self.empty();
         for address in config.ip_family().keep_wanted(found.into_iter()).take(ADDRESSES_MAX) {

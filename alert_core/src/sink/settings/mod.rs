@@ -5,7 +5,9 @@
 //! in the wrong place.
 
 mod error;
+mod route;
 mod source;
+mod tls;
 pub(super) mod words;
 
 use std::fmt;
@@ -13,9 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ring::digest;
-use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
+use ureq::tls::ClientCert;
 
 use super::endpoint::Endpoint;
 pub use super::endpoint::UrlProblem;
@@ -25,6 +25,7 @@ use super::service::Service;
 use super::{SINKS_MAX, SinkKind};
 use crate::base::units::parse_time_ms;
 pub use error::{Part, SettingsError};
+pub use route::Route;
 pub use source::{Missing, Source, SystemSource};
 use words::Words;
 
@@ -51,7 +52,11 @@ pub struct SinkSettings {
     pub(super) secrets: Vec<Secret>,
     /// Certificates (DER) that are trusted beside the system's.
     pub(super) extra_roots: Vec<Vec<u8>>,
+    /// What this side shows of itself where a server asks for it.
+    pub(super) client_cert: Option<ClientCert>,
     pub(super) proxy: Option<Proxy>,
+    /// Which alerts it is for.
+    pub route: Route,
 }
 
 impl SinkSettings {
@@ -64,6 +69,7 @@ impl SinkSettings {
         let words = Words::split(words, source)?;
         let name = words.written("name").map(name).transpose()?.unwrap_or_default();
         let timeout = words.written("timeout").map(timeout).transpose()?.unwrap_or(TIMEOUT_DEFAULT);
+        let route = Route::read(&words)?;
         let configured = words.kind().read(&words)?;
         let proxy = Proxy::for_target(&configured.endpoint, words.source())
             .map_err(|BadProxy { variable }| SettingsError::Proxy { variable })?;
@@ -75,8 +81,10 @@ impl SinkSettings {
             place: configured.place,
             endpoint: configured.endpoint,
             secrets: words.secrets(),
-            extra_roots: root_certs(&words)?,
+            extra_roots: tls::root_certs(&words)?,
+            client_cert: tls::client_cert(&words)?,
             proxy,
+            route,
         })
     }
 
@@ -163,23 +171,6 @@ fn timeout(value: &str) -> Result<Duration, SettingsError> {
     })
 }
 
-/// The certificates in the PEM file of `ca=`, as DER.
-fn root_certs(words: &Words<'_>) -> Result<Vec<Vec<u8>>, SettingsError> {
-    let Some((path, pem)) = words.file("ca")? else { return Ok(Vec::new()) };
-    let error = |cause: String| SettingsError::Path { parameter: "ca", path: path.to_owned(), cause };
-    let mut store = RootCertStore::empty();
-    let mut certs = Vec::new();
-    for cert in CertificateDer::pem_slice_iter(&pem) {
-        let cert = cert.map_err(|_| error("it is not valid PEM".into()))?;
-        store.add(cert.clone()).map_err(|_| error(format!("certificate {} in it cannot be read", certs.len() + 1)))?;
-        certs.push(cert.to_vec());
-    }
-    if certs.is_empty() {
-        return Err(error("there is no PEM certificate (\"-----BEGIN CERTIFICATE-----\") in it".into()));
-    }
-    Ok(certs)
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use std::collections::HashMap;
@@ -226,7 +217,7 @@ pub(crate) mod tests {
         SinkSettings::parse(&words.split_whitespace().collect::<Vec<_>>(), source)
     }
 
-    fn error(words: &str) -> String {
+    pub(crate) fn error(words: &str) -> String {
         parse(words, &FakeSource::default()).expect_err("must be refused").to_string()
     }
 

@@ -14,7 +14,7 @@ use crate::sink::endpoint::Endpoint;
 use crate::sink::secret::Secret;
 
 /// The parameters of every sink.
-pub(super) const COMMON: [&str; 3] = ["name", "timeout", "ca"];
+pub(super) const COMMON: [&str; 7] = ["name", "timeout", "ca", "cert", "key", "kinds", "severity"];
 /// Those that may stand more than once.
 const REPEATED: [&str; 0] = [];
 /// A word of the operator is quoted in an error only up to this length: keys and tokens are longer.
