@@ -228,7 +228,7 @@ fn proxies_of_the_environment_are_used_and_no_proxy_is_heeded() {
 
     let scene = Scene::start_with(&setup, |config| config.env = environment("sink.invalid"));
     break_app(&scene);
-    let sink = format!("CONNECT {}", scene.sink.address());
+    let sink = format!("POST {}", scene.sink.url());
     wait::until("the proxy", LIMIT, || asked().contains(&sink));
     assert!(scene.sink.posts().is_empty());
 }

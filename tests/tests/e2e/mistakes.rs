@@ -253,7 +253,7 @@ const PHRASES: [(&str, &str); 12] = [
              latency, failover, cooldown, maintenance, runbook, notify, split_by, probe, rollout, compare, rollback",
     ),
     ("{kinds}", "slack, webhook, alertmanager, pagerduty, teams, discord, ntfy"),
-    ("{parameters}", "'name=', 'timeout=', 'ca='"),
+    ("{parameters}", "'name=', 'timeout=', 'ca=', 'cert=', 'key=', 'kinds=', 'severity='"),
     ("{key}", "32 letters and digits"),
     ("{unset}", "is not set or empty where nginx starts"),
     ("{none}", "No such file or directory"),
