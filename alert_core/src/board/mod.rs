@@ -519,7 +519,7 @@ pub(crate) mod tests {
     #[test]
     fn too_little_memory_says_how_much_is_needed() {
         let settings = settings(&["window 100000"]);
-        let board = Board::open(Region::private(1 << 18), 0).expect("a board");
+        let board = Board::open(Region::private(1 << 19), 0).expect("a board");
         let Err(Error::TooSmall { needed }) = board.reserve(&settings, 0) else { panic!("it cannot fit") };
         let board = Board::open(Region::private(needed), 0).expect("a board");
         assert!(board.reserve(&settings, 0).is_ok());

@@ -38,7 +38,7 @@ fn right_configurations_are_accepted_in_any_order() {
         with_monitor(""),
         with_monitor(monitor),
         with_monitor("error_rate off; failover off; cooldown 0s;"),
-        with_monitor("window 90000;"),
+        with_monitor("window 70000;"),
         format!("{SERVER} {UPSTREAM} alert_monitor app {{ {monitor} }} alert_zone zone=other:2m;"),
         "alert off; alert_monitor a { } alert_monitor b { }
          server { listen 127.0.0.1:1; alert a; location / { alert b; if ($arg_quiet) { alert off; } } }"
