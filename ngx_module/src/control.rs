@@ -1,10 +1,9 @@
 //! What a location with `alert_control` answers.
 
 use alert_core::operate::control::{Command, Done, Refusal, TestAlert};
-use alert_core::report::json;
 use ngx::ffi::ngx_int_t;
 
-use crate::engine::{Engine, Main};
+use crate::engine::{self, Engine, Main};
 use crate::nginx::log::Severity;
 use crate::nginx::request::{Document, Request};
 
@@ -19,14 +18,13 @@ pub fn answer(request: Request<'_>, main: &Main) -> ngx_int_t {
     if request.header(b"sec-fetch-site").is_some_and(|site| site == b"cross-site" || site == b"same-site") {
         return request.send(&only_same_site());
     }
-    let done = main.with_engine(|engine| carry_out(&request, engine));
-    let done = match done.unwrap_or_else(|| Err(not_running())) {
+    let done = match main.with_engine(|engine| carry_out(&request, engine)).and_then(|done| done) {
         Ok(done) => done,
         Err(refusal) => return request.send(&refused(&refusal)),
     };
     request.log().write(Severity::Notice, &done.log);
     match done.test {
-        None => request.send(&document(200, &done.answer)),
+        None => request.send(&Document::json(200, &done.answer)),
         Some(test) => {
             let slot = main.engine_for_later();
             request.answer_later(Box::new(move || outcome(&test, slot.borrow().as_ref())))
@@ -44,9 +42,9 @@ fn carry_out(request: &Request<'_>, engine: &Engine) -> Result<Done, Refusal> {
 
 /// How a test alert fares; `None` while it is worth waiting.
 fn outcome(test: &TestAlert, engine: Option<&Engine>) -> Option<Document> {
-    let Some(engine) = engine else { return Some(refused(&not_running())) };
+    let Some(engine) = engine else { return Some(refused(&engine::not_running())) };
     let (answer, is_final) = test.outcomes(&engine.source());
-    is_final.then(|| document(200, &answer))
+    is_final.then(|| Document::json(200, &answer))
 }
 
 /// The answer to a method that changes nothing.
@@ -60,17 +58,7 @@ fn only_same_site() -> Document {
     refused(&Refusal { status: 403, text: "requests from pages of other sites are refused".into() })
 }
 
-fn document(status: u16, body: &impl ToString) -> Document {
-    let body = body.to_string().into_bytes();
-    Document { status, content_type: json::CONTENT_TYPE, headers: Vec::new(), body }
-}
-
 /// The document that says so.
-pub fn refused(refusal: &Refusal) -> Document {
-    document(refusal.status, &refusal.to_json())
-}
-
-/// Nothing is known here: the threads could not be started.
-pub fn not_running() -> Refusal {
-    Refusal { status: 503, text: "monitoring is not running in this worker, see the error log".into() }
+fn refused(refusal: &Refusal) -> Document {
+    Document::json(refusal.status, &refusal.to_json())
 }

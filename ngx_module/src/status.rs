@@ -4,7 +4,6 @@ use alert_core::report::view::Source;
 use alert_core::report::{json, page, prometheus};
 use ngx::ffi::{NGX_HTTP_NOT_ALLOWED, NGX_HTTP_NOT_FOUND, ngx_int_t};
 
-use crate::control::{not_running, refused};
 use crate::engine::Main;
 use crate::nginx::request::{Document, Request};
 
@@ -13,11 +12,12 @@ pub fn answer(request: Request<'_>, main: &Main) -> ngx_int_t {
     if !request.is_get_or_head() {
         return NGX_HTTP_NOT_ALLOWED as ngx_int_t;
     }
-    let document = main.with_engine(|engine| document(&request, &engine.source()));
-    match document.unwrap_or_else(|| Some(refused(&not_running()))) {
-        None => NGX_HTTP_NOT_FOUND as ngx_int_t,
-        Some(document) => request.discard_body().map_or_else(|rc| rc, |()| request.send(&document)),
-    }
+    let document = match main.with_engine(|engine| document(&request, &engine.source())) {
+        Ok(Some(document)) => document,
+        Ok(None) => return NGX_HTTP_NOT_FOUND as ngx_int_t,
+        Err(refusal) => Document::json(refusal.status, &refusal.to_json()),
+    };
+    request.discard_body().map_or_else(|rc| rc, |()| request.send(&document))
 }
 
 /// The document that is asked for; `None` where there is none of this name.

@@ -220,6 +220,11 @@ impl Board {
         self.header.generation.load(Relaxed)
     }
 
+    /// Whether no configuration was ever in force here.
+    pub fn is_new(&self) -> bool {
+        self.generation() == 0
+    }
+
     /// The clock that all its times are of.
     #[inline]
     pub fn clock(&self) -> Clock {

@@ -13,8 +13,10 @@ use crate::nginx::logged_request::HeaderName;
 use crate::nginx::process::{self, Purpose};
 use crate::nginx::zone::zone_bytes;
 
-/// The zone where there is no `alert_zone`.
-const DEFAULT_ZONE: (&str, usize) = ("alert", 1 << 20);
+/// The name of the zone where there is no `alert_zone`.
+const DEFAULT_ZONE: &str = "alert";
+/// The least size of a zone where none is written.
+const DEFAULT_SIZE: usize = 1 << 20;
 /// The directives of a monitor that can be found wrong only later: at its end, at that of the http level, or when the
 /// user of the workers is known.
 const LATE: [&str; 6] = ["active", "pool", "pool_from", "release_from", "failure_if", "maintenance"];
@@ -145,10 +147,13 @@ pub fn finish(cf: &mut Conf<'_>, draft: &mut Draft) -> Result<Configuration, Mis
         settings.instance = cf.hostname();
     }
     settings.nginx = ngx::ffi::NGINX_VERSION.to_string_lossy().into_owned();
-    let (name, size) = DEFAULT_ZONE;
     let is_needed = !settings.monitors.is_empty() || draft.has_handler;
-    let default = is_needed.then(|| ZoneConf { name: name.into(), size, place: None });
-    let zone = draft.zone.take().or(default);
+    let default = is_needed.then(|| (DEFAULT_ZONE.to_owned(), None, None));
+    let written = draft.zone.take().map(|(name, size, place)| (name, size, Some(place)));
+    let zone = written.or(default).map(|(name, size, place)| {
+        let size = size.unwrap_or_else(|| default_size(&settings));
+        ZoneConf { name, size, place }
+    });
     zone.iter().try_for_each(|zone| check_zone(zone, &settings))?;
     Ok(Configuration { settings, sources, zone, state_place: state_place.unwrap_or_default(), maintenance_files })
 }
@@ -184,6 +189,12 @@ fn check_mentioned(draft: &Draft) -> Result<(), Mistake> {
     Err(Mistake::At(unknown.place.clone(), text))
 }
 
+/// With room for the configuration twice, as a reload that changes all of it needs. A power of two, so that not every
+/// change of a window makes nginx map another zone.
+fn default_size(settings: &Settings) -> usize {
+    zone_bytes(2 * board::needed_bytes(settings)).next_power_of_two().max(DEFAULT_SIZE)
+}
+
 fn check_zone(zone: &ZoneConf, settings: &Settings) -> Result<(), Mistake> {
     let needed = zone_bytes(board::needed_bytes(settings));
     if zone.size >= needed {
@@ -203,12 +214,16 @@ fn zone(cf: &Conf<'_>, draft: &mut Draft, words: &[String]) -> Result<(), Mistak
         return Err("\"alert_zone\" directive is duplicate".into());
     }
     let [_, zone] = words else {
-        return Err(wrong_count("alert_zone zone=NAME:SIZE;"));
+        return Err(wrong_count("alert_zone zone=NAME[:SIZE];"));
     };
-    let invalid = || wrong_value("alert_zone", zone, "\"zone=NAME:SIZE\", such as \"zone=alert:1m\"");
-    let (name, size) = zone.strip_prefix("zone=").and_then(|zone| zone.split_once(':')).ok_or_else(invalid)?;
-    let size = parse_size(size).filter(|_| !name.is_empty()).ok_or_else(invalid)?;
-    draft.zone = Some(ZoneConf { name: name.into(), size, place: Some(cf.place()) });
+    let invalid = || wrong_value("alert_zone", zone, "\"zone=NAME[:SIZE]\", such as \"zone=alert:1m\"");
+    let zone = zone.strip_prefix("zone=").ok_or_else(invalid)?;
+    let (name, size) = zone.split_once(':').map_or((zone, None), |(name, size)| (name, Some(size)));
+    let size = size.map(|size| parse_size(size).ok_or_else(invalid)).transpose()?;
+    if name.is_empty() {
+        return Err(invalid());
+    }
+    draft.zone = Some((name.into(), size, cf.place()));
     Ok(())
 }
 

@@ -14,7 +14,8 @@ use crate::nginx::logged_request::HeaderName;
 /// The http level while it is read.
 #[derive(Default)]
 pub struct Draft {
-    zone: Option<ZoneConf>,
+    /// Name and size of the zone, and where that stands.
+    zone: Option<(String, Option<usize>, Place)>,
     /// The monitors that are mentioned, in the order of their first mention; their places are their numbers.
     mentioned: Vec<Mentioned>,
     reader: Reader,
@@ -39,7 +40,6 @@ pub struct Configuration {
 }
 
 /// The zone as configured.
-#[derive(Clone)]
 pub struct ZoneConf {
     /// Its name.
     pub name: String,

@@ -15,6 +15,7 @@ use alert_core::engine;
 use alert_core::observe::fast_path::FastPath;
 use alert_core::observe::peers::PeerMap;
 use alert_core::observe::spsc::Producer;
+use alert_core::operate::control::Refusal;
 use alert_core::persist::state_file::StateFile;
 use alert_core::report::view::Source;
 use alert_core::settings::Settings;
@@ -122,9 +123,12 @@ impl Main {
         monitors[number].clone()
     }
 
-    /// Does something with the engine that works by this configuration, if it runs.
-    pub fn with_engine<T>(&self, body: impl FnOnce(&Engine) -> T) -> Option<T> {
-        self.engine.borrow().as_ref().map(body)
+    /// Does something with the engine that works by this configuration.
+    ///
+    /// # Errors
+    /// It does not run, and nothing is known here.
+    pub fn with_engine<T>(&self, body: impl FnOnce(&Engine) -> T) -> Result<T, Refusal> {
+        self.engine.borrow().as_ref().map(body).ok_or_else(not_running)
     }
 
     /// Does something with the engine later, which may have ended by then.
@@ -154,16 +158,20 @@ impl Main {
         files::prepare_state(configuration, zone.core())
     }
 
-    /// Puts it into force on its board. A board that is new takes what outlived a restart.
-    fn activate(&self, log: Log<'_>) {
+    /// Puts it into force on its board. A board that is new takes what the zone of this name held before, if a reload
+    /// gave that another size or the module another version; else what outlived a restart.
+    fn activate(&self, before: Cycle<'_>, log: Log<'_>) {
         let (Some(configuration), Some(placed)) = (self.configuration.get(), &mut *self.placed.borrow_mut()) else {
             return;
         };
-        let (Placed { board, plan }, settings) = (placed, &configuration.settings);
-        if board.generation() == 0 {
-            let file = settings.state.clone().map(StateFile::new);
-            let loaded = file.and_then(|file| file.load(board, plan, settings, wall_ms()));
-            loaded.iter().for_each(|line| write(log, line));
+        let (Placed { board, plan }, Configuration { settings, zone, .. }) = (placed, configuration);
+        if board.is_new() {
+            let old = zone.as_ref().and_then(|zone| before.zone_memory(&zone.name));
+            if old.is_some_and(|old| board.succeed(plan, settings, old, wall_ms())) {
+                log.write(Severity::Notice, "the state of the zone before is taken over");
+            } else if let Some(file) = settings.state.clone().map(StateFile::new) {
+                file.load(board, plan, settings, wall_ms()).iter().for_each(|line| write(log, line));
+            }
         }
         board.activate(plan, settings);
         for monitor in self.monitors.borrow().iter() {
@@ -173,6 +181,11 @@ impl Main {
             monitor.configure(board.monitor(plan, monitor.number), board.clock(), pools);
         }
     }
+}
+
+/// What is answered where the threads could not be started.
+pub fn not_running() -> Refusal {
+    Refusal { status: 503, text: "monitoring is not running in this worker, see the error log".into() }
 }
 
 fn place(region: Region, settings: &Settings) -> Result<Placed, String> {
@@ -188,7 +201,8 @@ pub fn configuration_in_force(main: Option<&Main>, cycle: Cycle<'_>, on_wake: fn
     }
     let was_running = stop(cycle.log());
     let Some(main) = main else { return };
-    main.activate(cycle.log());
+    // nginx lets go of the cycle before only after this.
+    Cycle::in_force(|before| main.activate(before, cycle.log()));
     if was_running {
         start(main, cycle, on_wake);
     }

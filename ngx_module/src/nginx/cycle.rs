@@ -29,6 +29,11 @@ impl<'a> Cycle<'a> {
         body(unsafe { Cycle::new(ngx_cycle) })
     }
 
+    /// The raw pointer, for the other files of this border.
+    pub(super) fn raw(self) -> *mut ngx_cycle_t {
+        self.0.as_ptr()
+    }
+
     /// Its error log.
     pub fn log(self) -> Log<'a> {
         // SAFETY: the cycle is live, and its log as long.

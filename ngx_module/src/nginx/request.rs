@@ -26,6 +26,14 @@ pub struct Document {
     pub body: Vec<u8>,
 }
 
+impl Document {
+    /// A JSON document.
+    pub fn json(status: u16, body: &impl ToString) -> Document {
+        let body = body.to_string().into_bytes();
+        Document { status, content_type: "application/json", headers: Vec::new(), body }
+    }
+}
+
 /// A request in its content phase, to which nothing was sent yet.
 pub struct Request<'a>(NonNull<ngx_http_request_t>, PhantomData<&'a ngx_http_request_t>);
 

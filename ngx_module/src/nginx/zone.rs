@@ -7,15 +7,16 @@ use std::ptr::NonNull;
 use alert_core::board::region::Region;
 use ngx::core::Status;
 use ngx::ffi::{
-    ngx_core_conf_t, ngx_int_t, ngx_pagesize, ngx_palloc, ngx_shared_memory_add, ngx_shm_zone_t, ngx_slab_alloc,
-    ngx_slab_page_t, ngx_slab_pool_t, ngx_uint_t,
+    ngx_core_conf_t, ngx_int_t, ngx_list_part_t, ngx_pagesize, ngx_palloc, ngx_shared_memory_add, ngx_shm_zone_t,
+    ngx_slab_alloc, ngx_slab_page_t, ngx_slab_pool_t, ngx_uint_t,
 };
 use ngx::http::HttpModuleMainConf;
 
 use super::conf::{Conf, Mistake};
 use super::core_conf::CoreConf;
+use super::cycle::Cycle;
 use super::log::{Log, Severity};
-use super::{guarded, process};
+use super::{bytes_of, guarded, process};
 
 /// A function that nginx calls when a zone is mapped.
 pub type Init = unsafe extern "C" fn(*mut ngx_shm_zone_t, *mut c_void) -> ngx_int_t;
@@ -124,6 +125,36 @@ impl<'a> Zone<'a> {
         // this zone, which outlives the processes that use it.
         Some(unsafe { Region::new(base, bytes) })
     }
+}
+
+impl Cycle<'_> {
+    /// The memory that a module took as a single piece of the zone with this name: this module, or one of another build,
+    /// whose zone is not handed on. What lies in it is for the caller to find out.
+    pub fn zone_memory(self, name: &str) -> Option<Region> {
+        // SAFETY: a live cycle has a list of zones, each of which is mapped and begins with its pool.
+        unsafe {
+            let mut part: *const ngx_list_part_t = &(*self.raw()).shared_memory.part;
+            while let Some(zones) = part.as_ref() {
+                for at in 0..zones.nelts {
+                    let zone = &*zones.elts.cast::<ngx_shm_zone_t>().add(at);
+                    if bytes_of(&zone.shm.name) == name.as_bytes() && !zone.shm.addr.is_null() {
+                        return memory_of(&*zone.shm.addr.cast::<ngx_slab_pool_t>());
+                    }
+                }
+                part = zones.next;
+            }
+        }
+        None
+    }
+}
+
+/// The memory within a zone that its module has noted, up to the end of the zone. A single process has it elsewhere, and
+/// goes on with what it has.
+fn memory_of(pool: &ngx_slab_pool_t) -> Option<Region> {
+    let (base, end) = (pool.data.cast::<u8>(), pool.end);
+    let is_within = (pool.start..end).contains(&base) && base.cast::<u64>().is_aligned();
+    // SAFETY: from here to its end the zone is mapped, and stays so while its workers run.
+    is_within.then(|| unsafe { Region::new(NonNull::new_unchecked(base), end.offset_from(base) as usize) })
 }
 
 fn page_bytes() -> ngx_uint_t {
