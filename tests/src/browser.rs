@@ -69,9 +69,16 @@ impl Browser {
             browser.call(&format!("{domain}.enable"), json!({}));
         }
         browser.resize(width, height);
-        browser.call("Page.navigate", json!({ "url": url }));
-        browser.wait("the page", "location.href != 'about:blank' && document.readyState == 'complete'");
+        browser.go(url);
         browser
+    }
+
+    /// Opens another page.
+    #[track_caller]
+    pub fn go(&mut self, url: &str) {
+        self.call("Page.navigate", json!({ "url": url }));
+        let there = json!(url);
+        self.wait("the page", &format!("location.href == {there} && document.readyState == 'complete'"));
     }
 
     /// Changes the size of the window; a narrow one is a phone.

@@ -95,7 +95,7 @@ impl History {
         points
     }
 
-    /// Requests per second, over at least half a step and at most [`SPAN_MAX`] steps; `None` where nothing looked then.
+    /// Requests per second, over at least half a step and at most three steps; `None` where nothing looked then.
     pub fn rate(&self, monitor: &MonitorBoard, now_ms: u64) -> Option<f64> {
         let current = now_ms / STEP_MS;
         let taken = (0..=SPAN_MAX).filter_map(|ago| {

@@ -121,7 +121,7 @@ pub struct Monitor<'a> {
     pub pools: Vec<Pool>,
     /// What is of no known pool; `None` as long as that is nothing.
     pub unknown: Option<Pool>,
-    /// Its rules, in the order of [`RULES`].
+    /// Its rules, the one about the worst first.
     pub rules: [Rule; RULES.len()],
     /// Messages that the active pool was switched.
     pub switched: u64,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tests::browser::Browser;
 use tests::http::Request;
 use tests::process::{self, Signal};
@@ -17,7 +18,7 @@ const SETUP: Setup = Setup {
     pools: "pool blue {blue}; pool green {green};",
     rules: "active blue;",
     upstream: "server {blue} max_fails=0; server {green} backup max_fails=0;",
-    server: "",
+    server: "location /control { alert_control; }",
     location: "proxy_pass http://app;",
 };
 
@@ -48,6 +49,69 @@ fn a_failover_shows_without_a_reload_of_the_page() {
 
     scene.nginx.stop(Signal::TERM);
     page.wait("the loss of contact", "document.getElementById('contact').innerText.includes('Lost contact')");
+}
+
+/// Looks at a page as people do, on a desktop and on a phone, by day and by night, and keeps pictures of it.
+#[track_caller]
+fn look(page: &mut Browser, url: &str, name: &str, heading: &str) {
+    page.resize(1280, 900);
+    page.set_dark(false);
+    page.go(url);
+    let quoted = Value::from(heading);
+    page.wait("the heading", &format!("document.querySelector('h1').innerText == {quoted}"));
+    for (width, height, is_dark, view) in [
+        (1280, 900, false, "desktop"),
+        (1280, 900, true, "desktop-dark"),
+        (390, 844, false, "phone"),
+        (390, 844, true, "phone-dark"),
+    ] {
+        page.resize(width, height);
+        page.set_dark(is_dark);
+        assert_eq!(
+            page.evaluate("document.documentElement.scrollWidth <= innerWidth"),
+            true,
+            "{name} scrolls on a {view}"
+        );
+        page.screenshot(&format!("{name}-{view}"));
+    }
+    assert_eq!(page.complaints(), [""; 0], "{name}");
+}
+
+#[test]
+fn the_page_says_what_is_so_in_every_state() {
+    let scene = Scene::start(&Setup { rules: "active blue; window 40; latency p95 500ms; cooldown 0s;", ..SETUP });
+    let url = scene.url("/alert/");
+    let mut page = Browser::open(&url, 1280, 900);
+    look(&mut page, &url, "no-requests", "No requests yet");
+    scene.client.get_many(30, "/");
+    scene.wait_filled(30);
+    look(&mut page, &url, "serves", "blue serves");
+    scene.blue.set_status(500);
+    scene.client.get_many(6, "/");
+    look(&mut page, &url, "failed-over", "green serves instead of blue");
+    scene.green.set_status(503);
+    scene.client.get_many(40, "/");
+    look(&mut page, &url, "outage", "Nothing works: no pool answers");
+    let maintenance = scene.client.send(&Request::new("POST", "/control/maintenance?monitor=app&on=1&for=30m"));
+    assert_eq!(maintenance.status, 200, "{}", maintenance.text());
+    look(&mut page, &url, "outage-in-maintenance", "Nothing works: no pool answers");
+}
+
+#[test]
+fn the_page_says_so_where_no_pool_is_known() {
+    let scene = Scene::start(&Setup { pools: "pool blue 192.0.2.1:80; pool green 192.0.2.2:80;", rules: "", ..SETUP });
+    let silent = [("X-Other", "1")];
+    [&scene.blue, &scene.green].into_iter().for_each(|pool| pool.set_headers(&silent));
+    scene.client.get_many(30, "/");
+    scene.wait_filled(30);
+    let mut page = Browser::open(&scene.url("/alert/"), 1280, 900);
+    look(&mut page, &scene.url("/alert/"), "unmatched", "No listed pool answers");
+
+    let scene = Scene::start(&Setup { pools: "", rules: "", ..SETUP });
+    [&scene.blue, &scene.green].into_iter().for_each(|pool| pool.set_headers(&silent));
+    scene.client.get_many(30, "/");
+    scene.wait_filled(30);
+    look(&mut page, &scene.url("/alert/"), "no-pools", "Requests are answered");
 }
 
 #[test]
@@ -99,6 +163,7 @@ fn each_of_several_monitors_has_its_page() {
     scene.wait_filled(10);
     wait::until("the alert", Duration::from_secs(5), || scene.sink.posts().len() == 1);
     let mut page = Browser::open(&scene.url("/alert/"), 800, 600);
+    look(&mut page, &scene.url("/alert/"), "overview", "1 of 2 monitors is in trouble");
     assert_eq!(page.text("h1"), "1 of 2 monitors is in trouble");
     assert_eq!(page.text(".monitors tbody tr:first-child th"), "app", "the worst comes first");
     page.evaluate("document.querySelector('.monitors tbody tr:nth-child(2) a').click()");

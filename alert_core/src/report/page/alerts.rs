@@ -6,14 +6,16 @@ use super::text::Text;
 use crate::base::clock::rfc3339;
 use crate::board::outbox::Delivery;
 use crate::model::alert::Status;
-use crate::report::view::{Told, View};
+use crate::report::view::{Monitor, Told, View};
 
 /// Alerts that are shown.
 const ALERTS: usize = 15;
 
-/// Writes the section, of all monitors or of the one of this name.
-pub fn write(html: &mut String, view: &View<'_>, monitor: Option<&str>) -> fmt::Result {
-    let is_shown = |told: &&Told| monitor.is_none_or(|name| told.alert.monitor == name);
+/// Writes the section: of all monitors, or of the one that is shown.
+pub fn write(html: &mut String, view: &View<'_>, shown: Option<&Monitor<'_>>) -> fmt::Result {
+    let is_own = |told: &Told| shown.is_some_and(|monitor| told.alert.monitor == monitor.settings.name);
+    // The only monitor has inherited what was told of those that were there before.
+    let is_shown = |told: &&Told| shown.is_none() || view.monitors.len() == 1 || is_own(told);
     let alerts: Vec<&Told> = view.alerts.iter().filter(is_shown).take(ALERTS).collect();
     html.push_str("<section aria-labelledby=alerts><h2 id=alerts>Alerts</h2>");
     let latest = alerts.first().map(|told| told.alert.headline()).unwrap_or_default();
@@ -24,7 +26,7 @@ pub fn write(html: &mut String, view: &View<'_>, monitor: Option<&str>) -> fmt::
     }
     html.push_str("<ol class=alerts>");
     for told in alerts {
-        let name = if monitor.is_none() { format!("{}: ", told.alert.monitor) } else { String::new() };
+        let name = if is_own(told) { String::new() } else { format!("{}: ", told.alert.monitor) };
         alert(html, view, told, &name)?;
     }
     html.push_str("</ol></section>");

@@ -139,8 +139,8 @@ fn since(html: &mut String, view: &View<'_>, monitor: &Monitor<'_>) -> fmt::Resu
 fn firing(html: &mut String, view: &View<'_>, monitor: &Monitor<'_>) -> fmt::Result {
     let firing = || monitor.rules.iter().filter(|rule| rule.state == RuleState::Firing);
     if firing().next().is_none() {
-        let calm = if is_idle(monitor) { "Nothing to judge." } else { "No rule is firing." };
-        return write!(html, "<p class=soft>{calm}</p>");
+        html.push_str(if is_idle(monitor) { "" } else { "<p class=soft>No rule is firing.</p>" });
+        return Ok(());
     }
     html.push_str("<ul aria-label=\"Firing now\">");
     for rule in firing() {

@@ -4,6 +4,7 @@
 //! one way in which anything is shown, with and without JavaScript. Style and script are static, and the policy that goes with
 //! the page names them by their hashes.
 
+mod addresses;
 mod alerts;
 mod chart;
 mod colours;
@@ -105,7 +106,7 @@ impl Page<'_> {
             ),
             (None, _) => overview::write(html, view)?,
         }
-        alerts::write(html, view, shown.filter(|_| view.monitors.len() > 1).map(Monitor::name))?;
+        alerts::write(html, view, shown)?;
         sinks::write(html, view)?;
         workers::write(html, view)?;
         html.push_str("</main>");
@@ -165,9 +166,11 @@ impl Page<'_> {
         if let Some(detail) = self.source.detail(monitor) {
             window::write(html, monitor, &detail, &colours)?;
             hour::write(html, self.view, monitor, &detail, &colours)?;
-            pools::write(html, self.view, monitor, &detail, &colours)?;
+            pools::write(html, self.view, monitor, &colours)?;
+            rules::write(html, monitor)?;
+            addresses::write(html, self.view, monitor, &detail, &colours)?;
         }
-        rules::write(html, monitor)
+        Ok(())
     }
 
     fn footer(&self, html: &mut String) -> fmt::Result {

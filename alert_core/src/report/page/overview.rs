@@ -74,16 +74,19 @@ fn row(html: &mut String, monitor: &Monitor<'_>) -> fmt::Result {
     write!(
         html,
         "<tr><th scope=row><a href=\"{}\">{}</a><td data-label=State><span><span class=\"badge {}\">{}</span>{muted}</span>\
-         <td data-label=Serving>",
+         <td class=wide data-label=Serving>",
         address(monitor),
         Text(monitor.name()),
         class(monitor),
         word(monitor),
     )?;
     match monitor.serving_pool().filter(|pool| pool.answered > 0) {
-        Some(pool) => {
-            write!(html, "{} <span class=soft>{}</span>", Swatch(pool, colours.of(pool.id)), Text(&pool.release))?
-        }
+        Some(pool) => write!(
+            html,
+            "<span>{} <span class=soft>{}</span></span>",
+            Swatch(pool, colours.of(pool.id)),
+            Text(&pool.release)
+        )?,
         None => html.push('–'),
     }
     let bad = |kind: Kind| if monitor.is_firing(kind) { " bad" } else { "" };

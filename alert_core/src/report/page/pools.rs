@@ -1,26 +1,14 @@
-//! The pools and their addresses, each with what it did.
+//! The pools: which serves, its release, and what each did.
 
 use std::fmt::{self, Write as _};
 
 use super::colours::Colours;
-use super::text::{ROWS, Span, Swatch, Text, grouped, more};
+use super::text::{ROWS, Since, Swatch, Text, grouped, more, words};
 use crate::model::outcome::Cause;
-use crate::report::detail::{Address, Detail};
 use crate::report::view::{Monitor, Pool, View};
 
-/// Writes both sections.
-pub fn write(
-    html: &mut String,
-    view: &View<'_>,
-    monitor: &Monitor<'_>,
-    detail: &Detail,
-    colours: &Colours,
-) -> fmt::Result {
-    pools(html, view, monitor, colours)?;
-    if detail.addresses.is_empty() { Ok(()) } else { addresses(html, view, monitor, &detail.addresses, colours) }
-}
-
-fn pools(html: &mut String, view: &View<'_>, monitor: &Monitor<'_>, colours: &Colours) -> fmt::Result {
+/// Writes the section.
+pub fn write(html: &mut String, view: &View<'_>, monitor: &Monitor<'_>, colours: &Colours) -> fmt::Result {
     html.push_str(
         "<section class=half aria-labelledby=pools><h2 id=pools>Pools</h2><table class=stack><thead><tr>\
          <th scope=col>Pool<th scope=col>Release<th scope=col class=n>Answered<th scope=col class=n>Failed attempts\
@@ -43,13 +31,13 @@ fn pools(html: &mut String, view: &View<'_>, monitor: &Monitor<'_>, colours: &Co
         }
         write!(
             html,
-            "<td data-label=Release>{}<td class=n data-label=Answered>{}<td class=n data-label=\"Failed attempts\">",
+            "<td class=wide data-label=Release>{}<td class=n data-label=Answered>{}<td class=n data-label=\"Failed attempts\">",
             Text(if pool.release.is_empty() { "–" } else { &pool.release }),
             grouped(pool.answered),
         )?;
         causes(html, pool)?;
-        html.push_str("<td data-label=\"Last answer\">");
-        ago(html, view, pool.last_seen_ms)?;
+        html.push_str("<td class=wide data-label=\"Last answer\">");
+        write!(html, "{}", Since { time_ms: pool.last_seen_ms, now_ms: view.now_ms })?;
         html.push_str("</tr>");
     }
     if pools.is_empty() {
@@ -62,62 +50,10 @@ fn pools(html: &mut String, view: &View<'_>, monitor: &Monitor<'_>, colours: &Co
 
 /// Failed attempts, and why they failed.
 fn causes(html: &mut String, pool: &Pool) -> fmt::Result {
-    html.push_str(&grouped(pool.failed_attempts));
+    write!(html, "<span>{}", grouped(pool.failed_attempts))?;
     for (cause, count) in Cause::ALL.into_iter().zip(pool.causes).filter(|(_, count)| *count > 0) {
-        write!(html, "<br><span class=soft>{} {}</span>", grouped(count), words(cause))?;
+        write!(html, "<br><span class=soft>{}: {}</span>", words(cause), grouped(count))?;
     }
-    Ok(())
-}
-
-fn words(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Connect => "not connected",
-        Cause::Timeout => "timed out",
-        Cause::Status => "answered with an error",
-        Cause::Cut => "broken off",
-        Cause::Local => "not begun by nginx",
-    }
-}
-
-fn ago(html: &mut String, view: &View<'_>, time_ms: Option<u64>) -> fmt::Result {
-    match time_ms {
-        None => write!(html, "never"),
-        Some(time_ms) => write!(html, "{} ago", Span(view.now_ms.saturating_sub(time_ms) / 1000)),
-    }
-}
-
-fn addresses(
-    html: &mut String,
-    view: &View<'_>,
-    monitor: &Monitor<'_>,
-    addresses: &[Address],
-    colours: &Colours,
-) -> fmt::Result {
-    html.push_str(
-        "<section class=half aria-labelledby=addresses><h2 id=addresses>Addresses</h2><table class=stack><thead><tr>\
-         <th scope=col>Address<th scope=col class=n>Answered<th scope=col class=n>Failed attempts\
-         <th scope=col>Last failure</tr></thead><tbody>",
-    );
-    for address in addresses.iter().take(ROWS) {
-        let pool = monitor.pools.iter().find(|pool| pool.id == address.pool);
-        let name = pool.map_or("unknown", |pool| &pool.name);
-        write!(
-            html,
-            "<tr><th scope=row><i class=\"dot {}\"></i>{} <span class=vh>of pool {}</span>\
-             <td class=n data-label=Answered>{}<td class=n data-label=\"Failed attempts\">{}<td data-label=\"Last failure\">",
-            colours.of(address.pool),
-            Text(&address.name),
-            Text(name),
-            grouped(address.answered),
-            grouped(address.failed_attempts),
-        )?;
-        ago(html, view, address.failed_ms)?;
-        if let Some(cause) = address.cause {
-            write!(html, "<span class=soft>, {}</span>", words(cause))?;
-        }
-        html.push_str("</tr>");
-    }
-    more(html, addresses.len())?;
-    html.push_str("</tbody></table></section>");
+    html.push_str("</span>");
     Ok(())
 }

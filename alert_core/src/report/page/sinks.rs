@@ -20,7 +20,7 @@ pub fn write(html: &mut String, view: &View<'_>) -> fmt::Result {
         };
         write!(
             html,
-            "<tr><th scope=row>{}<td data-label=Health><span><span class=\"badge {class}\">{health}</span> {}</span>\
+            "<tr><th scope=row>{}<td class=wide data-label=Health><span><span class=\"badge {class}\">{health}</span> {}</span>\
              <td class=n data-label=Sent>{}<td class=n data-label=Retried>{}<td class=n data-label=Failed>{}\
              <td class=n data-label=Pending>{}</tr>",
             Text(&sink.settings.name),

@@ -147,8 +147,8 @@ fn each_address_has_its_counts_and_its_last_failure() {
     monitor.count_answers(&[Success { origin: SourceId::new(0, PoolId::new(1), peer), ..Success::after_ms(3) }]);
     monitor.count_failure(PoolId::new(1), peer, Cause::Timeout, rig.now_ms - 5000);
     let page = bare(&rig.page(""));
-    assert!(page.contains("10.0.0.1:80 of pool blue115 s ago, timed out"), "{page}");
-    assert!(page.contains("10.0.0.2:80 of pool green00never"), "{page}");
+    assert!(page.contains("10.0.0.1:80blue115 s ago, timeout"), "{page}");
+    assert!(page.contains("10.0.0.2:80green00never"), "{page}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 
 use crate::base::clock::rfc3339;
 use crate::base::name::plain;
+use crate::model::outcome::Cause;
 use crate::report::view::Pool;
 
 /// Text between tags or in quoted attributes.
@@ -58,6 +59,23 @@ impl fmt::Display for Span {
     }
 }
 
+/// How long ago something happened, if ever.
+pub struct Since {
+    /// When, in milliseconds since the Unix epoch.
+    pub time_ms: Option<u64>,
+    /// Now.
+    pub now_ms: u64,
+}
+
+impl fmt::Display for Since {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.time_ms {
+            None => f.write_str("never"),
+            Some(time_ms) => write!(f, "{} ago", Span(self.now_ms.saturating_sub(time_ms) / 1000)),
+        }
+    }
+}
+
 /// A pool's name with its colour in front.
 pub struct Swatch<'a>(pub &'a Pool, pub &'static str);
 
@@ -87,6 +105,17 @@ pub fn per_second(rate: Option<f64>) -> String {
         None => "–".into(),
         Some(rate) if rate < 9.95 => format!("{rate:.1}<span class=unit>/s</span>"),
         Some(rate) => format!("{}<span class=unit>/s</span>", grouped(rate.round() as u64)),
+    }
+}
+
+/// Why an attempt failed, in words.
+pub fn words(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Connect => "no connection",
+        Cause::Timeout => "timeout",
+        Cause::Status => "error answer",
+        Cause::Cut => "cut off",
+        Cause::Local => "not begun by nginx",
     }
 }
 
