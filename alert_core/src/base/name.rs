@@ -120,6 +120,10 @@ pub(crate) fn plain(c: char) -> char {
 
 /// Text for people from bytes of anybody: invalid UTF-8 replaced, plain characters only, a cut name marked.
 pub(crate) fn readable(bytes: &[u8], cut: bool) -> String {
+    if !cut && bytes.iter().all(|byte| (b' '..=b'~').contains(byte)) {
+        // Nearly every name: it stays as it is.
+        return String::from_utf8_lossy(bytes).into_owned();
+    }
     // A text that fills its cell was probably longer; a multi-byte character may have been cut in the middle.
     let whole = match std::str::from_utf8(bytes) {
         Err(error) if cut && error.error_len().is_none() => &bytes[..error.valid_up_to()],

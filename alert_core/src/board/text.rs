@@ -61,11 +61,10 @@ impl<const WORDS: usize> TextCell<WORDS> {
         if key == 0 || NameKey::of_words(&words).0 != key {
             return String::new();
         }
-        let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        while bytes.last() == Some(&0) {
-            bytes.pop();
-        }
-        readable(&bytes, bytes.len() == WORDS * 8)
+        let bytes = words.map(u64::to_le_bytes);
+        let bytes = bytes.as_flattened();
+        let len = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        readable(&bytes[..len], len == bytes.len())
     }
 }
 

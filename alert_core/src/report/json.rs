@@ -1,14 +1,10 @@
 //! The state of everything as JSON: the keys of the status document.
 //!
-//! It is written straight from the view into one buffer, without a tree of values in between: the event loop waits for it.
+//! It is written straight from the view into one buffer, keys and all, without a tree of values in between: the event loop
+//! waits for it.
 
-use std::fmt::Display;
-
-use serde::ser::{Serialize, SerializeMap, Serializer};
-
-use super::view::{Monitor, Pool, Rule, Scope, Sink, Source, Told, View, Window, Worker};
+use super::view::{Limit, Monitor, Pool, Rule, Scope, Sink, Source, Told, View, Window, Worker};
 use crate::base::clock::rfc3339;
-use crate::board::outbox::Delivery;
 use crate::model::outcome::Cause;
 
 /// The media type of the document.
@@ -18,69 +14,85 @@ pub const CONTENT_TYPE: &str = "application/json";
 pub fn render(source: &Source<'_>) -> Vec<u8> {
     let view = source.view(Scope { alerts: true, percentiles: true, rates: false });
     let mut json = Vec::with_capacity(4096 + 2048 * (view.monitors.len() + view.alerts.len()));
-    // Writing to a vector cannot fail, and no key is anything but a string.
-    let _ = serde_json::to_writer(&mut json, &view);
+    view.write(&mut json);
     json
+}
+
+/// What can be written as a JSON value.
+trait Json {
+    fn write(&self, json: &mut Vec<u8>);
 }
 
 /// Writes an object with these keys.
 macro_rules! object {
-    ($serializer:expr, { $($key:literal: $value:expr,)* }) => {{
-        let mut object = $serializer.serialize_map(None)?;
-        $(object.serialize_entry($key, &$value)?;)*
-        object.end()
+    ($json:expr, { $($key:literal: $value:expr,)* }) => {{
+        $json.push(b'{');
+        $(
+            $json.extend_from_slice(concat!('"', $key, "\":").as_bytes());
+            $value.write($json);
+            $json.push(b',');
+        )*
+        close($json, b'}');
     }};
 }
 
-impl Serialize for View<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        object!(serializer, {
-            "version": env!("CARGO_PKG_VERSION"),
-            "nginx": known(self.nginx),
-            "instance": self.instance,
-            "labels": Object(|| self.labels.iter().map(|(name, value)| (name.as_str(), value))),
-            "uptime_seconds": self.uptime_seconds(),
-            "workers": self.workers,
-            "monitors": Object(|| self.monitors.iter().map(|monitor| (monitor.name(), monitor))),
-            "alerts": Array(|| self.alerts.iter().map(|told| Alert { told, view: self })),
-            "sinks": Object(|| self.sinks.iter().map(|sink| (sink.settings.name.as_str(), sink))),
-        })
+/// Ends a list, whose last element has a comma behind it.
+fn close(json: &mut Vec<u8>, end: u8) {
+    match json.last_mut() {
+        Some(last) if *last == b',' => *last = end,
+        _ => json.push(end),
     }
 }
 
-impl Serialize for Worker {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        object!(serializer, {
+impl Json for View<'_> {
+    fn write(&self, json: &mut Vec<u8>) {
+        object!(json, {
+            "version": env!("CARGO_PKG_VERSION"),
+            "nginx": Known(self.nginx),
+            "instance": self.instance,
+            "labels": Object(|| self.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()))),
+            "uptime_seconds": self.uptime_seconds(),
+            "workers": Array(|| self.workers.iter()),
+            "monitors": Object(|| self.monitors.iter().map(|monitor| (monitor.name(), monitor))),
+            "alerts": Array(|| self.alerts.iter().map(|told| Alert { told, view: self })),
+            "sinks": Object(|| self.sinks.iter().map(|sink| (sink.settings.name.as_str(), sink))),
+        });
+    }
+}
+
+impl Json for Worker {
+    fn write(&self, json: &mut Vec<u8>) {
+        object!(json, {
             "pid": self.pid,
             "events": self.events,
             "dropped": self.dropped,
             "queue_depth": self.queue_depth,
-        })
+        });
     }
 }
 
-impl Serialize for Monitor<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        object!(serializer, {
-            "state": self.state.name(),
-            "active_pool": self.active_pool().map(|pool| &pool.name),
-            "serving_pool": self.serving_pool().map(|pool| &pool.name),
+impl Json for Monitor<'_> {
+    fn write(&self, json: &mut Vec<u8>) {
+        object!(json, {
+            "state": Plain(self.state.name()),
+            "active_pool": self.active_pool().map(|pool| pool.name.as_str()),
+            "serving_pool": self.serving_pool().map(|pool| pool.name.as_str()),
             "serving_since": self.serving_since_ms.map(Time),
             "maintenance": self.maintenance,
             "maintenance_until": self.maintenance_until_ms.map(Time),
-            "window": self.window,
+            "window": self.window.as_ref(),
             "unmatched": Unmatched(self),
             "pools": Object(|| self.pools.iter().map(|pool| (pool.name.as_str(), pool))),
             "rules": Object(|| self.rules.iter().map(|rule| (rule.kind.name(), rule))),
-        })
+        });
     }
 }
 
-impl Serialize for Window {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl Json for Window {
+    fn write(&self, json: &mut Vec<u8>) {
         let Window { size, counts, percentiles_ms } = self;
         let percentile = |at: usize| percentiles_ms.map(|values| values[at]);
-        object!(serializer, {
+        object!(json, {
             "size": size,
             "filled": counts.filled,
             "failed": counts.failed,
@@ -91,43 +103,43 @@ impl Serialize for Window {
             "p50_ms": percentile(0),
             "p95_ms": percentile(1),
             "p99_ms": percentile(2),
-        })
+        });
     }
 }
 
 /// Requests of a monitor whose address belongs to no pool.
 struct Unmatched<'a>(&'a Monitor<'a>);
 
-impl Serialize for Unmatched<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        object!(serializer, {
+impl Json for Unmatched<'_> {
+    fn write(&self, json: &mut Vec<u8>) {
+        object!(json, {
             "requests": self.0.unmatched,
-            "address": known(&self.0.unmatched_address),
-        })
+            "address": Known(&self.0.unmatched_address),
+        });
     }
 }
 
-impl Serialize for Pool {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        object!(serializer, {
+impl Json for Pool {
+    fn write(&self, json: &mut Vec<u8>) {
+        object!(json, {
             "answered": self.answered,
             "failed_requests": self.failed_requests,
             "failed_attempts": self.failed_attempts,
             "causes": Object(|| Cause::ALL.iter().map(|cause| (cause.name(), self.causes[*cause as usize]))),
-            "release": known(&self.release),
+            "release": Known(&self.release),
             "last_seen": self.last_seen_ms.map(Time),
-        })
+        });
     }
 }
 
-impl Serialize for Rule {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        object!(serializer, {
-            "state": self.state.name(),
-            "limit": self.limit.map(Words),
+impl Json for Rule {
+    fn write(&self, json: &mut Vec<u8>) {
+        object!(json, {
+            "state": Plain(self.state.name()),
+            "limit": self.limit,
             "fired": self.fired,
             "held_back": self.held_back,
-        })
+        });
     }
 }
 
@@ -137,80 +149,160 @@ struct Alert<'a> {
     view: &'a View<'a>,
 }
 
-impl Serialize for Alert<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl Json for Alert<'_> {
+    fn write(&self, json: &mut Vec<u8>) {
         let deliveries = || {
             let deliveries = self.told.deliveries.iter();
-            deliveries.filter_map(|(sink, delivery): &(usize, Delivery)| {
-                Some((self.view.sinks.get(*sink)?.settings.name.as_str(), delivery.name()?))
-            })
+            let named = deliveries.filter_map(|(sink, delivery)| Some((self.view.sinks.get(*sink)?, delivery.name()?)));
+            named.map(|(sink, delivery)| (sink.settings.name.as_str(), Plain(delivery)))
         };
-        let mut object = self.told.alert.to_json();
-        object["delivery"] = serde_json::to_value(Object(deliveries)).unwrap_or_default();
-        object.serialize(serializer)
+        // The object of the alert is open at its end again.
+        json.extend_from_slice(self.told.alert.to_json().to_string().as_bytes());
+        json.pop();
+        json.extend_from_slice(b",\"delivery\":");
+        Object(deliveries).write(json);
+        json.push(b'}');
     }
 }
 
-impl Serialize for Sink<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        object!(serializer, {
+impl Json for Sink<'_> {
+    fn write(&self, json: &mut Vec<u8>) {
+        object!(json, {
             "sent": self.sent,
             "retried": self.retried,
             "failed": self.failed,
             "pending": self.pending,
-            "last_error": known(&self.last_error),
+            "last_error": Known(&self.last_error),
             "last_success": self.last_success_ms.map(Time),
-        })
+        });
     }
 }
 
 /// An object of these keys and values.
 struct Object<F>(F);
 
-impl<'a, F, I, V> Serialize for Object<F>
+impl<'a, F, I, V> Json for Object<F>
 where
     F: Fn() -> I,
     I: Iterator<Item = (&'a str, V)>,
-    V: Serialize,
+    V: Json,
 {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map((self.0)())
+    fn write(&self, json: &mut Vec<u8>) {
+        json.push(b'{');
+        for (key, value) in (self.0)() {
+            key.write(json);
+            json.push(b':');
+            value.write(json);
+            json.push(b',');
+        }
+        close(json, b'}');
     }
 }
 
 /// An array of these values.
 struct Array<F>(F);
 
-impl<F, I> Serialize for Array<F>
+impl<F, I> Json for Array<F>
 where
     F: Fn() -> I,
-    I: Iterator<Item: Serialize>,
+    I: Iterator<Item: Json>,
 {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq((self.0)())
+    fn write(&self, json: &mut Vec<u8>) {
+        json.push(b'[');
+        for value in (self.0)() {
+            value.write(json);
+            json.push(b',');
+        }
+        close(json, b']');
     }
 }
 
-/// A value in its own words.
-struct Words<T>(T);
+/// A text of others, with whatever is in it.
+impl Json for str {
+    fn write(&self, json: &mut Vec<u8>) {
+        let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+        if self.bytes().all(is_plain) {
+            Plain(self).write(json);
+        } else {
+            // Writing to a vector cannot fail.
+            let _ = serde_json::to_writer(json, self);
+        }
+    }
+}
 
-impl<T: Display> Serialize for Words<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+/// A text in which nothing has to be escaped.
+struct Plain<'a>(&'a str);
+
+impl Json for Plain<'_> {
+    fn write(&self, json: &mut Vec<u8>) {
+        json.push(b'"');
+        json.extend_from_slice(self.0.as_bytes());
+        json.push(b'"');
+    }
+}
+
+/// A text of which the empty one says that it is not known.
+struct Known<'a>(&'a str);
+
+impl Json for Known<'_> {
+    fn write(&self, json: &mut Vec<u8>) {
+        Some(self.0).filter(|text| !text.is_empty()).write(json);
     }
 }
 
 /// A time in milliseconds since the Unix epoch.
 struct Time(u64);
 
-impl Serialize for Time {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&rfc3339(self.0))
+impl Json for Time {
+    fn write(&self, json: &mut Vec<u8>) {
+        Plain(&rfc3339(self.0)).write(json);
     }
 }
 
-fn known(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
+impl Json for Limit {
+    fn write(&self, json: &mut Vec<u8>) {
+        Plain(&self.to_string()).write(json);
+    }
+}
+
+impl Json for u64 {
+    fn write(&self, json: &mut Vec<u8>) {
+        json.extend_from_slice(itoa::Buffer::new().format(*self).as_bytes());
+    }
+}
+
+impl Json for u32 {
+    fn write(&self, json: &mut Vec<u8>) {
+        u64::from(*self).write(json);
+    }
+}
+
+impl Json for f64 {
+    fn write(&self, json: &mut Vec<u8>) {
+        // Writing to a vector cannot fail, and a share is a number.
+        let _ = serde_json::to_writer(json, self);
+    }
+}
+
+impl Json for bool {
+    fn write(&self, json: &mut Vec<u8>) {
+        json.extend_from_slice(if *self { b"true" } else { b"false" });
+    }
+}
+
+impl<T: Json> Json for Option<T> {
+    fn write(&self, json: &mut Vec<u8>) {
+        match self {
+            Some(value) => value.write(json),
+            None => json.extend_from_slice(b"null"),
+        }
+    }
+}
+
+impl<T: Json + ?Sized> Json for &T {
+    fn write(&self, json: &mut Vec<u8>) {
+        (**self).write(json);
+    }
 }
 
 #[cfg(test)]
@@ -220,6 +312,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::board::outbox::Delivery;
     use crate::model::alert::tests::failover;
     use crate::model::ids::{PeerId, PoolId};
     use crate::model::outcome::Outcome;

@@ -73,7 +73,7 @@ fn row(html: &mut String, monitor: &Monitor<'_>) -> fmt::Result {
     };
     write!(
         html,
-        "<tr><th scope=row><a href=\"{}\">{}</a><td data-label=State><span><span class=\"badge {}\">{}</span>{muted}</span>\
+        "<tr><th scope=row><a href=\"{}\">{}</a><td class=wide data-label=State><span><span class=\"badge {}\">{}</span>{muted}</span>\
          <td class=wide data-label=Serving>",
         address(monitor),
         Text(monitor.name()),
