@@ -89,28 +89,19 @@ fn the_page_says_what_is_so_in_every_state() {
     scene.blue.set_status(500);
     scene.client.get_many(6, "/");
     look(&mut page, &url, "failed-over", "green serves instead of blue");
-    scene.green.set_status(503);
-    scene.client.get_many(40, "/");
-    look(&mut page, &url, "outage", "Nothing works: no pool answers");
     let maintenance = scene.client.send(&Request::new("POST", "/control/maintenance?monitor=app&on=1&for=30m"));
     assert_eq!(maintenance.status, 200, "{}", maintenance.text());
-    look(&mut page, &url, "outage-in-maintenance", "Nothing works: no pool answers");
+    look(&mut page, &url, "failed-over-in-maintenance", "green serves instead of blue");
 }
 
 #[test]
 fn the_page_says_so_where_no_pool_is_known() {
-    let scene = Scene::start(&Setup { pools: "pool blue 192.0.2.1:80; pool green 192.0.2.2:80;", rules: "", ..SETUP });
     let silent = [("X-Other", "1")];
-    [&scene.blue, &scene.green].into_iter().for_each(|pool| pool.set_headers(&silent));
-    scene.client.get_many(30, "/");
-    scene.wait_filled(30);
-    let mut page = Browser::open(&scene.url("/alert/"), 1280, 900);
-    look(&mut page, &scene.url("/alert/"), "unmatched", "No listed pool answers");
-
     let scene = Scene::start(&Setup { pools: "", rules: "", ..SETUP });
     [&scene.blue, &scene.green].into_iter().for_each(|pool| pool.set_headers(&silent));
     scene.client.get_many(30, "/");
     scene.wait_filled(30);
+    let mut page = Browser::open(&scene.url("/alert/"), 1280, 900);
     look(&mut page, &scene.url("/alert/"), "no-pools", "Requests are answered");
 }
 
@@ -176,7 +167,7 @@ fn each_of_several_monitors_has_its_page() {
 }
 
 #[test]
-fn a_hundred_monitors_are_rendered_within_five_milliseconds() {
+fn a_hundred_monitors_take_no_two_milliseconds_of_the_event_loop() {
     const REQUESTS: u32 = 100;
     let monitors: String = (0..99)
         .map(|n| format!("alert_monitor m{n} {{ pool blue 192.0.2.1:{0}; pool green 192.0.2.2:{0}; }} ", 1000 + n))
@@ -197,6 +188,6 @@ fn a_hundred_monitors_are_rendered_within_five_milliseconds() {
         }
         let each = (process::cpu_time(worker) - before) / REQUESTS;
         println!("{path}: {each:?}");
-        assert!(each < Duration::from_millis(5), "{path} takes {each:?}");
+        assert!(each < Duration::from_millis(2), "{path} takes {each:?}");
     }
 }
