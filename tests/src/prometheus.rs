@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -51,7 +51,11 @@ impl Prometheus {
     /// Starts it with this configuration and waits until it answers.
     pub fn start(configuration: &str) -> Self {
         let directory = tempfile::Builder::new().prefix("nginx-alert-test-").tempdir();
-        let directory = directory.expect("a temporary directory can be made");
+        Self::start_in(directory.expect("a temporary directory can be made"), configuration)
+    }
+
+    /// As [`Prometheus::start`], in a directory whose `data` holds what it knows already.
+    pub fn start_in(directory: TempDir, configuration: &str) -> Self {
         fs::write(directory.path().join("prometheus.yml"), configuration).expect("the test's directory is writable");
         let log = File::create(directory.path().join("log")).expect("the test's directory is writable");
         let address = address::free();
@@ -114,8 +118,15 @@ impl Prometheus {
 
     /// What an expression gives now, or why it is none.
     pub fn ask(&self, expression: &str) -> Result<Vec<Sample>, String> {
+        self.ask_at(expression, SystemTime::now())
+    }
+
+    /// What an expression gives at a time, or why it is none.
+    pub fn ask_at(&self, expression: &str, time: SystemTime) -> Result<Vec<Sample>, String> {
         let encoded: String = expression.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let reply = self.try_get(&format!("/api/v1/query?query={encoded}")).ok_or("Prometheus does not answer")?;
+        let time = time.duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
+        let target = format!("/api/v1/query?query={encoded}&time={time}");
+        let reply = self.try_get(&target).ok_or("Prometheus does not answer")?;
         let answer: Value = serde_json::from_slice(&reply.body).map_err(|error| error.to_string())?;
         if answer["status"] != "success" {
             return Err(format!("{}: {expression}", answer["error"].as_str().unwrap_or_default()));
@@ -149,12 +160,21 @@ impl Prometheus {
         self.ask("ALERTS{alertstate=\"firing\"}").unwrap_or_default()
     }
 
-    /// Its rules, each with how its last evaluation went.
-    pub fn rules(&self) -> Vec<Value> {
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The groups of its rules, with how their last evaluation went.
+    pub fn groups(&self) -> Vec<Value> {
         let reply = self.try_get("/api/v1/rules").map(|reply| reply.body).unwrap_or_default();
         let answer: Value = serde_json::from_slice(&reply).unwrap_or_default();
-        let list = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
-        list(&answer["data"], "groups").iter().flat_map(|group| list(group, "rules")).collect()
+        answer["data"]["groups"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Its rules, each with how its last evaluation went.
+    pub fn rules(&self) -> Vec<Value> {
+        self.groups().iter().flat_map(|group| group["rules"].as_array().cloned().unwrap_or_default()).collect()
     }
 
     /// What it wrote.

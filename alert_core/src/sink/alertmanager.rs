@@ -3,8 +3,8 @@
 //! Labels are the identity of an alert there. They are the same when it fires and when it resolves (so no pools, which
 //! swap places at a failback, and no figures), and the same on all hosts but for `instance`. One label more than the
 //! bare minimum is needed because two hosts recover at different times: with the same labels the first to recover would
-//! resolve the alert for all. A route with `group_by: [alertname, monitor]` makes one notification of it, that lists
-//! the hosts and resolves with the last of them.
+//! resolve the alert for all. A route with `group_by: [monitor]` makes one notification of it, that lists the hosts and
+//! resolves with the last of them.
 
 use std::time::Duration;
 

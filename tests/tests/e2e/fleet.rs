@@ -5,11 +5,23 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tests::prometheus::{self, Prometheus, SHIPPED};
 use tests::scene::{Scene, Setup};
 use tests::wait;
 
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// What a failover of one host leaves at zero, where the dashboard shows nothing.
+const OF_ANOTHER_STORY: [&str; 7] = [
+    "nginx_alert_alerts_lost_total",
+    "nginx_alert_unmatched_requests_total",
+    "nginx_alert_held_back_total",
+    "nginx_alert_resends_total",
+    "nginx_alert_deliveries_pending",
+    "nginx_alert_release_info",
+    "nginx_alert_rollouts_total",
+];
 
 fn shipped(name: &str) -> String {
     fs::read_to_string(Path::new(SHIPPED).join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
@@ -49,6 +61,46 @@ fn prometheus_and_alertmanager_take_the_configurations() {
     assert_good("promtool", &["check", "config", "discovery/file.yml"]);
     assert_good("promtool", &["check", "config", "discovery/dns.yml"]);
     assert_good("amtool", &["check-config", "alertmanager.yml"]);
+}
+
+#[test]
+fn a_notification_leads_to_the_dashboard_says_what_is_over_and_mentions_nobody() {
+    let alert = |status: &str, instance: &str, summary: &str, over: &str| {
+        json!({
+            "status": status,
+            "labels": { "monitor": "shop", "instance": instance },
+            "annotations": { "summary": summary, "over": over },
+        })
+    };
+    let told = |status: &str, alerts: &[Value]| {
+        let data = json!({ "status": status, "commonLabels": { "monitor": "a b" }, "alerts": alerts });
+        let file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
+        fs::write(file.path(), data.to_string()).expect("the temporary file is writable");
+        let part = |name: &str| {
+            let mut amtool = Command::new("amtool");
+            amtool.current_dir(SHIPPED).args(["template", "render", "--template.glob=alertmanager.tmpl"]);
+            amtool.arg(format!("--template.text={{{{ template \"nginx_alert.{name}\" . }}}}"));
+            let output = amtool.arg(format!("--template.data={}", file.path().display())).output().expect("amtool");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        [part("title"), part("text"), part("dashboard")]
+    };
+    let fires = alert("firing", "edge 1", "pool <!channel> & co fails", "");
+    let [title, text, dashboard] = told("firing", &[fires]);
+    assert_eq!(title, ":rotating_light: pool &lt;!channel&gt; &amp; co fails");
+    let link = "<http://127.0.0.1:3000/d/nginx-alert?var-instance=edge+1&var-monitor=shop|edge 1>";
+    assert_eq!(text, format!("• {link}: pool &lt;!channel&gt; &amp; co fails\n"));
+    assert_eq!(dashboard, "http://127.0.0.1:3000/d/nginx-alert?var-monitor=a+b&");
+
+    let [title, text, _] = told("resolved", &[alert("resolved", "edge-1", "edge-1 is silent", "edge-1 reports again")]);
+    assert_eq!(title, ":white_check_mark: Resolved: edge-1 reports again");
+    assert!(text.ends_with(": edge-1 reports again\n"), "{text}");
+
+    let many: Vec<_> = (0..50).map(|host| alert("firing", &format!("edge-{host}"), "fails", "")).collect();
+    let [title, text, _] = told("firing", &many);
+    assert_eq!(title, ":rotating_light: fails (50 alerts)");
+    assert!(text.ends_with("and more, 50 in all\n") && text.lines().count() == 21, "{text}");
 }
 
 /// Debian's Prometheus has no Kubernetes in it, so the pods are made up here; what becomes of them is as shipped.
@@ -96,11 +148,24 @@ fn each_expression_of_rules_and_dashboard_is_answered_during_a_failover() {
     prometheus.wait_for("count(monitor:nginx_alert_failed_requests:ratio_rate3d)", 1.0);
 
     let host = format!("({})", scene.address().to_string().replace('.', "\\\\."));
-    for (title, expression) in prometheus::dashboard() {
-        for (monitor, instance) in [(".*", ".*"), ("app", host.as_str())] {
-            let asked = prometheus::chosen(&expression, monitor, instance);
-            assert!(!asked.contains('$'), "a variable that Grafana knows and this test does not: {asked}");
-            prometheus.ask(&asked).unwrap_or_else(|error| panic!("{title}: {error}"));
+    let has_answer = |expression: &str, instance: &str| {
+        let asked = prometheus::chosen(expression, "app", instance);
+        assert!(!asked.contains('$'), "a variable that Grafana knows and this test does not: {asked}");
+        !prometheus.ask(&asked).unwrap_or_else(|error| panic!("{error}")).is_empty()
+    };
+    let dashboard = prometheus::dashboard();
+    for (title, expression) in &dashboard {
+        wait::until(&format!("{title}: an answer to {expression}"), LIMIT, || {
+            let answers = [has_answer(expression, ".*"), has_answer(expression, &host)];
+            answers.contains(&true) || OF_ANOTHER_STORY.iter().any(|part| expression.contains(part))
+        });
+    }
+    for (title, _) in &dashboard {
+        let targets = || dashboard.iter().filter(|(other, _)| other == title).map(|(_, expression)| expression);
+        let is_of_this = !targets().all(|target| OF_ANOTHER_STORY.iter().any(|part| target.contains(part)));
+        for instance in [".*", host.as_str()] {
+            let is_shown = targets().any(|target| has_answer(target, instance));
+            assert!(is_shown || !is_of_this, "{title} shows nothing of {instance}");
         }
     }
     wait::until("the evaluation of all rules", LIMIT, || {
