@@ -4,44 +4,62 @@ use alert_core::report::view::State;
 
 use crate::engine::{Monitor, Shared};
 use crate::nginx::process::monotonic_ms;
-use crate::nginx::variable::Value;
+use crate::nginx::variable::Text;
 
 /// A variable of the module.
-#[derive(Clone, Copy)]
-pub enum Variable {
-    /// The pool that should serve.
-    ActivePool,
-    /// The pool that serves.
-    ServingPool,
-    /// Whether it is as it should be.
-    State,
+pub trait Variable {
+    /// Its name, without the dollar sign.
+    const NAME: &str;
+
+    /// The value, where it is made already.
+    fn ready(monitor: &Monitor, shared: Shared) -> Option<&Text>;
+
+    /// The value, where it is not.
+    fn make(_monitor: &Monitor, _shared: Shared) -> Option<String> {
+        None
+    }
 }
 
-impl Variable {
-    /// All of them; their places are their numbers.
-    pub const ALL: [Variable; 3] = [Variable::ActivePool, Variable::ServingPool, Variable::State];
+/// The pool that should serve.
+pub struct ActivePool;
 
-    /// Its name, without the dollar sign.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Variable::ActivePool => "alert_active_pool",
-            Variable::ServingPool => "alert_serving_pool",
-            Variable::State => "alert_state",
-        }
+/// The pool that serves.
+pub struct ServingPool;
+
+/// Whether traffic goes where it should.
+pub struct TrafficState;
+
+impl Variable for ActivePool {
+    const NAME: &str = "alert_active_pool";
+
+    #[inline(always)]
+    fn ready(monitor: &Monitor, shared: Shared) -> Option<&Text> {
+        monitor.listed_pool(shared.board.active())
     }
 
-    /// The value of the variable with this number at a place that this monitor watches.
+    fn make(_: &Monitor, shared: Shared) -> Option<String> {
+        shared.pool_name(shared.board.active())
+    }
+}
+
+impl Variable for ServingPool {
+    const NAME: &str = "alert_serving_pool";
+
     #[inline(always)]
-    pub fn value(number: usize, monitor: Option<&Monitor>) -> Value<'_> {
-        let Some((monitor, Shared { board, clock })) = monitor.and_then(|monitor| Some((monitor, monitor.shared()?)))
-        else {
-            return Value::None;
-        };
-        match Variable::ALL.get(number) {
-            Some(Variable::ActivePool) => monitor.pool_name(board.active()),
-            Some(Variable::ServingPool) => monitor.pool_name(board.serving()),
-            Some(Variable::State) => monitor.state_name(State::of_traffic(board, clock.at(monotonic_ms()))),
-            None => Value::None,
-        }
+    fn ready(monitor: &Monitor, shared: Shared) -> Option<&Text> {
+        monitor.listed_pool(shared.board.serving())
+    }
+
+    fn make(_: &Monitor, shared: Shared) -> Option<String> {
+        shared.pool_name(shared.board.serving())
+    }
+}
+
+impl Variable for TrafficState {
+    const NAME: &str = "alert_state";
+
+    #[inline(always)]
+    fn ready(monitor: &Monitor, Shared { board, clock }: Shared) -> Option<&Text> {
+        monitor.state(State::of_traffic(board, clock.at(monotonic_ms())))
     }
 }

@@ -9,7 +9,7 @@ use alert_core::model::ids::{POOLS_MAX, PoolId};
 use alert_core::report::view::State;
 
 use super::Slot;
-use crate::nginx::variable::{Text, Value};
+use crate::nginx::variable::Text;
 
 /// A monitor of a configuration. Locations that it watches refer to it from when they are merged.
 pub struct Monitor {
@@ -34,6 +34,13 @@ pub struct Shared {
     pub clock: Clock,
 }
 
+impl Shared {
+    /// The name of a pool; `None` for one that is unknown.
+    pub fn pool_name(self, pool: PoolId) -> Option<String> {
+        Some(self.board.pool(pool).name.load()).filter(|name| !name.is_empty())
+    }
+}
+
 impl Monitor {
     /// The monitor with this place.
     pub fn new(number: usize, engine: Rc<Slot>) -> Monitor {
@@ -52,27 +59,16 @@ impl Monitor {
         self.shared.get()
     }
 
-    /// The name of a pool as the value of a variable.
+    /// The name of a pool that the configuration lists.
     #[inline(always)]
-    pub fn pool_name(&self, pool: PoolId) -> Value<'_> {
-        match self.names.get(pool.get() as usize).and_then(|name| name.get()) {
-            Some(name) => Value::Ready(name),
-            None => self.unlisted(pool),
-        }
+    pub fn listed_pool(&self, pool: PoolId) -> Option<&Text> {
+        self.names.get(pool.get() as usize)?.get()
     }
 
-    /// One of the states that `$alert_state` can be, as the value of a variable.
+    /// The name of one of the states that `$alert_state` can be.
     #[inline(always)]
-    pub fn state_name(&self, state: State) -> Value<'_> {
-        let mut states = STATES.iter().zip(&self.states);
-        states.find(|(known, _)| **known == state).map_or(Value::None, |(_, name)| Value::Ready(name))
-    }
-
-    /// A pool that no `pool` lists has its name on the board alone.
-    #[cold]
-    fn unlisted(&self, pool: PoolId) -> Value<'_> {
-        let name = self.shared.get().map(|shared| shared.board.pool(pool).name.load());
-        name.filter(|name| !name.is_empty()).map_or(Value::None, Value::Made)
+    pub fn state(&self, state: State) -> Option<&Text> {
+        self.states.get(STATES.iter().position(|known| *known == state)?)
     }
 
     /// Takes over where its configuration lies on the board, which is in force now.

@@ -10,7 +10,7 @@ use super::request::{control_handler, get_variable, log_handler, status_handler}
 use crate::config::{Answerer, LocationConf, directives};
 use crate::nginx::conf::{Conf, Mistake};
 use crate::nginx::zone::Zone;
-use crate::variable::Variable;
+use crate::variable::{ActivePool, ServingPool, TrafficState, Variable};
 
 const STATUS: Answerer = Answerer { directive: "alert_status", handler: status_handler };
 const CONTROL: Answerer = Answerer { directive: "alert_control", handler: control_handler };
@@ -20,9 +20,14 @@ pub(super) extern "C" fn preconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
     // SAFETY: nginx passes a live configuration.
     let conf = unsafe { Conf::new(cf) };
     status(conf.read(|cf| {
-        let mut variables = Variable::ALL.iter().enumerate();
-        variables.try_for_each(|(number, variable)| cf.add_variable(variable.name(), Some(get_variable), number))
+        add::<ActivePool>(cf)?;
+        add::<ServingPool>(cf)?;
+        add::<TrafficState>(cf)
     }))
+}
+
+fn add<V: Variable>(cf: &mut Conf<'_>) -> Result<(), Mistake> {
+    cf.add_variable(V::NAME, Some(get_variable::<V>))
 }
 
 /// Called by nginx once it has read the http level.

@@ -46,13 +46,16 @@ pub(super) unsafe extern "C" fn control_handler(r: *mut ngx_http_request_t) -> n
     })
 }
 
-/// Called by nginx for the value of a variable, by its number.
-pub(super) unsafe extern "C" fn get_variable(
+/// Called by nginx for the value of a variable.
+pub(super) unsafe extern "C" fn get_variable<V: Variable>(
     r: *mut ngx_http_request_t,
     v: *mut ngx_http_variable_value_t,
-    number: usize,
+    _: usize,
 ) -> ngx_int_t {
     // SAFETY: nginx passes a live request, and a value that nobody else uses meanwhile.
     let question = unsafe { Question::new(r, v) };
-    question.answer::<Module>(|location| Variable::value(number, location.monitor.as_deref()))
+    question.answer::<Module>(
+        |location| location.monitor.as_ref().and_then(|monitor| V::ready(monitor, monitor.shared()?)),
+        |location| location.monitor.as_ref().and_then(|monitor| V::make(monitor, monitor.shared()?)),
+    )
 }

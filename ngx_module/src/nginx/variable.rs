@@ -10,19 +10,20 @@ use ngx::ffi::{
 use ngx::http::HttpModuleLocationConf;
 
 use super::conf::{Conf, Mistake};
+use super::guarded;
+use super::log::Log;
 
 impl Conf<'_> {
     /// Makes a variable known, whose value nginx asks for again each time that it is needed.
     ///
     /// # Errors
     /// nginx refuses it.
-    pub fn add_variable(&mut self, name: &str, get: ngx_http_get_variable_pt, data: usize) -> Result<(), Mistake> {
+    pub fn add_variable(&mut self, name: &str, get: ngx_http_get_variable_pt) -> Result<(), Mistake> {
         let mut name = self.copy(name);
         // SAFETY: the configuration is live; the name is in its pool, and nginx returns a variable or null.
         let added =
             unsafe { ngx_http_add_variable(self.raw(), &mut name, NGX_HTTP_VAR_NOCACHEABLE as ngx_uint_t).as_mut() };
-        let added = added.ok_or(Mistake::Logged)?;
-        (added.get_handler, added.data) = (get, data);
+        added.ok_or(Mistake::Logged)?.get_handler = get;
         Ok(())
     }
 }
@@ -30,7 +31,7 @@ impl Conf<'_> {
 /// A value that is ready before it is asked for, so that answering copies two words.
 pub struct Text {
     // What `value` points to.
-    _bytes: Box<[u8]>,
+    bytes: Box<[u8]>,
     value: ngx_http_variable_value_t,
 }
 
@@ -48,18 +49,8 @@ impl Text {
             value.set_no_cacheable(1);
             value.data = bytes.as_ptr().cast_mut();
         }
-        Text { _bytes: bytes, value }
+        Text { bytes, value }
     }
-}
-
-/// The answer to nginx's question for a value.
-pub enum Value<'a> {
-    /// One that was made ahead.
-    Ready(&'a Text),
-    /// One that is made now.
-    Made(String),
-    /// None.
-    None,
 }
 
 /// A question of nginx for the value of a variable.
@@ -79,40 +70,47 @@ impl<'a> Question<'a> {
         unsafe { Question { request: &*request, value: &mut *value } }
     }
 
-    /// Answers with what the module's configuration of the location has for it, which outlives the request.
+    /// Answers with what the module's configuration of the location has ready, which outlives the request; else with what
+    /// is made of it.
     #[inline(always)]
     pub fn answer<M: HttpModuleLocationConf>(
         self,
-        choose: impl for<'b> FnOnce(&'b M::LocationConf) -> Value<'b>,
+        ready: impl for<'b> FnOnce(&'b M::LocationConf) -> Option<&'b Text>,
+        make: impl FnOnce(&M::LocationConf) -> Option<String>,
     ) -> ngx_int_t {
         // SAFETY: nginx gives every location a configuration made by `create_loc_conf`.
         let location = unsafe { &*(*self.request.loc_conf.add(M::module().ctx_index)).cast() };
-        match choose(location) {
-            Value::Ready(text) => {
+        match ready(location) {
+            Some(text) => {
                 *self.value = text.value;
                 Status::NGX_OK.0
             }
-            Value::Made(text) => self.answer_made(&text),
-            Value::None => {
-                self.value.set_not_found(1);
-                Status::NGX_OK.0
-            }
+            None => self.answer_made(location, make),
         }
     }
 
     #[cold]
-    fn answer_made(self, text: &str) -> ngx_int_t {
-        let made = Text::new(text);
-        // SAFETY: the pool is live and gives that many bytes or null.
-        unsafe {
-            let copy = ngx_pnalloc(self.request.pool, text.len()).cast::<u8>();
-            if copy.is_null() {
-                return Status::NGX_ERROR.0;
+    #[inline(never)]
+    fn answer_made<T>(self, location: &T, make: impl FnOnce(&T) -> Option<String>) -> ngx_int_t {
+        let Question { request, value } = self;
+        // SAFETY: a request has a live connection with a log.
+        let log = unsafe { Log::new((*request.connection).log) };
+        guarded(log, Status::NGX_ERROR.0, || {
+            let made = Text::new(&make(location).unwrap_or_default());
+            *value = made.value;
+            if made.bytes.is_empty() {
+                return Status::NGX_OK.0;
             }
-            ptr::copy_nonoverlapping(text.as_ptr(), copy, text.len());
-            *self.value = made.value;
-            self.value.data = copy;
-        }
-        Status::NGX_OK.0
+            // SAFETY: the pool is live and gives that many bytes or null.
+            unsafe {
+                let copy = ngx_pnalloc(request.pool, made.bytes.len()).cast::<u8>();
+                if copy.is_null() {
+                    return Status::NGX_ERROR.0;
+                }
+                ptr::copy_nonoverlapping(made.bytes.as_ptr(), copy, made.bytes.len());
+                value.data = copy;
+            }
+            Status::NGX_OK.0
+        })
     }
 }

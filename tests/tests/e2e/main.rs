@@ -6,6 +6,7 @@ mod control;
 mod delivery;
 mod delivery_faults;
 mod error_rate;
+mod example;
 mod failover;
 mod faults;
 mod fleet;

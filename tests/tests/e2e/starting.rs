@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use tests::nginx::{self, Check, Config};
+use tests::nginx::{self, Check, Config, Nginx};
 use tests::process::{self, Signal};
 use tests::scene::{Scene, Setup};
 use tests::wait;
@@ -174,4 +174,14 @@ fn a_pool_to_which_no_request_can_go_is_a_warning() {
         let (line, expected) = (line.unwrap_or_default(), expected.unwrap_or_default());
         assert!(line.starts_with(&expected) && (line.is_empty() || line.ends_with(&check.place_of(pool))), "{line}");
     }
+}
+
+#[test]
+fn a_large_zone_takes_memory_only_where_it_is_used() {
+    let http = "alert_monitor app { }\nalert_zone zone=alert:64m;";
+    let nginx = Nginx::start(Config::new(http));
+    let status = fs::read_to_string(format!("/proc/{}/status", nginx.master())).unwrap();
+    let shared = status.lines().find_map(|line| line.strip_prefix("RssShmem:")?.strip_suffix("kB")).unwrap();
+    // nginx itself keeps a table of the pages in it.
+    assert!(shared.trim().parse::<u64>().unwrap() < 2048, "{shared} kB of the zone are in use");
 }
