@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -66,7 +67,13 @@ impl Alertmanager {
 
     /// Stops it, as a service is stopped, and starts it again. It remembers whom it notified, and no alert.
     pub fn restart(&mut self) {
+        self.restart_after(Duration::ZERO);
+    }
+
+    /// As [`Alertmanager::restart`], with nobody there for a while.
+    pub fn restart_after(&mut self, pause: Duration) {
         self.stop();
+        thread::sleep(pause);
         self.child = spawn(self.directory.path(), self.address, self.cluster);
         self.wait_until_it_works();
     }

@@ -16,7 +16,9 @@ const OF_A_HOST: u64 = 10;
 const SCRAPED: Duration = Duration::from_secs(45);
 /// What Prometheus says of many hosts is there within a minute.
 const TOLD: Duration = Duration::from_secs(60);
-/// Hosts repeat what fires every 15 s.
+/// Longer than hosts wait until they repeat what fires, so that it fails.
+const AWAY: Duration = Duration::from_secs(20);
+/// Hosts repeat what fires every 15 s, also what did not arrive.
 const KNOWN_AGAIN: Duration = Duration::from_secs(20);
 /// How long nothing more may come. Alertmanager adds to what it told once a minute.
 const QUIET: Duration = Duration::from_secs(65);
@@ -133,8 +135,8 @@ impl Story {
 
     /// It forgets what fires, and remembers what it told.
     fn alertmanager_restarts(&mut self, hosts: &[Host]) {
-        self.act("Alertmanager restarts, and blue works again on one host");
-        self.watch.alertmanager.restart();
+        self.act("Alertmanager is away for 20 s and starts anew, and blue works again on one host");
+        self.watch.alertmanager.restart_after(AWAY);
         hosts[0].break_blue(false);
         let watch = &self.watch;
         self.table.expect("it knows again what fires, by the hosts", KNOWN_AGAIN, || {

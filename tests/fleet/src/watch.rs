@@ -86,17 +86,15 @@ impl Watch {
     }
 
     fn configuration(&self, rules: &Path, hosts: &[Host]) -> String {
-        let targets: String = hosts
-            .iter()
-            .map(|host| {
-                format!("        - {{ targets: ['{}'], labels: {{ instance: {} }} }}\n", host.address, host.name)
-            })
-            .collect();
+        let target = |host: &Host| {
+            format!("      - {{ targets: ['{}'], labels: {{ instance: {} }} }}\n", host.address, host.name)
+        };
+        let targets: String = hosts.iter().map(target).collect();
+        let local = "      - targets: ['127.0.0.1:8080']\n";
         let configuration = shipped("prometheus.yml");
-        let shipped_targets = "        - targets: ['127.0.0.1:8080']\n".replace("        -", "      -");
-        assert!(configuration.contains(&shipped_targets), "prometheus.yml scrapes something else than the local nginx");
+        assert!(configuration.contains(local), "prometheus.yml scrapes something else than the local nginx");
         configuration
-            .replace(&shipped_targets, &targets.replace("        -", "      -"))
+            .replace(local, &targets)
             .replace("127.0.0.1:9093", &self.alertmanager.address().to_string())
             .replace("rules.yml", &rules.display().to_string())
     }
