@@ -90,7 +90,7 @@ fn intake(c: &mut Criterion) {
     let mut usual = servers.usual();
     usual.remember(BLUE.as_bytes(), b"v1.2.3", None, origin);
     c.bench_function("usual", |b| b.iter(|| usual.recognise(black_box(BLUE.as_bytes()), black_box(b"v1.2.3"), || b"")));
-    c.bench_function("server", |b| b.iter(|| servers.server(black_box(BLUE.as_bytes()))));
+    c.bench_function("server", |b| b.iter(|| servers.server(black_box(BLUE.as_bytes()), b"")));
     let answer = Success { time_ms: NOW, header_ago_ms: 0, latency_ms: 1, origin };
     c.bench_function("producer", |b| b.iter(|| worker.intake().answered(&mut producer, black_box(answer))));
     c.bench_function("channel", |b| b.iter(|| worker.intake().push(black_box(answer.into()))));

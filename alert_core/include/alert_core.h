@@ -91,7 +91,7 @@ typedef struct alert_request {
   const char *monitor;
   // Its length in bytes.
   size_t monitor_len;
-  // Its attempts, in order; at least one, and of more than 14 the middle ones are not told apart.
+  // Its attempts, in order; at least one.
   const struct alert_attempt *attempts;
   // How many.
   size_t attempts_len;
@@ -102,7 +102,8 @@ typedef struct alert_request {
   // When it ended, in milliseconds since the Unix epoch; 0 is now. Without threads this is also the time at which
   // it is judged, so that a recording can be replayed.
   uint64_t time_ms;
-  // The status that the client got, 0 to 999. With 499 or 0 (the client went away) the request is not counted.
+  // The status that the client got, 0 to 999. With 499 or 0 the client went away: the request was abandoned where its
+  // attempts took a second or more, else it is not counted.
   uint32_t status;
 } alert_request;
 
@@ -159,7 +160,8 @@ enum alert_code alert_put(struct alert_t *handle,
 
 // Takes one finished request as nginx's variables tell it, for log_by_lua and the like. Each argument is the value of
 // the variable of that name, or NULL where it has none; `pool` and `release` are what the answer said of itself (such
-// as `$upstream_http_x_app_pool`), `status` is `$status`. A request without upstream attempts is not counted.
+// as `$upstream_http_x_app_pool`), `status` is `$status`. A request without upstream attempts is not counted; all that it
+// made count, also those before an internal redirect.
 enum alert_code alert_put_nginx(struct alert_t *handle,
                                 const char *monitor,
                                 const char *upstream_addr,

@@ -11,11 +11,14 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::attempts::{self, Attempt};
-use crate::engine::{self, Ended, Engine, Refusal};
+use alert_core::observe::recorder::Attempt;
+
+use crate::attempts;
+use crate::engine::{self, Engine, Refusal};
 use crate::handle;
 use crate::memory::Memory;
 use crate::raw::{self, Buffer};
+use crate::request::Put;
 
 /// A status that is none: no request ends with it.
 const STATUS_MAX: u32 = 999;
@@ -115,7 +118,7 @@ pub struct alert_request {
     pub monitor: *const c_char,
     /// Its length in bytes.
     pub monitor_len: usize,
-    /// Its attempts, in order; at least one, and of more than 14 the middle ones are not told apart.
+    /// Its attempts, in order; at least one.
     pub attempts: *const alert_attempt,
     /// How many.
     pub attempts_len: usize,
@@ -126,7 +129,8 @@ pub struct alert_request {
     /// When it ended, in milliseconds since the Unix epoch; 0 is now. Without threads this is also the time at which
     /// it is judged, so that a recording can be replayed.
     pub time_ms: u64,
-    /// The status that the client got, 0 to 999. With 499 or 0 (the client went away) the request is not counted.
+    /// The status that the client got, 0 to 999. With 499 or 0 the client went away: the request was abandoned where its
+    /// attempts took a second or more, else it is not counted.
     pub status: u32,
 }
 
@@ -250,27 +254,23 @@ pub unsafe extern "C" fn alert_put(handle: *mut alert_t, request: *const alert_r
         if attempts.is_empty() {
             return Err(ALERT_EARGUMENT);
         }
-        let ended = Ended {
-            status: checked_status(request.status)?,
-            release,
-            time_ms: given(request.time_ms),
-            ..Ended::default()
-        };
         // All are read before any counts.
         for attempt in attempts {
             // SAFETY: the caller's promise.
             unsafe { read(attempt) }?;
         }
         // SAFETY: as above.
-        let attempts = attempts.iter().filter_map(|attempt| unsafe { read(attempt) }.ok());
-        engine.put(monitor, attempts, &ended)?;
+        let attempts = || attempts.iter().filter_map(|attempt| unsafe { read(attempt) }.ok());
+        let status = checked_status(request.status)?;
+        engine.put(monitor, Put { attempts, status, pool: &[], release, ended_ms: 0 }, given(request.time_ms))?;
         Ok(ALERT_OK)
     })
 }
 
 /// Takes one finished request as nginx's variables tell it, for log_by_lua and the like. Each argument is the value of
 /// the variable of that name, or NULL where it has none; `pool` and `release` are what the answer said of itself (such
-/// as `$upstream_http_x_app_pool`), `status` is `$status`. A request without upstream attempts is not counted.
+/// as `$upstream_http_x_app_pool`), `status` is `$status`. A request without upstream attempts is not counted; all that it
+/// made count, also those before an internal redirect.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn alert_put_nginx(
     handle: *mut alert_t,
@@ -294,13 +294,9 @@ pub unsafe extern "C" fn alert_put_nginx(
                 raw::string(release)?,
             ]
         };
-        let ended = Ended {
-            status: checked_status(status)?,
-            pool: pool.as_bytes(),
-            release: release.as_bytes(),
-            time_ms: None,
-        };
-        engine.put(monitor.as_bytes(), attempts::from_nginx(addresses, statuses, times), &ended)?;
+        let attempts = || attempts::from_nginx(addresses, statuses, times);
+        let (status, pool, release) = (checked_status(status)?, pool.as_bytes(), release.as_bytes());
+        engine.put(monitor.as_bytes(), Put { attempts, status, pool, release, ended_ms: 0 }, None)?;
         Ok(ALERT_OK)
     })
 }
@@ -441,5 +437,5 @@ unsafe fn read(attempt: &alert_attempt) -> Result<Attempt<'_>, alert_code> {
     // SAFETY: the caller's promise.
     let (address, pool) =
         unsafe { (raw::bytes(attempt.address, attempt.address_len)?, raw::bytes(attempt.pool, attempt.pool_len)?) };
-    Ok(Attempt { address, pool, status: checked_status(attempt.status)?, time_ms: attempt.time_ms })
+    Ok(attempts::attempt(Some(address), pool, checked_status(attempt.status)?, attempt.time_ms))
 }

@@ -1,20 +1,15 @@
 //! What upstreams did in one request, as callers tell it: attempt by attempt, or in the lists of nginx's variables.
 
-/// One upstream attempt. What is not known is empty.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Attempt<'a> {
-    /// Address of the server, as nginx writes it.
-    pub address: &'a [u8],
-    /// Name of its pool.
-    pub pool: &'a [u8],
-    /// Status, zero where there was none.
-    pub status: u16,
-    /// How long it took, in milliseconds.
-    pub time_ms: u32,
+use alert_core::observe::recorder::Attempt;
+
+/// One attempt of which only this is known. Statuses 502 and 504 stand for what brought no answer.
+pub fn attempt<'a>(address: Option<&'a [u8]>, pool: &'a [u8], status: u16, time_ms: u32) -> Attempt<'a> {
+    let header_ms = (!matches!(status, 0 | 502 | 504)).then_some(time_ms);
+    Attempt { address, status, connected: header_ms.is_some(), header_ms, response_ms: time_ms, pool }
 }
 
-/// The attempts in `$upstream_addr`, `$upstream_status` and `$upstream_response_time`: those after the last internal
-/// redirect, which is where nginx writes " : ".
+/// The attempts in `$upstream_addr`, `$upstream_status` and `$upstream_response_time`, those before an internal redirect
+/// (which is where nginx writes " : ") included.
 ///
 /// Source: `ngx_http_upstream_addr_variable()` and its neighbours.
 pub fn from_nginx<'a>(
@@ -22,19 +17,20 @@ pub fn from_nginx<'a>(
     statuses: &'a str,
     times: &'a str,
 ) -> impl Iterator<Item = Attempt<'a>> + use<'a> {
-    let [addresses, statuses, times] = [addresses, statuses, times].map(last_group);
-    let (mut statuses, mut times) = (statuses.split(", "), times.split(", "));
-    addresses.split(", ").filter(|address| !address.is_empty()).map(move |address| Attempt {
-        address: address.as_bytes(),
-        pool: &[],
+    let (mut statuses_left, mut times_left) = (items(statuses), items(times));
+    // An attempt that could not begin has no address, and no status.
+    let stillborn = (addresses.is_empty() && statuses == "-").then(|| attempt(None, &[], 0, 0));
+    let attempts = items(addresses).map(move |address| {
         // "-" is none.
-        status: statuses.next().and_then(|status| status.parse().ok()).unwrap_or(0),
-        time_ms: times.next().and_then(milliseconds).unwrap_or(0),
-    })
+        let status = statuses_left.next().and_then(|status| status.parse().ok()).unwrap_or(0);
+        let time_ms = times_left.next().and_then(milliseconds).unwrap_or(0);
+        attempt(Some(address.as_bytes()), &[], status, time_ms)
+    });
+    stillborn.into_iter().chain(attempts)
 }
 
-fn last_group(list: &str) -> &str {
-    list.rsplit_once(" : ").map_or(list, |(_, last)| last)
+fn items(list: &str) -> impl Iterator<Item = &str> {
+    list.split(" : ").flat_map(|group| group.split(", ")).filter(|item| !item.is_empty())
 }
 
 /// Reads seconds with three decimals.
@@ -50,7 +46,8 @@ mod tests {
 
     fn read(addresses: &str, statuses: &str, times: &str) -> Vec<(String, u16, u32)> {
         let attempts = from_nginx(addresses, statuses, times);
-        attempts.map(|a| (String::from_utf8_lossy(a.address).into_owned(), a.status, a.time_ms)).collect()
+        let address = |attempt: &Attempt<'_>| String::from_utf8_lossy(attempt.address.unwrap_or(b"none")).into_owned();
+        attempts.map(|attempt| (address(&attempt), attempt.status, attempt.response_ms)).collect()
     }
 
     #[test]
@@ -62,12 +59,16 @@ mod tests {
         );
         assert_eq!(read("app", "502", "-"), [("app".into(), 502, 0)], "no live upstreams");
         assert_eq!(read("[::1]:1, b:2", "-, -", "-, -"), [("[::1]:1".into(), 0, 0), ("b:2".into(), 0, 0)]);
+        assert_eq!(read("", "-", "-"), [("none".into(), 0, 0)], "it could not begin");
     }
 
     #[test]
-    fn only_what_follows_the_last_internal_redirect_counts() {
-        assert_eq!(read("a:1, b:2 : c:3", "502, 502 : 200", "0.001, 0.001 : 0.002"), [("c:3".into(), 200, 2)]);
-        assert_eq!(read("a:1 : ", "200 : ", "0.001 : "), []);
+    fn what_lies_before_an_internal_redirect_counts_too() {
+        assert_eq!(
+            read("a:1, b:2 : c:3", "502, 503 : 200", "0.001, 0.003 : 0.002"),
+            [("a:1".into(), 502, 1), ("b:2".into(), 503, 3), ("c:3".into(), 200, 2)]
+        );
+        assert_eq!(read("a:1 : ", "200 : ", "0.001 : "), [("a:1".into(), 200, 1)]);
         assert_eq!(read("", "", ""), []);
     }
 

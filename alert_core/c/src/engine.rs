@@ -13,9 +13,7 @@ use alert_core::base::log::{self, Level, Line, Lines};
 use alert_core::board::{self, Board, Plan};
 use alert_core::detect::judge::Judge;
 use alert_core::engine;
-use alert_core::model::event::{self, Event};
-use alert_core::model::outcome::{AttemptEnd, ClientGot};
-use alert_core::observe::peers::{PeerMap, Server};
+use alert_core::observe::recorder::{Attempt, Recorder};
 use alert_core::report::json;
 use alert_core::report::view::Source;
 use alert_core::settings::Settings;
@@ -23,13 +21,11 @@ use alert_core::settings::text;
 use alert_core::sink::settings::SystemSource;
 
 use crate::abi::alert_code;
-use crate::attempts::Attempt;
 use crate::hostname::hostname;
 use crate::memory::Memory;
+use crate::request::Put;
 use crate::signals;
 
-/// The status that nginx gives a request whose client went away.
-const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// The end of the year 9999: what comes later is no point in time but an accident.
 const TIME_MAX_MS: u64 = 253_402_300_799_999;
 /// Between two looks at whether the detector is done.
@@ -44,7 +40,7 @@ pub struct Engine {
     plan: Plan,
     settings: Settings,
     /// Of each monitor.
-    servers: Vec<PeerMap>,
+    recorders: Vec<Recorder>,
     /// Judges within the calls, until threads do.
     judge: Mutex<Judge>,
     running: OnceLock<Running>,
@@ -64,19 +60,6 @@ struct WaitingLines {
     /// What the calls have to say; threads have a queue of their own.
     of_calls: Lines,
     next: VecDeque<Line>,
-}
-
-/// What ended with the last attempt.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Ended<'a> {
-    /// The status that the client got.
-    pub status: u16,
-    /// The pool that answered, where only the answer tells it.
-    pub pool: &'a [u8],
-    /// The release that answered.
-    pub release: &'a [u8],
-    /// When, in milliseconds since the Unix epoch; `None` is now.
-    pub time_ms: Option<u64>,
 }
 
 /// Reads settings.
@@ -120,7 +103,7 @@ impl Engine {
         board.activate_or_join(&mut plan, &settings, key_of(text));
         let (log, of_calls) = log::queue();
         Ok(Engine {
-            servers: PeerMap::of_monitors(board, &plan, &settings),
+            recorders: Recorder::of_monitors(board, &plan, &settings),
             judge: Mutex::new(Judge::new(board, &plan, &settings, log)),
             running: OnceLock::new(),
             log: Mutex::new(WaitingLines { of_calls, next: VecDeque::new() }),
@@ -156,46 +139,26 @@ impl Engine {
     ///
     /// # Errors
     /// There is no such monitor, or the time is none.
-    pub fn put<'a>(
-        &self,
-        monitor: &[u8],
-        attempts: impl Iterator<Item = Attempt<'a>>,
-        ended: &Ended,
-    ) -> Result<(), alert_code> {
+    pub fn put<'a, F, I>(&self, monitor: &[u8], mut request: Put<'a, F>, time_ms: Option<u64>) -> Result<(), alert_code>
+    where
+        F: Fn() -> I,
+        I: Iterator<Item = Attempt<'a>>,
+    {
         let running = self.running()?;
         let found = self.settings.monitors.iter().position(|known| known.name.as_bytes() == monitor);
-        let monitor = found.and_then(|at| u16::try_from(at).ok()).ok_or(alert_code::ALERT_EMONITOR)?;
-        let now = self.checked_time(ended.time_ms)?;
-        let mut event = Event::begin(monitor, now);
-        let servers = self.servers.get(monitor as usize).ok_or(alert_code::ALERT_EMONITOR)?;
-        let mut last: Option<(Attempt, Server)> = None;
-        for attempt in attempts {
-            let server = server(servers, &attempt, attempt.pool);
-            if let Some((earlier, server)) = last.replace((attempt, server)) {
-                add(&mut event, earlier, server);
-            }
-        }
-        let Some((attempt, mut server)) = last else { return Ok(()) };
-        if matches!(ended.status, 0 | CLIENT_CLOSED_REQUEST) || attempt.status == 0 {
-            // The client went away: that says nothing about the upstream.
-            return Ok(());
-        }
-        if attempt.pool.is_empty() {
-            server = self::server(servers, &attempt, ended.pool);
-        }
-        if !ended.release.is_empty() {
-            servers.release(server.pool, ended.release);
-        }
-        add(&mut event, attempt, server);
-        let event = event.finish(ClientGot::of_status(ended.status));
+        let recorder = found.and_then(|at| self.recorders.get(at)).ok_or(alert_code::ALERT_EMONITOR)?;
+        request.ended_ms = self.checked_time(time_ms)?;
+        let now = request.ended_ms;
         match running {
-            Some(running) => {
-                running.worker.intake().push(event);
+            Some(running) => recorder.record(&request, |record| {
+                running.worker.intake().push(record.into());
                 running.put.fetch_add(1, Relaxed);
-            }
+            }),
             None => {
                 let judge = self.judge_here()?;
-                judge.observe(&event, now);
+                recorder.record(&request, |record| {
+                    judge.observe(&record.into(), now);
+                });
                 judge.commit(now);
             }
         }
@@ -335,24 +298,6 @@ impl Engine {
             Some(time_ms) if time_ms <= TIME_MAX_MS => Ok(time_ms),
             Some(_) => Err(alert_code::ALERT_EARGUMENT),
         }
-    }
-}
-
-fn add(event: &mut Event, attempt: Attempt, server: Server) {
-    let (pool, peer) = (server.pool, server.peer);
-    event.attempt(event::Attempt { pool, peer, end: AttemptEnd::of_status(attempt.status) });
-    event.latency_ms = event.latency_ms.saturating_add(attempt.time_ms);
-}
-
-/// The server of an attempt, whose pool an answer named.
-fn server(servers: &PeerMap, attempt: &Attempt, pool: &[u8]) -> Server {
-    if attempt.address.is_empty() {
-        return if pool.is_empty() { Server::UNKNOWN } else { servers.nameless(pool) };
-    }
-    let server = servers.server(attempt.address);
-    match server.listed || pool.is_empty() {
-        true => server,
-        false => servers.learn(attempt.address, server, pool),
     }
 }
 

@@ -13,4 +13,5 @@ mod handle;
 mod hostname;
 mod memory;
 mod raw;
+mod request;
 mod signals;

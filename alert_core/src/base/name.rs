@@ -38,17 +38,24 @@ impl NameKey {
                     key.mix(u64::from_le_bytes(*last) >> (8 * (16 - name.len())));
                 }
             }
-            (Some(_), _) => return NameKey::of_long(name),
+            (Some(_), _) => return NameKey::of_long(&name[..name.len().min(NAME_MAX)]),
             _ if name.is_empty() => return NameKey::EMPTY,
             _ => key.mix(short(name)),
         }
         key.finish()
     }
 
+    /// The key of all bytes of a name, for addresses: however long they are, each is another server. It is that of
+    /// [`NameKey::of`] for names that are not cut.
+    #[inline]
+    pub fn of_whole(name: &[u8]) -> NameKey {
+        if name.len() <= NAME_MAX { NameKey::of(name) } else { NameKey::of_long(name) }
+    }
+
     #[inline(never)]
     fn of_long(name: &[u8]) -> NameKey {
         let mut key = Mixer::new();
-        let mut chunks = name[..name.len().min(NAME_MAX)].chunks_exact(8);
+        let mut chunks = name.chunks_exact(8);
         for chunk in &mut chunks {
             // The chunk has 8 bytes by construction; the fallback is unreachable and free of panics.
             key.mix(chunk.try_into().map_or(0, u64::from_le_bytes));

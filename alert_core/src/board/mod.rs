@@ -8,12 +8,14 @@
 
 pub mod alert;
 pub mod cell;
+pub mod examples;
 pub mod extent;
 pub mod history;
 pub mod lease;
 pub mod maintenance;
 pub mod monitor;
 pub mod outbox;
+pub mod peer;
 mod predecessor;
 pub mod region;
 pub mod rollout;
@@ -41,7 +43,7 @@ use crate::base::clock::Clock;
 use crate::base::name::NameKey;
 use crate::board::outbox::Outbox;
 use crate::board::window::{Window, WindowHead};
-use crate::model::ids::PoolId;
+use crate::model::ids::{PoolId, PoolSet};
 use crate::rules::failover;
 use crate::settings::{MonitorSettings, Settings};
 use crate::sink::SINKS_MAX;
@@ -402,20 +404,25 @@ impl MonitorBoard {
         self.window.store(place.window);
         self.rollout.store(place.rollout.unwrap_or(Extent::NONE));
         place.pools.clear();
-        for (name, addresses) in &settings.pools {
-            let pool = self.configure_pool(name.as_bytes(), &place.pools);
-            place.pools.push(pool);
+        let mut configured = PoolSet::EMPTY;
+        let mut configure = |name: &str| {
+            let pool = self.learn_pool_beside(name.as_bytes(), configured);
+            configured.insert(pool);
+            pool
+        };
+        place.pools.extend(settings.pools.iter().map(|(name, _)| configure(name)));
+        let active = settings.active.as_deref().map_or(PoolId::NONE, configure);
+        self.configured.store(configured);
+        self.unlist_peers();
+        for ((_, addresses), pool) in settings.pools.iter().zip(&place.pools) {
             for address in addresses {
-                self.learn_peer(address.as_bytes(), pool);
+                self.list_peer(address.as_bytes(), *pool);
             }
         }
+        self.begin_warnings();
         let setting = settings.active.as_deref().map_or(NameKey::EMPTY, |name| NameKey::of(name.as_bytes()));
         if self.active_setting.swap(setting) != setting {
             // A planned switch: the pool that should serve is expected to, without an alert.
-            let active = settings
-                .active
-                .as_ref()
-                .map_or(PoolId::NONE, |name| self.configure_pool(name.as_bytes(), &place.pools));
             self.active.store(active);
             self.failover.store(failover::State::serving(active));
             self.serving_since_ms.store(0, Relaxed);

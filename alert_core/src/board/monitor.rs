@@ -4,21 +4,20 @@ use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Relaxed};
 
 use crate::base::name::NameKey;
 use crate::board::cell::Packed;
+use crate::board::examples::Examples;
 use crate::board::extent::Extent;
 use crate::board::history::History;
 use crate::board::maintenance::MaintenanceBoard;
+use crate::board::peer::{AddressCell, PEERS_MAX, PeerBoard};
 use crate::board::text::NameCell;
 use crate::model::alert::Kind;
-use crate::model::ids::PeerId;
-use crate::model::ids::{POOLS_MAX, PoolId};
+use crate::model::ids::{POOLS_MAX, PeerId, PoolId, PoolSet};
 use crate::model::outcome::Cause;
 use crate::model::success::Success;
 use crate::rules::failover::State;
 use crate::rules::flapping;
 use crate::rules::throttle::Throttle;
 
-/// Addresses that a monitor remembers.
-pub const PEERS_MAX: usize = 64;
 /// Upper bounds of the latency histogram, in milliseconds; the last bucket is unbounded.
 pub const BUCKETS_MS: [u32; 12] = [5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000];
 /// Upper bounds of the buckets below those, in milliseconds: for pools that answer from memory.
@@ -73,6 +72,14 @@ pub struct MonitorBoard {
     pub unmatched: UnmatchedBoard,
     /// The stretch that holds its rollout.
     pub rollout: Packed<Extent>,
+    /// What does not fit the configuration, to be told once.
+    pub contradiction: ContradictionBoard,
+    /// Requests that failed, to show some of them.
+    pub examples: Examples,
+    /// The pools that the configuration names: the others make room for new names.
+    pub configured: Packed<PoolSet>,
+    /// Changes whenever a release does, or the pool of an address: what was recognised by them is looked up again then.
+    pub epoch: AtomicU64,
 }
 
 /// Requests whose address belongs to no pool although pools are listed.
@@ -82,7 +89,23 @@ pub struct UnmatchedBoard {
     /// How many.
     pub requests: AtomicU64,
     /// The address of the latest.
-    pub address: NameCell,
+    pub address: AddressCell,
+    /// How many there were when the configuration came into force.
+    pub before: AtomicU64,
+    /// Whether that was told since.
+    pub told: AtomicU64,
+}
+
+/// An answer that named another pool than the configuration does.
+#[repr(C)]
+#[derive(Debug)]
+pub struct ContradictionBoard {
+    /// The address that answered; empty where there was none.
+    pub address: AddressCell,
+    /// The pool that it named.
+    pub pool: NameCell,
+    /// Whether that was told since the configuration came into force.
+    pub told: AtomicU64,
 }
 
 /// One kind of alert within a monitor.
@@ -137,24 +160,6 @@ pub struct PoolBoard {
     pub causes: [AtomicU64; Cause::ALL.len()],
 }
 
-/// One address.
-#[repr(C)]
-#[derive(Debug)]
-pub struct PeerBoard {
-    /// The address as nginx writes it.
-    pub address: NameCell,
-    /// Its pool.
-    pub pool: Packed<PoolId>,
-    /// Requests that it answered.
-    pub answered: AtomicU64,
-    /// Attempts that failed there.
-    pub failed_attempts: AtomicU64,
-    /// When the last of them failed, in milliseconds since the Unix epoch; zero is never.
-    pub failed_ms: AtomicU64,
-    /// Why it did: a [`Cause`] plus one; zero is unknown.
-    pub failed_by: AtomicU64,
-}
-
 impl MonitorBoard {
     /// The pool of this name, if the monitor knows it.
     #[inline]
@@ -166,32 +171,33 @@ impl MonitorBoard {
         Some(PoolId::new(at as u8 + 1))
     }
 
-    /// The pool of this name, made known if there is room; else the unknown one.
+    /// The pool of this name, made known if need be. Where there is no room, it takes the place of the one that is longest
+    /// unseen among those that the configuration does not name; where it names all of them, it is the unknown pool.
     ///
     /// Two workers that meet a new name at once may give it two places; both find the first one from then on.
     pub fn learn_pool(&self, name: &[u8]) -> PoolId {
+        self.learn_pool_beside(name, self.configured.load())
+    }
+
+    /// The same for a pool that the configuration names besides these.
+    pub fn learn_pool_beside(&self, name: &[u8], configured: PoolSet) -> PoolId {
         let key = NameKey::of(name);
+        if key == NameKey::EMPTY {
+            return PoolId::NONE;
+        }
         if let Some(known) = self.find_pool(key) {
             return known;
         }
-        let Some(at) = (1..self.pools.len()).find(|at| self.pools[*at].name.is_empty()) else { return PoolId::NONE };
-        self.pools[at].name.store(name);
+        let is_free = |pool: &PoolId| !configured.contains(*pool) && *pool != self.active() && *pool != self.serving();
+        let pools = (1..=POOLS_MAX).map(|at| PoolId::new(at as u8));
+        let free = pools.filter(is_free).min_by_key(|pool| match self.pool(*pool) {
+            pool if pool.name.is_empty() => None,
+            pool => Some(pool.last_seen_ms.load(Relaxed)),
+        });
+        let Some(free) = free else { return PoolId::NONE };
+        self.pool(free).replace(name);
+        self.epoch.fetch_add(1, Relaxed);
         self.find_pool(key).unwrap_or(PoolId::NONE)
-    }
-
-    /// The pool of this name, in place of one that answers never taught or asked for, if need be.
-    pub fn configure_pool(&self, name: &[u8], keep: &[PoolId]) -> PoolId {
-        let learned = self.learn_pool(name);
-        if learned.is_known() || name.is_empty() {
-            return learned;
-        }
-        let in_use = |at: &usize| {
-            let pool = PoolId::new(*at as u8);
-            keep.contains(&pool) || pool == self.active() || pool == self.serving()
-        };
-        let Some(at) = (1..self.pools.len()).find(|at| !in_use(at)) else { return PoolId::NONE };
-        self.pools[at].replace(name);
-        PoolId::new(at as u8)
     }
 
     /// The board of a pool.
@@ -199,28 +205,6 @@ impl MonitorBoard {
     pub fn pool(&self, pool: PoolId) -> &PoolBoard {
         // A pool id is at most POOLS_MAX, so the mask changes nothing; it spares the check of the bound.
         &self.pools[pool.get() as usize & POOLS_MAX]
-    }
-
-    /// The place of this address, if the monitor knows it.
-    pub fn find_peer(&self, key: NameKey) -> Option<PeerId> {
-        let at = self.peers.iter().position(|peer| peer.address.key() == key)?;
-        Some(PeerId::new(at as u8))
-    }
-
-    /// Remembers to which pool an address belongs. Where there is no room, it takes the place of another.
-    pub fn learn_peer(&self, address: &[u8], pool: PoolId) -> PeerId {
-        let key = NameKey::of(address);
-        let at = match self.find_peer(key) {
-            Some(known) => known.index().unwrap_or(0),
-            None => {
-                self.peers.iter().position(|peer| peer.address.is_empty()).unwrap_or(key.0 as usize % self.peers.len())
-            }
-        };
-        self.peers[at].pool.store(pool);
-        if self.peers[at].address.key() != key {
-            self.peers[at].replace(address);
-        }
-        PeerId::new(at as u8)
     }
 
     /// The pool that should serve.
@@ -255,10 +239,11 @@ impl MonitorBoard {
         self.stand_in.load()
     }
 
-    /// Whether this pool serves and no other is in sight.
+    /// Whether an answer of this pool changes nothing about who serves: it serves and no other is in sight, or nobody knows
+    /// which pool it is.
     #[inline]
     pub fn is_steady(&self, pool: PoolId) -> bool {
-        State::is_steady(self.failover.word(), pool)
+        !pool.is_known() || State::is_steady(self.failover.word(), pool)
     }
 
     /// Whether another pool than the active one serves, as far as both are known.
@@ -279,16 +264,6 @@ impl MonitorBoard {
         self.incident(kind).throttle.load().raised
     }
 
-    /// Counts requests that one server answered.
-    #[inline]
-    pub fn count_answers(&self, run: &[Success]) {
-        let Some(Success { origin, .. }) = run.first() else { return };
-        if let Some(peer) = self.peer(origin.peer()) {
-            peer.answered.fetch_add(run.len() as u64, Relaxed);
-        }
-        self.pool(origin.pool()).count_answers(run);
-    }
-
     /// Counts an attempt that failed.
     pub fn count_failure(&self, pool: PoolId, peer: PeerId, cause: Cause, time_ms: u64) {
         let board = self.pool(pool);
@@ -296,16 +271,8 @@ impl MonitorBoard {
         board.remember_peer(peer);
         board.causes[cause as usize].fetch_add(1, Relaxed);
         if let Some(peer) = self.peer(peer) {
-            peer.failed_attempts.fetch_add(1, Relaxed);
-            peer.failed_ms.store(time_ms, Relaxed);
-            peer.failed_by.store(cause as u64 + 1, Relaxed);
+            peer.count_failure(cause, time_ms);
         }
-    }
-
-    /// The board of an address; `None` for one that is in no place.
-    #[inline]
-    pub fn peer(&self, peer: PeerId) -> Option<&PeerBoard> {
-        self.peers.get(peer.index()?)
     }
 
     /// Failed attempts of all pools, ever.
@@ -315,8 +282,7 @@ impl MonitorBoard {
 
     /// The address of the server of this pool that was seen last; empty where none is known.
     pub fn address_of(&self, pool: PoolId) -> String {
-        let last = self.pool(pool).last_peer.load();
-        last.index().and_then(|at| self.peers.get(at)).map(|peer| peer.address.load()).unwrap_or_default()
+        self.peer(self.pool(pool).last_peer.load()).map(PeerBoard::text).unwrap_or_default()
     }
 }
 
@@ -388,52 +354,45 @@ impl PoolBoard {
     }
 }
 
-impl PeerBoard {
-    /// Why the last attempt failed that did; `None` where that is unknown.
-    pub fn last_cause(&self) -> Option<Cause> {
-        Cause::ALL.get((self.failed_by.load(Relaxed) as usize).checked_sub(1)?).copied()
+impl MonitorBoard {
+    /// Begins anew to warn of what does not fit the configuration, which has just come into force.
+    pub fn begin_warnings(&self) {
+        let Self { unmatched, contradiction, .. } = self;
+        unmatched.before.store(unmatched.requests.load(Relaxed), Relaxed);
+        [&unmatched.told, &contradiction.told].into_iter().for_each(|told| told.store(0, Relaxed));
+        contradiction.address.store(b"");
     }
 
-    /// Gives the place to another address.
-    fn replace(&self, address: &[u8]) {
-        let counters = [&self.answered, &self.failed_attempts, &self.failed_ms, &self.failed_by];
-        counters.into_iter().for_each(|counter| counter.store(0, Relaxed));
-        self.address.store(address);
+    /// What does not fit the configuration and was not told yet, as sentences for people. To be called now and then.
+    pub fn warnings(&self) -> Vec<String> {
+        let Self { unmatched, contradiction, .. } = self;
+        let mut warnings = Vec::new();
+        let requests = unmatched.requests.load(Relaxed).saturating_sub(unmatched.before.load(Relaxed));
+        if requests > 0 && unmatched.told.swap(1, Relaxed) == 0 {
+            warnings.push(format!(
+                "requests go to \"{}\", which is in no \"pool\" of monitor \"{}\": they count, and for no pool",
+                unmatched.address.load(),
+                self.name.load(),
+            ));
+        }
+        let address = contradiction.address.load();
+        if !address.is_empty() && contradiction.told.swap(1, Relaxed) == 0 {
+            warnings.push(format!(
+                "\"{address}\" says that it is pool \"{}\", but \"pool\" of monitor \"{}\" says otherwise, and that counts",
+                contradiction.pool.load(),
+                self.name.load(),
+            ));
+        }
+        warnings
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::board::region::Region;
-    use crate::model::success::SourceId;
-
-    #[test]
-    fn each_address_has_counts_of_its_own_until_another_takes_its_place() {
-        let monitor: &MonitorBoard = Region::private(size_of::<MonitorBoard>()).get(0).expect("room");
-        let (blue, green) = (monitor.learn_pool(b"blue"), monitor.learn_pool(b"green"));
-        let (first, second) = (monitor.learn_peer(b"10.0.0.1:80", blue), monitor.learn_peer(b"10.0.0.2:80", blue));
-        let answer = |peer, latency_ms| Success {
-            time_ms: 5,
-            header_ago_ms: 0,
-            latency_ms,
-            origin: SourceId::new(0, blue, peer),
-        };
-        monitor.count_answers(&[answer(first, 1), answer(first, 2), answer(first, 3)]);
-        monitor.count_failure(blue, second, Cause::Timeout, 7);
-        let counts = |peer| {
-            let peer = monitor.peer(peer).expect("a place");
-            (peer.answered.load(Relaxed), peer.failed_attempts.load(Relaxed), peer.last_cause())
-        };
-        assert_eq!((counts(first), counts(second)), ((3, 0, None), (0, 1, Some(Cause::Timeout))));
-        let board = monitor.pool(blue);
-        let buckets: Vec<u64> = board.buckets().take(4).collect();
-        assert_eq!((buckets, board.answered()), (vec![1, 1, 1, 0], 3));
-        assert_eq!(board.causes[Cause::Timeout as usize].load(Relaxed), 1);
-
-        for at in 0..1000 {
-            monitor.learn_peer(format!("10.1.{}.{}:80", at / 250, at % 250).as_bytes(), green);
+impl ContradictionBoard {
+    /// Notes that the server with this address named another pool than the configuration does.
+    pub fn note(&self, address: &[u8], pool: &[u8]) {
+        if self.told.load(Relaxed) == 0 && self.address.is_empty() {
+            self.pool.store(pool);
+            self.address.store(address);
         }
-        assert_eq!((counts(first), counts(second)), ((0, 0, None), (0, 0, None)));
     }
 }

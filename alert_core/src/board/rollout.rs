@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::base::name::NameKey;
 use crate::board::cell::Packed;
 use crate::board::lease::Lease;
-use crate::board::monitor::{MonitorBoard, PEERS_MAX};
+use crate::board::monitor::MonitorBoard;
+use crate::board::peer::PEERS_MAX;
 use crate::board::text::{NameCell, TextCell};
 use crate::model::ids::PoolId;
 use crate::rollout::pilot::Health;
@@ -196,7 +197,7 @@ impl RolloutBoard {
         monitor: &'a MonitorBoard,
         addresses: &'a [String],
     ) -> impl Iterator<Item = &'a ProbeBoard> {
-        let place = |address: &String| monitor.find_peer(NameKey::of(address.as_bytes()))?.index();
+        let place = |address: &String| monitor.find_peer(NameKey::of_whole(address.as_bytes()))?.index();
         addresses.iter().filter_map(place).filter_map(|place| self.probes.get(place))
     }
 

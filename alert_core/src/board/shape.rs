@@ -7,8 +7,9 @@ use std::mem::offset_of;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::history::{History, SNAPSHOTS};
-use super::monitor::{IncidentBoard, MonitorBoard, PEERS_MAX, PeerBoard, PoolBoard};
+use super::monitor::{IncidentBoard, MonitorBoard, PoolBoard};
 use super::outbox::{ALERTS_MAX, Outbox};
+use super::peer::{PEERS_MAX, PeerBoard};
 use super::rollout::{ProbeBoard, RolloutBoard};
 use super::sink::SinkBoard;
 use super::window::WindowHead;

@@ -3,8 +3,10 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::board::monitor::MonitorBoard;
+use crate::board::peer::PeerBoard;
+use crate::model::event::Attempt;
 use crate::model::event::Event;
-use crate::model::ids::{PoolId, PoolSet};
+use crate::model::ids::{PeerId, PoolId, PoolSet};
 use crate::model::outcome::{AttemptEnd, Outcome};
 use crate::model::success::{SourceId, Success};
 
@@ -23,7 +25,7 @@ impl MonitorBoard {
                     let header_ago_ms = event.time_ms.saturating_sub(event.header_ms).try_into().unwrap_or(u32::MAX);
                     let origin = SourceId::new(event.monitor, attempt.pool, attempt.peer);
                     let Event { time_ms, latency_ms, .. } = *event;
-                    self.count_answers(&[Success { time_ms, header_ago_ms, latency_ms, origin }]);
+                    self.count_run(&[Success { time_ms, header_ago_ms, latency_ms, origin }], origin);
                 }
                 AttemptEnd::Answered => {
                     self.pool(attempt.pool).passed_on.fetch_add(1, Relaxed);
@@ -36,8 +38,36 @@ impl MonitorBoard {
         }
         if let Some(outcome) = outcome {
             self.count_outcome(event, outcome);
+            self.count_unmatched(event.attempts().iter().rfind(is_unmatched).map(|attempt| attempt.peer), 1);
         }
         failed
+    }
+
+    /// Counts requests that one server answered.
+    pub fn count_answers(&self, run: &[Success]) {
+        let Some(Success { origin, .. }) = run.first() else { return };
+        self.count_run(run, *origin);
+        if !origin.pool().is_known() {
+            self.count_unmatched(Some(origin.peer()), run.len() as u64);
+        }
+    }
+
+    fn count_run(&self, run: &[Success], origin: SourceId) {
+        if let Some(peer) = self.peer(origin.peer()) {
+            peer.count_answers(run);
+        }
+        self.pool(origin.pool()).count_answers(run);
+    }
+
+    /// Counts requests that went to an address of no pool, where pools are listed.
+    fn count_unmatched(&self, peer: Option<PeerId>, requests: u64) {
+        let Some(peer) = peer.and_then(|peer| self.peer(peer)) else { return };
+        if self.peers.iter().any(PeerBoard::is_listed) {
+            self.unmatched.requests.fetch_add(requests, Relaxed);
+            if self.unmatched.address.key() != peer.key() {
+                self.unmatched.address.store(peer.text().as_bytes());
+            }
+        }
     }
 
     fn count_outcome(&self, event: &Event, outcome: Outcome) {
@@ -59,6 +89,11 @@ impl MonitorBoard {
             }
         }
     }
+}
+
+/// Whether an attempt went to an address of no pool.
+fn is_unmatched(attempt: &&Attempt) -> bool {
+    !attempt.pool.is_known() && attempt.peer != PeerId::NONE
 }
 
 #[cfg(test)]

@@ -56,15 +56,24 @@ impl<const WORDS: usize> TextCell<WORDS> {
 
     /// The text, cut to its bound, with invalid UTF-8 replaced; empty where the cell is empty or torn.
     pub fn load(&self) -> String {
+        self.read(|bytes| readable(bytes, bytes.len() == WORDS * 8))
+    }
+
+    /// The text as it was stored, cut to its bound; empty where the cell is empty or torn.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.read(<[u8]>::to_vec)
+    }
+
+    fn read<T: Default>(&self, read: impl FnOnce(&[u8]) -> T) -> T {
         let key = self.key.load(Ordering::Acquire);
         let words: [u64; WORDS] = std::array::from_fn(|at| self.words[at].load(Relaxed));
         if key == 0 || NameKey::of_words(&words).0 != key {
-            return String::new();
+            return T::default();
         }
         let bytes = words.map(u64::to_le_bytes);
         let bytes = bytes.as_flattened();
         let len = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        readable(&bytes[..len], len == bytes.len())
+        read(&bytes[..len])
     }
 }
 

@@ -69,7 +69,7 @@ impl Prober {
         let monitors = settings.monitors.iter().enumerate().filter_map(|(at, monitor)| {
             let addresses = monitor.pools.iter().flat_map(|(_, addresses)| addresses).map(|text| Address {
                 text: text.clone(),
-                key: NameKey::of(text.as_bytes()),
+                key: NameKey::of_whole(text.as_bytes()),
                 place: None,
                 next_ms: 0,
             });

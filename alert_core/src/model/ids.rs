@@ -71,6 +71,17 @@ impl PoolSet {
     }
 }
 
+impl Word for PoolSet {
+    fn to_word(self) -> u64 {
+        self.0.into()
+    }
+
+    fn from_word(word: u64) -> PoolSet {
+        // The unknown pool is in no set.
+        PoolSet(word as u32 & !1)
+    }
+}
+
 /// The server of an attempt, as a place in the monitor's registry of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerId(u8);

@@ -2,16 +2,17 @@
 //!
 //! This runs in every request that is no usual one. It never allocates, locks, waits or fails.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use crate::base::name::NameKey;
 use crate::board::monitor::MonitorBoard;
 use crate::board::{Board, Plan};
 use crate::model::ids::{PeerId, PoolId};
-
 use crate::observe::fast_path::FastPath;
 use crate::settings::{MonitorSettings, Settings};
 
 /// Where a server belongs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Server {
     /// Its pool, as far as it is known.
     pub pool: PoolId,
@@ -46,7 +47,7 @@ impl PeerMap {
         let mut listed = Vec::new();
         for ((_, addresses), pool) in settings.pools.iter().zip(pools) {
             listed.extend(addresses.iter().map(|address| {
-                let key = NameKey::of(address.as_bytes());
+                let key = NameKey::of_whole(address.as_bytes());
                 let peer = shared.find_peer(key).unwrap_or(PeerId::NONE);
                 (key, Server { pool: *pool, peer, listed: true })
             }));
@@ -54,28 +55,36 @@ impl PeerMap {
         PeerMap { shared, listed: Listed::new(&listed) }
     }
 
-    /// Where the server with this address belongs.
-    #[inline]
-    pub fn server(&self, address: &[u8]) -> Server {
-        let key = NameKey::of(address);
-        self.listed.find(key).unwrap_or_else(|| self.learned(key))
-    }
-
-    /// The same as far as answers taught it.
-    fn learned(&self, key: NameKey) -> Server {
-        let Some(peer) = self.shared.find_peer(key) else { return Server::UNKNOWN };
-        let at = peer.index().unwrap_or(0);
-        Server { pool: self.shared.peers[at].pool.load(), peer, listed: false }
-    }
-
-    /// Learns from an answer that the server with this address belongs to the pool of this name.
-    #[inline]
-    pub fn learn(&self, address: &[u8], known: Server, pool: &[u8]) -> Server {
-        let pool = self.shared.learn_pool(pool);
-        if pool == known.pool {
-            return known;
+    /// Whose the server with this address is, whose answer named this pool, if any.
+    ///
+    /// The configuration decides, then the answer, then what earlier answers taught.
+    pub fn server(&self, address: &[u8], named: &[u8]) -> Server {
+        let key = NameKey::of_whole(address);
+        let known = self.listed.find(key).or_else(|| self.known(key));
+        match known {
+            Some(server) if server.listed => {
+                if !named.is_empty() && self.shared.pool(server.pool).name.key() != NameKey::of(named) {
+                    self.shared.contradiction.note(address, named);
+                }
+                server
+            }
+            Some(server) if named.is_empty() => server,
+            known => {
+                let pool = self.shared.learn_pool(named);
+                let as_known = |server: &Server| server.pool == pool;
+                known.filter(as_known).unwrap_or_else(|| {
+                    let peer = self.shared.learn_peer(address, pool);
+                    Server { pool, peer, listed: false }
+                })
+            }
         }
-        Server { pool, peer: self.shared.learn_peer(address, pool), listed: false }
+    }
+
+    /// A server as the board has it: learned, or listed by a name that was looked up since.
+    fn known(&self, key: NameKey) -> Option<Server> {
+        let peer = self.shared.find_peer(key)?;
+        let board = self.shared.peer(peer)?;
+        Some(Server { pool: board.pool.load(), peer, listed: board.is_listed() })
     }
 
     /// A server of which only the name of its pool is known.
@@ -89,6 +98,7 @@ impl PeerMap {
         let cell = &self.shared.pool(pool).release;
         if cell.key() != NameKey::of(release) && pool.is_known() {
             cell.store(release);
+            self.shared.epoch.fetch_add(1, Relaxed);
         }
     }
 
@@ -97,12 +107,16 @@ impl PeerMap {
         self.shared.is_steady(pool)
     }
 
+    /// The board of the monitor.
+    pub fn board(&self) -> &'static MonitorBoard {
+        self.shared
+    }
+
     /// A place to remember usual answers of these servers.
     pub fn usual(&self) -> FastPath {
         FastPath::new(self.shared)
     }
 }
-
 /// The addresses that a configuration lists, found by their keys: at least half of the places are free, so that the
 /// first look nearly always decides.
 #[derive(Debug)]

@@ -41,7 +41,7 @@ impl Source<'_> {
         let peers = shared.peers.iter().filter(|peer| !peer.address.is_empty());
         let mut addresses: Vec<Address> = peers
             .map(|peer| Address {
-                name: peer.address.load(),
+                name: peer.text(),
                 pool: peer.pool.load(),
                 answered: peer.answered.load(Relaxed),
                 failed_attempts: peer.failed_attempts.load(Relaxed),

@@ -129,7 +129,6 @@ pub struct Sources {
     /// The release.
     pub release: Source,
     /// What says that an attempt failed all the same.
-    #[expect(dead_code, reason = "until the log phase counts by it")]
     pub failure: Option<Source>,
 }
 

@@ -12,8 +12,9 @@ use alert_core::base::log::{Level, Line};
 use alert_core::board::region::Region;
 use alert_core::board::{Board, HEADER_BYTES, Plan};
 use alert_core::engine;
+use alert_core::observe::event_clock::EventClock;
 use alert_core::observe::fast_path::FastPath;
-use alert_core::observe::peers::PeerMap;
+use alert_core::observe::recorder::Recorder;
 use alert_core::observe::spsc::Producer;
 use alert_core::operate::control::Refusal;
 use alert_core::persist::state_file::StateFile;
@@ -85,19 +86,21 @@ pub struct Engine {
 /// What the log phase works with.
 pub struct LogPhase {
     /// The short way to the detector.
-    pub producer: Producer,
+    pub producer: RefCell<Producer>,
+    /// The time of what ends.
+    pub clock: EventClock,
     /// Of each monitor.
     pub watched: Vec<Watched>,
 }
 
 /// What the log phase needs of a monitor.
 pub struct Watched {
-    /// Where servers belong.
-    pub servers: PeerMap,
+    /// What decides what is counted.
+    pub recorder: Recorder,
     /// Where the names of its answers come from.
     pub sources: Sources,
     /// What its usual answers look like.
-    pub usual: FastPath,
+    pub usual: RefCell<FastPath>,
 }
 
 impl Engine {
@@ -228,7 +231,11 @@ pub fn start(main: &Main, cycle: Cycle<'_>, on_wake: fn()) {
                 board: *board,
                 plan: plan.clone(),
                 settings: settings.clone(),
-                log_phase: LogPhase { producer, watched: watched(*board, plan, settings, sources) },
+                log_phase: LogPhase {
+                    producer: RefCell::new(producer),
+                    clock: EventClock::new(board.clock()),
+                    watched: watched(*board, plan, settings, sources),
+                },
                 _registration: registration,
             });
             RUNNING.set(Some(main.engine.clone()));
@@ -241,9 +248,11 @@ pub fn start(main: &Main, cycle: Cycle<'_>, on_wake: fn()) {
 }
 
 fn watched(board: Board, plan: &Plan, settings: &Settings, sources: &[Sources]) -> Vec<Watched> {
-    let servers = PeerMap::of_monitors(board, plan, settings);
-    let watched = servers.into_iter().zip(sources.iter().cloned());
-    watched.map(|(servers, sources)| Watched { usual: servers.usual(), servers, sources }).collect()
+    let recorders = Recorder::of_monitors(board, plan, settings);
+    let watched = recorders.into_iter().zip(sources.iter().cloned());
+    watched
+        .map(|(recorder, sources)| Watched { usual: RefCell::new(recorder.peers().usual()), recorder, sources })
+        .collect()
 }
 
 /// Stops the engine of this process. Returns whether there was one.

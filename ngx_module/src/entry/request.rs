@@ -15,10 +15,10 @@ use crate::{control, log_phase, status};
 pub(super) unsafe extern "C" fn log_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: the request is live during the call.
     let request = unsafe { LoggedRequest::new(r) };
-    if !request.is_of_interest() {
+    let Some(monitor) = &request.location::<Module>().monitor else { return Status::NGX_OK.0 };
+    if !request.is_main() {
         return Status::NGX_OK.0;
     }
-    let Some(monitor) = &request.location::<Module>().monitor else { return Status::NGX_OK.0 };
     // The usual case indexes nothing and asserts nothing, so there is nothing to catch.
     if !log_phase::hand_over_usual(request, monitor) {
         guarded(request.log(), (), || log_phase::hand_over(request, monitor));

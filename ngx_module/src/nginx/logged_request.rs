@@ -4,20 +4,30 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
+use alert_core::observe::recorder::Intent;
 use ngx::ffi::{
-    ngx_http_get_flushed_variable, ngx_http_request_t, ngx_http_upstream_state_t, ngx_list_part_t, ngx_msec_t,
-    ngx_table_elt_t, ngx_uint_t,
+    NGX_HTTP_CACHE_HIT, NGX_HTTP_CACHE_REVALIDATED, NGX_HTTP_CACHE_STALE, NGX_HTTP_CACHE_UPDATING,
+    ngx_http_core_loc_conf_t as CoreConf, ngx_http_get_flushed_variable, ngx_http_request_t, ngx_http_upstream_state_t,
+    ngx_http_upstream_t, ngx_list_part_t, ngx_msec_t, ngx_table_elt_t, ngx_uint_t,
 };
-use ngx::http::HttpModuleLocationConf;
+use ngx::http::{HttpModule as _, HttpModuleLocationConf, NgxHttpCoreModule};
 
 use super::bytes_of;
 use super::log::Log;
+use super::process::{cached_time, monotonic_ms};
+
+/// A time that nginx does not know.
+const UNKNOWN_TIME: ngx_msec_t = ngx_msec_t::MAX;
+/// The length of an answer that ends with its connection.
+const UNKNOWN_LENGTH: i64 = -1;
+/// Source: `ngx_http_limit_req_module.c`.
+const NGX_HTTP_LIMIT_REQ_DELAYED: u32 = 2;
 
 /// A request in its log phase.
 #[derive(Clone, Copy)]
 pub struct LoggedRequest<'a>(NonNull<ngx_http_request_t>, PhantomData<&'a ngx_http_request_t>);
 
-/// One upstream attempt, as nginx keeps it. It has a peer: separators between internal redirects are no attempts.
+/// One upstream attempt, as nginx keeps it.
 #[repr(transparent)]
 pub struct Attempt(ngx_http_upstream_state_t);
 
@@ -72,12 +82,10 @@ impl<'a> LoggedRequest<'a> {
         unsafe { self.0.as_ref() }
     }
 
-    /// Whether it went to an upstream and is a main one: subrequests (SSI, mirror, auth_request) are parts of an answer
-    /// and no answers.
+    /// Whether it is a main one: subrequests (SSI, mirror, auth_request) are parts of an answer and no answers.
     #[inline(always)]
-    pub fn is_of_interest(self) -> bool {
-        let request = self.get();
-        !request.upstream_states.is_null() && std::ptr::eq(request.main, request)
+    pub fn is_main(self) -> bool {
+        std::ptr::eq(self.get().main, self.get())
     }
 
     /// The error log of its connection.
@@ -86,15 +94,19 @@ impl<'a> LoggedRequest<'a> {
         unsafe { Log::new((*self.get().connection).log) }
     }
 
-    /// Its attempts, and separators between internal redirects.
     #[inline(always)]
-    fn states(self) -> &'a [Attempt] {
+    fn upstream(self) -> Option<&'a ngx_http_upstream_t> {
+        // SAFETY: the field is null or an upstream, as long as the request.
+        unsafe { self.get().upstream.as_ref() }
+    }
+
+    /// Its attempts, and separators between internal redirects; `None` where no server was to be chosen.
+    #[inline(always)]
+    fn states(self) -> Option<&'a [Attempt]> {
         // SAFETY: the field is null or an array of states, as long as the request.
         unsafe {
-            match self.get().upstream_states.as_ref() {
-                Some(states) => std::slice::from_raw_parts(states.elts.cast::<Attempt>(), states.nelts),
-                None => &[],
-            }
+            let states = self.get().upstream_states.as_ref()?;
+            Some(std::slice::from_raw_parts(states.elts.cast::<Attempt>(), states.nelts))
         }
     }
 
@@ -105,34 +117,114 @@ impl<'a> LoggedRequest<'a> {
         unsafe { &*(*self.get().loc_conf.add(M::module().ctx_index)).cast() }
     }
 
-    /// The attempts after the last internal redirect, in order. A redirect leaves an entry without a peer behind.
-    pub fn attempts(self) -> &'a [Attempt] {
-        let separator = self.states().iter().rposition(|state| state.0.peer.is_null());
-        &self.states()[separator.map_or(0, |separator| separator + 1)..]
+    /// All of its attempts, in order, whatever redirects lie between them.
+    pub fn attempts(self) -> impl Iterator<Item = &'a Attempt> {
+        self.states().unwrap_or_default().iter().filter(|state| !state.is_separator())
     }
 
     /// The attempt of a request that had no other, and no redirect.
     #[inline(always)]
     pub fn only_attempt(self) -> Option<&'a Attempt> {
         match self.states() {
-            [only] if !only.0.peer.is_null() => Some(only),
+            Some([only]) if !only.0.peer.is_null() => Some(only),
             _ => None,
         }
     }
 
+    /// What it was meant to be, where there was no attempt.
+    pub fn intent(self) -> Intent {
+        let request = self.get();
+        match (self.states(), self.upstream()) {
+            (Some(_), _) => Intent::Upstream,
+            (None, Some(_)) if request.cached() != 0 => Intent::Cache,
+            (None, Some(_)) => Intent::Prepared,
+            // An error page has a location of its own, and the one before it is not known any more.
+            (None, None) if self.has_content_handler() || request.error_page() != 0 => Intent::Location,
+            (None, None) => Intent::None,
+        }
+    }
+
+    /// Whether its location passes requests on. Few modules that answer by themselves ask for this; a location of files and
+    /// one with `return` do not.
+    fn has_content_handler(self) -> bool {
+        // SAFETY: nginx gives every location a configuration of its core module.
+        let core = unsafe { &*(*self.get().loc_conf.add(NgxHttpCoreModule::module().ctx_index)).cast::<CoreConf>() };
+        core.handler.is_some()
+    }
+
+    /// Whether `limit_req` made it wait.
+    pub fn was_delayed(self) -> bool {
+        self.get().limit_req_status() == NGX_HTTP_LIMIT_REQ_DELAYED
+    }
+
+    /// How long it took, in milliseconds.
+    pub fn age_ms(self) -> u64 {
+        let (second, millisecond) = cached_time();
+        let start = self.get();
+        let age = (second - start.start_sec) * 1000 + millisecond as i64 - start.start_msec as i64;
+        age.max(0) as u64
+    }
+
+    /// How long ago its last attempt began, in milliseconds; `None` where that is not known any more.
+    pub fn last_began_ago_ms(self) -> Option<u64> {
+        let (upstream, last) = (self.upstream()?, self.states()?.last()?);
+        // Another upstream may have been prepared since, whose attempts did not begin.
+        (std::ptr::eq(upstream.state, &last.0) && !last.is_separator())
+            .then(|| monotonic_ms().saturating_sub(upstream.start_time as u64))
+    }
+
+    /// Whether the header at hand is one that the cache kept.
+    pub fn has_kept_header(self) -> bool {
+        let status = self.upstream().map_or(0, |upstream| upstream.cache_status());
+        matches!(
+            status,
+            NGX_HTTP_CACHE_STALE | NGX_HTTP_CACHE_UPDATING | NGX_HTTP_CACHE_REVALIDATED | NGX_HTTP_CACHE_HIT
+        )
+    }
+
+    /// Whether the upstream broke off its answer, as opposed to the client, which may have gone away meanwhile. A connection
+    /// that was upgraded ends in no particular way.
+    pub fn is_cut(self) -> bool {
+        let Some(upstream) = self.upstream().filter(|upstream| upstream.upgrade() == 0) else { return false };
+        if self.get().header_only() != 0 || self.has_kept_header() {
+            return false;
+        }
+        // SAFETY: a request has a live connection; the pipe is null or lives as long as the request.
+        let (connection, pipe) = unsafe { (&*self.get().connection, upstream.pipe.as_ref()) };
+        match pipe.filter(|_| upstream.buffering() != 0) {
+            Some(pipe) => {
+                let ended = pipe.upstream_eof() != 0 || pipe.upstream_error() != 0;
+                ended && pipe.upstream_done() == 0 && (pipe.upstream_error() != 0 || pipe.length != UNKNOWN_LENGTH)
+            }
+            // Passed on as it comes: where the client is there and not all of it came, it was the upstream.
+            None => {
+                let client_is_there = connection.error() == 0 && connection.timedout() == 0;
+                client_is_there && upstream.length > 0
+            }
+        }
+    }
+
+    /// Its method, and its path as the client sent it, without the query.
+    pub fn line(self) -> (&'a [u8], &'a [u8]) {
+        // SAFETY: both strings live as long as the request.
+        let (method, uri) = unsafe { (bytes_of(&self.get().method_name), bytes_of(&self.get().unparsed_uri)) };
+        (method, uri.split(|byte| *byte == b'?').next().unwrap_or_default())
+    }
+
     /// The status that the client got, as `$status` has it; 0 where there was none.
     #[inline]
-    pub fn status(self) -> usize {
+    pub fn status(self) -> u16 {
         let request = self.get();
-        if request.err_status != 0 { request.err_status } else { request.headers_out.status }
+        let status = if request.err_status != 0 { request.err_status } else { request.headers_out.status };
+        status as u16
     }
 
     /// The value of a header of this name in the last answer of the upstream: the first one, unless it moved among
     /// several. Empty where there is none.
     #[inline(always)]
     pub fn upstream_header(self, name: &HeaderName) -> &'a [u8] {
-        // SAFETY: a request with attempts has an upstream, whose list begins with a live part.
-        let first = unsafe { &(*self.get().upstream).headers_in.headers.part };
+        let Some(upstream) = self.upstream() else { return &[] };
+        let first = &upstream.headers_in.headers.part;
         // Most upstreams send the same headers in the same order every time, so one look tells. Where a name of the same
         // length has the same hash without being the same, the upstream has made it so, which could as well have sent
         // this one.
@@ -195,7 +287,13 @@ fn search<'a>(first: &'a ngx_list_part_t, name: &HeaderName) -> Option<&'a [u8]>
 }
 
 impl Attempt {
-    /// The status; 0 where the client went away first.
+    /// Whether it is none: an internal redirect leaves an entry behind in which nothing is set. An attempt that could not
+    /// begin has no peer either, and no time at which it was connected.
+    fn is_separator(&self) -> bool {
+        self.0.peer.is_null() && self.0.status == 0 && self.0.connect_time == 0
+    }
+
+    /// The status; 0 where none came.
     #[inline]
     pub fn status(&self) -> u16 {
         u16::try_from(self.0.status).unwrap_or(0)
@@ -207,22 +305,31 @@ impl Attempt {
         (1..500).contains(&self.0.status)
     }
 
+    /// Whether there was a connection.
+    pub fn was_connected(&self) -> bool {
+        self.0.connect_time != UNKNOWN_TIME
+    }
+
+    /// When its header came, in milliseconds after its begin; `None` where none came.
+    #[inline]
+    pub fn header_ms(&self) -> Option<u32> {
+        (self.0.header_time != UNKNOWN_TIME).then(|| u32::try_from(self.0.header_time).unwrap_or(u32::MAX))
+    }
+
     /// The time that it took, in milliseconds; 0 where nginx does not know.
     #[inline]
     pub fn time_ms(&self) -> u32 {
-        u32::try_from(self.0.response_time).unwrap_or_else(|_| self.odd_time_ms())
+        match self.0.response_time {
+            UNKNOWN_TIME => 0,
+            time => u32::try_from(time).unwrap_or(u32::MAX),
+        }
     }
 
-    #[cold]
-    fn odd_time_ms(&self) -> u32 {
-        const UNKNOWN: ngx_msec_t = ngx_msec_t::MAX;
-        if self.0.response_time == UNKNOWN { 0 } else { u32::MAX }
-    }
-
-    /// The address of the server, or the name of the upstream where no server was alive.
+    /// The address of the server, or the name of the upstream where no server was alive; `None` for an attempt that could
+    /// not begin.
     #[inline]
-    pub fn peer(&self) -> &[u8] {
-        // SAFETY: only separators have no peer, and those are not attempts; the string lives as long as the request.
-        unsafe { bytes_of(&*self.0.peer) }
+    pub fn peer(&self) -> Option<&[u8]> {
+        // SAFETY: the field is null or a live string, as long as the request.
+        unsafe { self.0.peer.as_ref().map(|peer| bytes_of(peer)) }
     }
 }

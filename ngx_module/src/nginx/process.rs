@@ -5,8 +5,8 @@ use std::mem::MaybeUninit;
 use std::ptr;
 
 use ngx::ffi::{
-    NGX_PROCESS_SIGNALLER, NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_current_msec, ngx_cycle, ngx_process,
-    ngx_test_config, ngx_uint_t,
+    NGX_PROCESS_SIGNALLER, NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_cached_time, ngx_current_msec, ngx_cycle,
+    ngx_process, ngx_test_config, ngx_uint_t,
 };
 
 use super::core_conf::CoreConf;
@@ -33,7 +33,16 @@ pub fn purpose() -> Purpose {
     }
 }
 
-/// The time at which the event loop last looked, by the monotonic clock in milliseconds. No system call.
+/// The time at which the event loop last looked, by the wall clock: seconds since the Unix epoch, and milliseconds. No
+/// system call, and exact to the millisecond.
+#[inline(always)]
+pub fn cached_time() -> (i64, u64) {
+    // SAFETY: nginx sets it before it serves requests, and changes it on this thread only.
+    let time = unsafe { &*ngx_cached_time };
+    (time.sec, time.msec as u64)
+}
+
+/// The same by the monotonic clock in milliseconds, which can be coarse: four of them on some systems.
 #[inline(always)]
 pub fn monotonic_ms() -> u64 {
     // SAFETY: nginx sets it before it serves requests, and changes it on this thread only.

@@ -9,7 +9,6 @@ use tests::client::Client;
 use tests::http::Request;
 use tests::scene::{Scene, Setup};
 use tests::server::{Answer, Server};
-use tests::sink::Sink;
 use tests::wait;
 
 const LIMIT: Duration = Duration::from_secs(15);
@@ -24,14 +23,6 @@ fn set_status(scene: &Scene, status: u16, requests: usize) {
     scene.blue.set_status(status);
     scene.green.set_status(status);
     scene.client.get_many(requests, "/");
-}
-
-/// A host by a name of its own that tells both of a pair.
-fn host(name: &str, pair: &[Alertmanager; 2]) -> Scene {
-    let notify: String = pair.iter().map(|one| format!("alert_notify alertmanager {};", one.url())).collect();
-    let setup = Setup { workers: 2, rules: NERVOUS, notify: &notify, ..Setup::default() };
-    let named = ["unshare", "--uts", "sh", "-c", "hostname \"$0\" && exec \"$@\"", name];
-    Scene::start_with(&setup, |config| config.wrapper = named.map(String::from).to_vec())
 }
 
 /// A way to Alertmanager on which alerts come from another host, since all of this runs on one.
@@ -90,34 +81,4 @@ fn a_failover_is_over_there_when_its_failback_comes_or_another_pool_is_made_the_
     assert_eq!(alertmanager.firing()[0]["labels"]["alertname"], "NginxFailover");
     scene.reload_with(&with("active green;"));
     wait::until("the end", LIMIT, || alertmanager.firing().is_empty());
-}
-
-/// Alertmanager remembers over a restart whom it notified, and no alert. The first that it hears of is that one host
-/// has recovered.
-#[test]
-fn an_alertmanager_that_was_restarted_does_not_take_the_end_on_one_host_for_the_end_on_all() {
-    let told = Sink::start();
-    // It has to wait longer than hosts wait until they tell it again.
-    let configuration = format!(
-        "route: {{ receiver: told, group_by: [monitor], group_wait: 20s, group_interval: 5s }}\n\
-         receivers: [{{ name: told, webhook_configs: [{{ url: 'http://{}/' }}] }}]\n",
-        told.address()
-    );
-    let mut pair = Alertmanager::start_pair(&configuration, &[]);
-    let hosts = ["edge-1", "edge-2", "edge-3"].map(|name| host(name, &pair));
-    let statuses = || told.posts().iter().map(|post| post.body["status"].clone()).collect::<Vec<_>>();
-    hosts.iter().for_each(|host| set_status(host, 500, 1));
-    let first = &told.wait_for(1, Duration::from_secs(40))[0];
-    assert_eq!(first.body["alerts"].as_array().map(Vec::len), Some(3), "{:#}", first.body);
-
-    pair[0].restart();
-    set_status(&hosts[0], 200, 10);
-    wait::until("both know again what fires", Duration::from_secs(40), || {
-        pair.iter().all(|one| one.firing().len() == 2)
-    });
-    told.assert_none_for(Duration::from_secs(30), |post| post.body["status"] == "resolved");
-
-    hosts[1..].iter().for_each(|host| set_status(host, 200, 10));
-    wait::until("the end", Duration::from_secs(40), || statuses().last() == Some(&"resolved".into()));
-    assert_eq!(statuses().iter().filter(|status| **status == "resolved").count(), 1, "the pair tells it once");
 }

@@ -219,7 +219,7 @@ fn clients_that_go_away_move_nothing() {
 }
 
 #[test]
-fn an_upstream_error_that_an_error_page_hides_is_none() {
+fn an_upstream_error_that_an_error_page_hides_is_a_retry() {
     let scene = Scene::start(&Setup {
         location: "proxy_pass http://app; proxy_next_upstream off; proxy_intercept_errors on;
                    error_page 500 502 = @other;",
@@ -233,9 +233,9 @@ fn an_upstream_error_that_an_error_page_hides_is_none() {
     }
     let monitor = scene.wait_filled(6);
     let window = &monitor["window"];
-    assert_eq!((&window["failed"], &window["retried"]), (&0.into(), &0.into()), "{window}");
+    assert_eq!((&window["failed"], &window["retried"]), (&0.into(), &6.into()), "{window}");
     assert_eq!(monitor["pools"]["green"]["answered"], 6);
-    scene.assert_told(&[]);
+    assert_eq!(monitor["pools"]["blue"]["failed_attempts"], 6);
 }
 
 #[test]

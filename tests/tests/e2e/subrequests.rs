@@ -27,15 +27,20 @@ fn mirrored_requests_are_not_counted() {
 }
 
 #[test]
-fn a_failing_authorization_is_no_failure_of_the_pool_that_would_answer() {
+fn a_failing_authorization_fails_the_request_and_is_no_failure_of_the_pool_that_would_answer() {
     let scene = nothing_is_told(&Setup {
         server: "location = /authorization { internal; proxy_pass http://{green}; }",
         location: "auth_request /authorization; proxy_pass http://{blue};",
         ..Setup::default()
     });
     assert_eq!(scene.client.get("/").status, 500, "nginx's answer to a failing authorization");
-    scene.assert_told(&[]);
-    assert_eq!(scene.monitor()["window"]["filled"], 0, "no upstream was asked for the answer itself");
+    let monitor = scene.wait_filled(11);
+    assert_eq!(monitor["window"]["failed"], 11);
+    assert_eq!(
+        (&monitor["pools"]["blue"]["failed_attempts"], &monitor["pools"]["green"]["failed_attempts"]),
+        (&0.into(), &0.into())
+    );
+    assert_eq!(scene.sink.wait_for(1, std::time::Duration::from_secs(5)).len(), 1);
 }
 
 #[test]

@@ -207,6 +207,7 @@ impl Judge {
             let shared = monitor.shared;
             let Some(window) = self.board.window(shared) else { continue };
             shared.history.sample(shared, now_ms);
+            shared.warnings().into_iter().for_each(|text| self.log.write(Level::Warn, text));
             self.look_after_maintenance(monitor, now_ms);
             if shared.serving().is_known() {
                 // Where nobody saw it begin, it serves at least since now.

@@ -1,0 +1,76 @@
+//! The time of events by a clock that costs nothing to read: an event loop's copy of the wall clock, put on the board's.
+//!
+//! An event loop notes the wall clock each time that it looks for work, which is exact to the millisecond where its own
+//! monotonic time may be coarse. What lies between the two clocks is found out once a second; a wall clock that is stepped
+//! moves nothing for longer than that.
+
+use std::cell::Cell;
+
+use crate::base::clock::{Clock, wall_ms};
+
+/// What lies between the two clocks is their difference, and not that the event loop has not looked for so long.
+const BUSY_MAX_MS: u64 = 1000;
+
+/// Puts the times of one event loop on the clock of the board.
+#[derive(Debug)]
+pub struct EventClock {
+    clock: Clock,
+    /// The second of the wall clock, and the millisecond in it, that were read last.
+    second: Cell<i64>,
+    millisecond: Cell<u64>,
+    /// The time of the board at which that second began.
+    began_ms: Cell<u64>,
+}
+
+impl EventClock {
+    /// Goes by the clock of the board.
+    pub fn new(clock: Clock) -> EventClock {
+        EventClock { clock, second: Cell::new(i64::MIN), millisecond: Cell::new(0), began_ms: Cell::new(0) }
+    }
+
+    /// The time of the board when the event loop noted this time of the wall clock, in milliseconds. It never goes back.
+    #[inline(always)]
+    pub fn at(&self, second: i64, millisecond: u64) -> u64 {
+        if second == self.second.get() && millisecond >= self.millisecond.get() {
+            self.millisecond.set(millisecond);
+            self.began_ms.get() + millisecond
+        } else {
+            self.compare(second, millisecond)
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn compare(&self, second: i64, millisecond: u64) -> u64 {
+        let (now_ms, now_wall_ms) = (self.clock.now_ms(), wall_ms());
+        let noted_ms = (second as u64).wrapping_mul(1000).wrapping_add(millisecond);
+        let ago_ms = Some(now_wall_ms.wrapping_sub(noted_ms)).filter(|ago| *ago <= BUSY_MAX_MS).unwrap_or(0);
+        let last_ms = self.began_ms.get() + self.millisecond.get();
+        let at_ms = now_ms.saturating_sub(ago_ms).max(last_ms);
+        self.second.set(second);
+        self.millisecond.set(millisecond);
+        self.began_ms.set(at_ms.saturating_sub(millisecond));
+        at_ms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_go_on_with_the_wall_clock_and_no_step_of_it_moves_them() {
+        let clock = Clock::that_says(5_000_000);
+        let events = EventClock::new(clock);
+        let wall = wall_ms();
+        let (second, millisecond) = ((wall / 1000) as i64, wall % 1000);
+        let first = events.at(second, millisecond);
+        assert!(first.abs_diff(clock.now_ms()) < 500);
+        assert_eq!(events.at(second, millisecond), first);
+        assert_eq!(events.at(second, millisecond + 7), first + 7);
+        for (second, millisecond) in [(second + 3600, 0), (second - 86_400, 999), (second, 0), (second, 1)] {
+            let at = events.at(second, millisecond);
+            assert!(at >= first + 7 && at.abs_diff(clock.now_ms()) < 500, "{second} {millisecond}");
+        }
+    }
+}

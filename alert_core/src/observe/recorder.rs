@@ -1,0 +1,336 @@
+//! What is counted: from a finished request, as nginx or a program tells it, to what the detector gets of it.
+//!
+//! The measure is what the client got. This runs in every request that is no usual one, and decides for all of them which
+//! attempts there were, how each ended, whose they were, and what became of the request. It never allocates, locks, waits
+//! or fails.
+
+use std::net::SocketAddr;
+
+use crate::board::examples::FailedRequest;
+use crate::board::{Board, Plan};
+use crate::model::event::{self, Event};
+use crate::model::outcome::{AttemptEnd, Cause, ClientGot, is_failure};
+use crate::model::success::{HEADER_AGO_MAX_MS, Success};
+use crate::observe::peers::{PeerMap, Server};
+use crate::settings::{LatencyOf, Settings};
+
+/// The status that nginx gives a request whose client went away.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
+/// A client that waited for so long without a header gave up; one that went away sooner says nothing. In milliseconds.
+const PATIENCE_MS: u64 = 1000;
+
+/// One upstream attempt, as whoever serves the request knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// Where it went: an address, or the upstream's name where no server was live. `None` for an attempt that could not
+    /// begin.
+    pub address: Option<&'a [u8]>,
+    /// The status of the answer, 502 or 504 where there was none, 0 where nothing is known.
+    pub status: u16,
+    /// Whether there was a connection.
+    pub connected: bool,
+    /// When its header came, in milliseconds after its begin; `None` where none came.
+    pub header_ms: Option<u32>,
+    /// How long it took, in milliseconds.
+    pub response_ms: u32,
+    /// The name of its pool, where that is known of this very attempt.
+    pub pool: &'a [u8],
+}
+
+/// What a request without attempts was meant to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// To be answered without an upstream.
+    None,
+    /// To be passed to an upstream by its location, which was not reached.
+    Location,
+    /// To be passed to an upstream: the request was being prepared for that, or its body read.
+    Prepared,
+    /// To be passed to an upstream, and the choice of a server had begun.
+    Upstream,
+    /// Answered from the cache of an upstream's answers.
+    Cache,
+}
+
+/// A finished request, as whoever serves it knows it.
+pub trait Request {
+    /// All upstream attempts, in order, whatever redirects lie between them.
+    fn attempts(&self) -> impl Iterator<Item = Attempt<'_>>;
+    /// What it was meant to be, where there was no attempt.
+    fn intent(&self) -> Intent;
+    /// The status that the client got; 0 where there was none.
+    fn client_status(&self) -> u16;
+    /// When it ended, by the board's clock in milliseconds.
+    fn ended_ms(&self) -> u64;
+    /// How long it took, in milliseconds.
+    fn age_ms(&self) -> u64;
+    /// How long before the end its last attempt began, in milliseconds, where that is known.
+    fn last_began_ago_ms(&self) -> Option<u64>;
+    /// Whether the upstream broke off the last answer.
+    fn is_cut(&self) -> bool;
+    /// Whether the header at hand is one that a cache kept, and not that of the last attempt.
+    fn has_kept_header(&self) -> bool;
+    /// The name of its pool in the header at hand; empty where it says nothing.
+    fn pool(&self) -> &[u8];
+    /// The release in the header at hand; empty where it says nothing.
+    fn release(&self) -> &[u8];
+    /// Whether `failure_if` says that the last attempt failed.
+    fn is_failure(&self) -> bool;
+    /// Method and path, to show of a request that failed.
+    fn line(&self) -> (&[u8], &[u8]);
+}
+
+/// What comes of a request.
+#[derive(Clone, Copy, Debug)]
+pub enum Record<'a> {
+    /// One server answered, and nothing about it changes who serves; with what its like are recognised by.
+    Success(Success, Names<'a>),
+    /// Anything else.
+    Event(Event),
+}
+
+impl From<Record<'_>> for Event {
+    fn from(record: Record<'_>) -> Event {
+        match record {
+            Record::Success(success, _) => success.into(),
+            Record::Event(event) => event,
+        }
+    }
+}
+
+/// What an answer said of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    /// The address of the server.
+    pub address: &'a [u8],
+    /// The release; empty where there was none.
+    pub release: &'a [u8],
+    /// The name of its pool, where that decides; empty where there was none.
+    pub pool: Option<&'a [u8]>,
+}
+
+/// Records the requests of one monitor.
+#[derive(Debug)]
+pub struct Recorder {
+    monitor: u16,
+    peers: PeerMap,
+    latency_of: LatencyOf,
+}
+
+/// What the header of the last attempt says, where that attempt got one.
+#[derive(Clone, Copy, Default)]
+struct Header<'a> {
+    pool: &'a [u8],
+    release: &'a [u8],
+    is_failure: bool,
+}
+
+impl Recorder {
+    /// A recorder for the monitor of this number, whose servers these are.
+    pub fn new(monitor: u16, peers: PeerMap, latency_of: LatencyOf) -> Recorder {
+        Recorder { monitor, peers, latency_of }
+    }
+
+    /// The recorders of all monitors of this configuration, in its order.
+    pub fn of_monitors(board: Board, plan: &Plan, settings: &Settings) -> Vec<Recorder> {
+        let peers = PeerMap::of_monitors(board, plan, settings).into_iter().zip(&settings.monitors).enumerate();
+        peers.map(|(at, (peers, monitor))| Recorder::new(at as u16, peers, monitor.latency_of)).collect()
+    }
+
+    /// Where the servers belong.
+    pub fn peers(&self) -> &PeerMap {
+        &self.peers
+    }
+
+    /// Hands over what comes of a request: nothing where it says nothing of upstreams, several events where it had more
+    /// attempts than one has room for.
+    pub fn record<'a>(&self, request: &'a impl Request, mut hand_over: impl FnMut(Record<'a>)) {
+        let Some(course) = Course::of(request.attempts()) else {
+            return self.record_unasked(request).map_or((), |event| hand_over(Record::Event(event)));
+        };
+        let last = course.last;
+        let header = own_header(request, &last);
+        let is_cut = last.header_ms.is_some() && request.is_cut();
+        let Some(client) = client_got(request.client_status(), &course, is_cut || header.is_failure) else { return };
+        let end = match end_of(&last, client) {
+            AttemptEnd::Answered if is_cut => AttemptEnd::Failed(Cause::Cut),
+            AttemptEnd::Answered if header.is_failure => AttemptEnd::Failed(Cause::Status),
+            end => end,
+        };
+        let server = self.server(&last, header.pool);
+        if !header.release.is_empty() {
+            self.peers.release(server.pool, header.release);
+        }
+        let last_counted = event::Attempt { pool: server.pool, peer: server.peer, end };
+
+        let blank = self.event(request, &course);
+        let mut event = blank;
+        let mut failed_at = last.address;
+        for (at, attempt) in request.attempts().enumerate() {
+            let counted = if at + 1 == course.count { last_counted } else { self.earlier(&attempt) };
+            if counted.failed() {
+                failed_at = attempt.address;
+            }
+            if !event.attempt(counted) {
+                hand_over(Record::Event(event));
+                event = blank;
+                event.attempt(counted);
+            }
+        }
+        let event = event.finish(client);
+        if client != ClientGot::Answer {
+            self.remember(request, &event, failed_at);
+        } else if let Some(success) = self.success(&event) {
+            let pool = (!server.listed).then_some(header.pool);
+            let address = last.address.unwrap_or_default();
+            return hand_over(Record::Success(success, Names { address, release: header.release, pool }));
+        }
+        hand_over(Record::Event(event));
+    }
+
+    /// What comes of a request without any attempt.
+    fn record_unasked(&self, request: &impl Request) -> Option<Event> {
+        let (status, intent) = (request.client_status(), request.intent());
+        let gave_up = matches!(status, 0 | CLIENT_CLOSED_REQUEST) && request.age_ms() >= PATIENCE_MS;
+        let (cause, client) = match intent {
+            Intent::Cache if is_failure(status) => (Some(Cause::Status), ClientGot::Failure),
+            Intent::Prepared | Intent::Upstream if is_failure(status) => (Some(Cause::Local), ClientGot::Failure),
+            // Other statuses are what nginx answers by itself: a limit is 503, an unknown client 401.
+            Intent::Location if matches!(status, 500 | 502 | 504) => (Some(Cause::Local), ClientGot::Failure),
+            Intent::Upstream | Intent::Location if gave_up => (None, ClientGot::Nothing),
+            _ => return None,
+        };
+        let mut event = Event::begin(self.monitor, request.ended_ms());
+        if let Some(cause) = cause {
+            event.failed_unasked(cause);
+        }
+        let event = event.finish(client);
+        self.remember(request, &event, None);
+        Some(event)
+    }
+
+    /// An event with the times of a request and none of its attempts.
+    fn event(&self, request: &impl Request, course: &Course<'_>) -> Event {
+        let (ended_ms, last) = (request.ended_ms(), &course.last);
+        let began_ago_ms = request.last_began_ago_ms().unwrap_or(last.response_ms.into());
+        let mut event = Event::begin(self.monitor, ended_ms);
+        event.began_ms = ended_ms.saturating_sub(began_ago_ms);
+        if let Some(header_ms) = last.header_ms {
+            event.header_ms = ended_ms.min(event.began_ms + u64::from(header_ms));
+        }
+        event.latency_ms = course.latency_ms(self.latency_of);
+        event
+    }
+
+    /// The event as a success that changes nothing, where it is one.
+    fn success(&self, event: &Event) -> Option<Success> {
+        let is_usual = |success: &Success| {
+            success.header_ago_ms <= HEADER_AGO_MAX_MS && self.peers.is_steady(success.origin.pool())
+        };
+        event.success().filter(is_usual)
+    }
+
+    /// An attempt before the last.
+    fn earlier(&self, attempt: &Attempt<'_>) -> event::Attempt {
+        let Server { pool, peer, .. } = self.server(attempt, attempt.pool);
+        event::Attempt { pool, peer, end: end_of(attempt, ClientGot::Failure) }
+    }
+
+    /// Whose an attempt was, whose answer named this pool.
+    fn server(&self, attempt: &Attempt<'_>, pool: &[u8]) -> Server {
+        match attempt.address {
+            Some([]) if !pool.is_empty() => self.peers.nameless(pool),
+            Some(address) if !address.is_empty() && !attempt.went_nowhere() => self.peers.server(address, pool),
+            _ => Server::UNKNOWN,
+        }
+    }
+
+    /// Keeps a request that failed, to show it.
+    fn remember(&self, request: &impl Request, event: &Event, address: Option<&[u8]>) {
+        let (method, path) = request.line();
+        let (status, pool, address) = (request.client_status(), event.pool(), address.unwrap_or_default());
+        self.peers.board().examples.put(&FailedRequest { time_ms: event.time_ms, status, pool, method, path, address });
+    }
+}
+
+/// The attempts of a request, taken together.
+struct Course<'a> {
+    last: Attempt<'a>,
+    count: usize,
+    /// How long those before the last took, in milliseconds; saturates.
+    earlier_ms: u32,
+}
+
+impl<'a> Course<'a> {
+    /// `None` without any attempt.
+    fn of(attempts: impl Iterator<Item = Attempt<'a>>) -> Option<Course<'a>> {
+        attempts.fold(None, |course, last| {
+            let (count, earlier_ms) = course.map_or((0, 0), |earlier: Course<'_>| {
+                (earlier.count, earlier.earlier_ms.saturating_add(earlier.last.response_ms))
+            });
+            Some(Course { last, count: count + 1, earlier_ms })
+        })
+    }
+
+    fn latency_ms(&self, of: LatencyOf) -> u32 {
+        let last_ms = match of {
+            LatencyOf::Header => self.last.header_ms.unwrap_or(self.last.response_ms),
+            LatencyOf::Response => self.last.response_ms,
+        };
+        self.earlier_ms.saturating_add(last_ms)
+    }
+}
+
+impl Attempt<'_> {
+    /// Whether no server was live: then nginx writes the upstream's name in place of an address.
+    fn went_nowhere(&self) -> bool {
+        let is_address = |text: &[u8]| {
+            text.starts_with(b"unix:") || std::str::from_utf8(text).is_ok_and(|text| text.parse::<SocketAddr>().is_ok())
+        };
+        self.status == 502 && !self.connected && !self.address.is_some_and(is_address)
+    }
+}
+
+/// What the header of the last attempt says, as far as it got one: neither what an earlier attempt left behind nor what a
+/// cache kept.
+fn own_header<'a>(request: &'a impl Request, last: &Attempt<'a>) -> Header<'a> {
+    if last.header_ms.is_none() || request.has_kept_header() {
+        return Header { pool: last.pool, ..Header::default() };
+    }
+    let pool = if last.pool.is_empty() { request.pool() } else { last.pool };
+    Header { pool, release: request.release(), is_failure: request.is_failure() }
+}
+
+/// What the client got; `None` where that says nothing of upstreams.
+fn client_got(status: u16, course: &Course<'_>, last_failed: bool) -> Option<ClientGot> {
+    let last = &course.last;
+    // What nginx refuses of a request whose body it was passing on (400, 408, 413) is the client's doing.
+    let is_refused = last.status == 0 && last.address.is_some() && matches!(status, 400..=499);
+    // An upstream can answer with the same status.
+    let is_gone = status == 0 || status == CLIENT_CLOSED_REQUEST && last.status != status;
+    if is_gone || is_refused {
+        let waited_ms = course.latency_ms(LatencyOf::Header);
+        let gave_up = is_gone && u64::from(waited_ms) >= PATIENCE_MS;
+        return gave_up.then_some(ClientGot::Nothing);
+    }
+    Some(if last_failed { ClientGot::Failure } else { ClientGot::of_status(status) })
+}
+
+/// How an attempt ended, as far as nginx's record of it tells. `client` is what the client got, if this is the last one.
+fn end_of(attempt: &Attempt<'_>, client: ClientGot) -> AttemptEnd {
+    match attempt.status {
+        _ if attempt.address.is_none() => AttemptEnd::Failed(Cause::Local),
+        _ if client == ClientGot::Nothing && attempt.header_ms.is_none() => AttemptEnd::Abandoned,
+        0 => AttemptEnd::Failed(Cause::Local),
+        500..=599 if attempt.header_ms.is_some() => AttemptEnd::Failed(Cause::Status),
+        504 => AttemptEnd::Failed(Cause::Timeout),
+        500..=599 if !attempt.connected => AttemptEnd::Failed(Cause::Connect),
+        500..=599 => AttemptEnd::Failed(Cause::Cut),
+        // It began to answer, and no header came of it.
+        _ if client == ClientGot::Failure && attempt.header_ms.is_none() => AttemptEnd::Failed(Cause::Cut),
+        _ => AttemptEnd::Answered,
+    }
+}
+
+#[cfg(test)]
+mod tests;
