@@ -14,6 +14,7 @@ use crate::board::{Board, Plan};
 use crate::deliver::couriers::Couriers;
 use crate::detect::detector::Detector;
 use crate::detect::judge::Judge;
+use crate::lead::leader::Leader;
 use crate::lead::prober::Prober;
 use crate::observe::intake::{Doorbell, Intake};
 use crate::observe::spsc::{CAPACITY, Producer, channel};
@@ -78,6 +79,7 @@ impl Engine {
         let detector = Detector {
             clock: board.clock(),
             judge: Judge::new(board, plan, settings, log.clone()),
+            lead: Leader::new(board, plan, settings, pid, log.clone()).map(Leader::into_tick),
             events: received,
             successes: consumer,
             answers: Vec::with_capacity(CAPACITY),

@@ -10,6 +10,7 @@ pub mod alert;
 pub mod cell;
 pub mod examples;
 pub mod extent;
+pub mod facts;
 pub mod history;
 pub mod lease;
 pub mod maintenance;

@@ -40,6 +40,8 @@ const BATCH: usize = 1024;
 /// Everything that the detector of a worker works with.
 pub(crate) struct Detector {
     pub(crate) judge: Judge,
+    /// Leads rollouts at each tick; `None` where no monitor has any.
+    pub(crate) lead: Option<Box<dyn Fn(u64) + Send>>,
     pub(crate) clock: Clock,
     pub(crate) events: Receiver<Event>,
     pub(crate) successes: Consumer,
@@ -158,6 +160,9 @@ impl Detector {
         if now >= *next_tick_ms || *next_tick_ms > now + 2 * HEARTBEAT_MS {
             *next_tick_ms = now + HEARTBEAT_MS;
             self.judge.tick(now);
+            if let Some(lead) = &self.lead {
+                lead(now);
+            }
             // What another worker left, what waits for its time, and what has to be told again.
             look = true;
             self.alone = self.judge.is_alone(now);

@@ -47,6 +47,8 @@ pub struct Event {
     client: Option<ClientGot>,
     /// Why a request failed that has no attempt.
     unasked: Option<Cause>,
+    /// The pool that the request was assigned to, and the number of its bucket; `None` where it was not, and for a part.
+    pub assigned: Option<(PoolId, u16)>,
     len: u8,
     attempts: [Attempt; ATTEMPTS_MAX],
 }
@@ -65,6 +67,7 @@ impl Event {
             answers_ahead: 0,
             client: None,
             unasked: None,
+            assigned: None,
             len: 0,
             attempts: [NONE; ATTEMPTS_MAX],
         }

@@ -5,6 +5,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::rollout::{self, Order as RolloutOrder};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
@@ -48,6 +49,13 @@ pub enum Command {
         /// The monitor whose sinks get it.
         monitor: String,
     },
+    /// Something about a rollout.
+    Rollout {
+        /// The monitor.
+        monitor: String,
+        /// What.
+        order: RolloutOrder,
+    },
 }
 
 /// Why a command is not carried out.
@@ -62,6 +70,8 @@ pub struct Refusal {
 /// A command that was carried out.
 #[derive(Debug)]
 pub struct Done {
+    /// The HTTP status.
+    pub status: u16,
     /// The answer.
     pub answer: Value,
     /// What to write to the error log.
@@ -79,11 +89,11 @@ pub struct TestAlert {
 }
 
 impl Refusal {
-    fn wrong(text: String) -> Refusal {
+    pub(super) fn wrong(text: String) -> Refusal {
         Refusal { status: 400, text }
     }
 
-    fn unknown(text: String) -> Refusal {
+    pub(super) fn unknown(text: String) -> Refusal {
         Refusal { status: 404, text }
     }
 
@@ -99,19 +109,23 @@ impl Command {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(path: &str, query: &str) -> Result<Command, Refusal> {
+        let rollout = rollout::USAGES.iter().find(|(name, ..)| *name == path);
         let usage = match path {
             "maintenance" => "maintenance?monitor=NAME&on=1[&for=TIME] or maintenance?monitor=NAME&on=0",
             "active" => "active?monitor=NAME&pool=NAME",
             "test" => "test?monitor=NAME",
+            _ if rollout.is_some() => rollout.map_or("", |(_, usage, _)| usage),
             _ => {
-                let text = format!("unknown command \"{path}\", the commands are: maintenance, active, test");
+                let text = format!(
+                    "unknown command \"{path}\", the commands are: maintenance, active, test, share, rollout, rollback"
+                );
                 return Err(Refusal::unknown(text));
             }
         };
         let known: &[&str] = match path {
             "maintenance" => &["monitor", "on", "for"],
             "active" => &["monitor", "pool"],
-            _ => &["monitor"],
+            _ => rollout.map_or(&["monitor"], |(_, _, arguments)| arguments),
         };
         let arguments = Arguments::parse(query, known, usage)?;
         let monitor = arguments.required("monitor")?;
@@ -129,6 +143,7 @@ impl Command {
                 Ok(Command::Maintenance { monitor, on, for_ms })
             }
             "active" => Ok(Command::Active { monitor, pool: arguments.required("pool")? }),
+            _ if rollout.is_some() => Ok(Command::Rollout { monitor, order: RolloutOrder::parse(path, &arguments)? }),
             _ => Ok(Command::Test { monitor }),
         }
     }
@@ -143,26 +158,28 @@ impl Command {
             Command::Maintenance { on, for_ms, .. } => Ok(target.maintenance(*on, *for_ms)),
             Command::Active { pool, .. } => target.active(pool),
             Command::Test { .. } => Ok(target.test()),
+            Command::Rollout { order, .. } => target.order(order),
         }
     }
 
     fn monitor(&self) -> &str {
         match self {
-            Command::Maintenance { monitor, .. } | Command::Active { monitor, .. } | Command::Test { monitor } => {
-                monitor
-            }
+            Command::Maintenance { monitor, .. }
+            | Command::Active { monitor, .. }
+            | Command::Test { monitor }
+            | Command::Rollout { monitor, .. } => monitor,
         }
     }
 }
 
-fn duration(text: &str) -> Result<u64, Refusal> {
+pub(super) fn duration(text: &str) -> Result<u64, Refusal> {
     parse_time_ms(text)
         .filter(|ms| (1..=FOR_MAX_MS).contains(ms))
         .ok_or_else(|| Refusal::wrong(format!("for=\"{text}\" is wrong, expected a time, such as \"30m\" or \"2h\"")))
 }
 
 /// The arguments of a query string, each at most once.
-struct Arguments<'a> {
+pub(super) struct Arguments<'a> {
     values: Vec<(&'a str, String)>,
     usage: &'static str,
 }
@@ -186,11 +203,11 @@ impl<'a> Arguments<'a> {
         Ok(Arguments { values, usage })
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.values.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_str())
     }
 
-    fn required(&self, name: &str) -> Result<String, Refusal> {
+    pub(super) fn required(&self, name: &str) -> Result<String, Refusal> {
         match self.get(name) {
             Some(value) if !value.is_empty() => Ok(value.into()),
             _ => Err(Refusal::wrong(format!("\"{name}\" is missing, write {}", self.usage))),
@@ -199,11 +216,11 @@ impl<'a> Arguments<'a> {
 }
 
 /// The monitor that a command is about.
-struct Target<'a> {
-    at: &'a Source<'a>,
-    number: usize,
-    name: &'a str,
-    shared: &'static MonitorBoard,
+pub(super) struct Target<'a> {
+    pub(super) at: &'a Source<'a>,
+    pub(super) number: usize,
+    pub(super) name: &'a str,
+    pub(super) shared: &'static MonitorBoard,
 }
 
 impl<'a> Target<'a> {
@@ -237,12 +254,14 @@ impl<'a> Target<'a> {
             }
         };
         let answer = json!({ "monitor": self.name, "maintenance": on, "until": until });
-        Done { answer, log, test: None }
+        Done { status: 200, answer, log, test: None }
     }
 
     fn active(&self, name: &str) -> Result<Done, Refusal> {
         let pool = self.pool(name)?;
+        let was_active = self.shared.active();
         let before = self.shared.switch(pool, self.at.now_ms);
+        self.end_rollout(was_active);
         let previous = self.shared.pool(before.unwrap_or(pool)).name.load();
         let log = match before {
             Some(before) => {
@@ -259,11 +278,11 @@ impl<'a> Target<'a> {
             "previous": (!previous.is_empty()).then_some(previous),
             "changed": before.is_some(),
         });
-        Ok(Done { answer, log, test: None })
+        Ok(Done { status: 200, answer, log, test: None })
     }
 
     /// A pool that the configuration lists, or one that answers taught where it lists none.
-    fn pool(&self, name: &str) -> Result<PoolId, Refusal> {
+    pub(super) fn pool(&self, name: &str) -> Result<PoolId, Refusal> {
         let listed = &self.at.settings.monitors[self.number].pools;
         let found = if listed.is_empty() {
             self.shared.find_pool(NameKey::of(name.as_bytes()))
@@ -288,7 +307,7 @@ impl<'a> Target<'a> {
         let id = self.publish(&alert, Delivery::Pending);
         let test = TestAlert { id, monitor: self.name.into(), decided_ms: self.at.now_ms };
         let log = format!("a test alert of monitor \"{}\" is sent by control", self.name);
-        Done { answer: Value::Null, log, test: Some(test) }
+        Done { status: 200, answer: Value::Null, log, test: Some(test) }
     }
 
     fn publish(&self, alert: &Alert, state: Delivery) -> u64 {

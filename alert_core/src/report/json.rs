@@ -19,7 +19,7 @@ pub fn render(source: &Source<'_>) -> Vec<u8> {
 }
 
 /// What can be written as a JSON value.
-trait Json {
+pub(super) trait Json {
     fn write(&self, json: &mut Vec<u8>);
 }
 
@@ -35,9 +35,10 @@ macro_rules! object {
         close($json, b'}');
     }};
 }
+pub(super) use object;
 
 /// Ends a list, whose last element has a comma behind it.
-fn close(json: &mut Vec<u8>, end: u8) {
+pub(super) fn close(json: &mut Vec<u8>, end: u8) {
     match json.last_mut() {
         Some(last) if *last == b',' => *last = end,
         _ => json.push(end),
@@ -84,6 +85,10 @@ impl Json for Monitor<'_> {
             "unmatched": Unmatched(self),
             "pools": Object(|| self.pools.iter().map(|pool| (pool.name.as_str(), pool))),
             "rules": Object(|| self.rules.iter().map(|rule| (rule.kind.name(), rule))),
+            "rollout": self.rollout.as_ref(),
+            "probes": Object(|| self.rollout.iter().flat_map(|rollout| &rollout.probes).map(|(pool, probes)| {
+                (pool.as_str(), Object(|| probes.iter().map(|probe| (probe.address.as_str(), probe))))
+            })),
         });
     }
 }
@@ -179,7 +184,7 @@ impl Json for Sink<'_> {
 }
 
 /// An object of these keys and values.
-struct Object<F>(F);
+pub(super) struct Object<F>(pub(super) F);
 
 impl<'a, F, I, V> Json for Object<F>
 where
@@ -231,7 +236,7 @@ impl Json for str {
 }
 
 /// A text in which nothing has to be escaped.
-struct Plain<'a>(&'a str);
+pub(super) struct Plain<'a>(pub(super) &'a str);
 
 impl Json for Plain<'_> {
     fn write(&self, json: &mut Vec<u8>) {
@@ -242,7 +247,7 @@ impl Json for Plain<'_> {
 }
 
 /// A text of which the empty one says that it is not known.
-struct Known<'a>(&'a str);
+pub(super) struct Known<'a>(pub(super) &'a str);
 
 impl Json for Known<'_> {
     fn write(&self, json: &mut Vec<u8>) {
@@ -251,7 +256,7 @@ impl Json for Known<'_> {
 }
 
 /// A time in milliseconds since the Unix epoch.
-struct Time(u64);
+pub(super) struct Time(pub(super) u64);
 
 impl Json for Time {
     fn write(&self, json: &mut Vec<u8>) {

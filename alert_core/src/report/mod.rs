@@ -4,6 +4,7 @@ pub mod detail;
 pub mod json;
 pub mod page;
 pub mod prometheus;
+pub mod rollout;
 pub mod view;
 
 #[cfg(test)]

@@ -6,10 +6,13 @@
 //!
 //! It is written straight into one buffer, from pieces that are made once: the event loop waits for it.
 
+use super::rollout::Rollout;
 use super::view::{Limit, Monitor, Pool, RULES, Rule, RuleState, Scope, Sink, Source, View};
 use crate::board::monitor::bounds_ms;
+use crate::board::rollout::Outcome;
 use crate::model::alert::{Kind, Status};
 use crate::model::outcome::Cause;
+use crate::rollout::state::Phase;
 
 /// The media type of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -28,6 +31,7 @@ pub fn render(source: &Source<'_>) -> Vec<u8> {
     page.states(&monitors);
     page.rules(&monitors);
     page.alerts(&monitors);
+    page.rollouts(&monitors);
     page.sinks(&view.sinks);
     page.process(&view);
     page.text
@@ -190,6 +194,54 @@ impl Page {
         self.by_pool(name!("active_pool"), monitors, |monitor, pool| is(pool, monitor.active_pool()));
         self.family(name!("maintenance"), "gauge", "Whether the monitor holds its alerts back.");
         self.by_monitor(name!("maintenance"), monitors, |monitor| monitor.maintenance.into());
+    }
+
+    fn rollouts(&mut self, monitors: &[Labelled<'_>]) {
+        let with: Vec<(&str, &Rollout)> =
+            monitors.iter().filter_map(|at| Some((at.labels.as_str(), at.monitor.rollout.as_ref()?))).collect();
+        if with.is_empty() {
+            return;
+        }
+        self.family(name!("share"), "gauge", "The share of the clients that a pool has besides the active one.");
+        for Labelled { monitor, pools, .. } in monitors {
+            let Some(rollout) = &monitor.rollout else { continue };
+            for (labels, pool) in pools.iter().filter(|(_, pool)| pool.id.is_known()) {
+                let share =
+                    rollout.share.as_ref().filter(|(name, _)| *name == pool.name).map_or(0, |(_, share)| *share);
+                self.put(&[name!("share"), labels, END, &(f64::from(share) / 10_000.0).to_string(), "\n"]);
+            }
+        }
+        self.family(name!("rollout"), "gauge", "Whether the rollout is in this phase.");
+        for (labels, rollout) in &with {
+            for phase in Phase::NAMES {
+                let is_in = if rollout.is_in(phase) { "1\n" } else { "0\n" };
+                self.put(&[name!("rollout"), labels, ",phase=\"", phase, "\"} ", is_in]);
+            }
+        }
+        self.family(name!("evidence"), "gauge", "What the votes say against the new pool; 1 is nothing.");
+        for (labels, rollout) in &with {
+            for compared in &rollout.compared {
+                let value = compared.evidence[0].value.to_string();
+                self.put(&[name!("evidence"), labels, ",kind=\"", compared.measure.name(), "\"} ", &value, "\n"]);
+            }
+        }
+        self.family(name!("probe_up"), "gauge", "Whether an address passes its probe.");
+        for (labels, rollout) in &with {
+            for (pool, probes) in &rollout.probes {
+                for probe in probes.iter().filter(|probe| probe.up.is_some()) {
+                    let (pool, address) = (label(",pool=\"", pool), label(",address=\"", &probe.address));
+                    let up = if probe.up == Some(true) { "1\n" } else { "0\n" };
+                    self.put(&[name!("probe_up"), labels, &pool, &address, END, up]);
+                }
+            }
+        }
+        self.family(name!("rollouts_total"), "counter", "Rollouts, by how they ended.");
+        for (labels, rollout) in &with {
+            for (outcome, count) in Outcome::ALL.iter().zip(rollout.outcomes) {
+                let count = count.to_string();
+                self.put(&[name!("rollouts_total"), labels, ",outcome=\"", outcome.name(), "\"} ", &count, "\n"]);
+            }
+        }
     }
 
     fn rules(&mut self, monitors: &[Labelled<'_>]) {

@@ -12,6 +12,7 @@ use crate::board::{Board, Plan};
 use crate::model::alert::{Alert, Kind};
 use crate::model::ids::PoolId;
 use crate::model::outcome::{Cause, Counts};
+use crate::report::rollout::Rollout;
 use crate::rules::limit::{LatencyLimit, Percent};
 use crate::rules::throttle::Policy;
 use crate::settings::{MonitorSettings, Settings};
@@ -129,6 +130,8 @@ pub struct Monitor<'a> {
     pub tests: u64,
     /// Requests per second in the last seconds; `None` outside the scope, and where nothing is known yet.
     pub requests_per_second: Option<f64>,
+    /// Its rollout; `None` where its directives ask for none.
+    pub rollout: Option<Rollout>,
 }
 
 /// The last requests of a monitor.
@@ -422,6 +425,7 @@ impl<'a> Source<'a> {
             rules,
             switched: shared.incident(Kind::Switched).fired.load(Relaxed),
             tests: shared.incident(Kind::Test).fired.load(Relaxed),
+            rollout: Rollout::of(self, number),
             requests_per_second: if scope.rates { shared.history.rate(shared, self.now_ms) } else { None },
         })
     }

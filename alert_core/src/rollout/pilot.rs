@@ -173,6 +173,24 @@ pub enum Waits {
     Probe,
 }
 
+impl Waits {
+    /// The reason in words.
+    pub fn text(self, rules: &Rules) -> String {
+        match self {
+            Waits::Time(left_s) => format!("{left_s} of {} seconds left", rules.every_s),
+            Waits::Requests { answered } => format!("{answered} of {} requests", rules.requests),
+            Waits::OneKey => "all requests have one key: split_by does not tell clients apart".into(),
+            Waits::Doubt => "the votes say neither that it is worse nor that it is not".into(),
+            Waits::Alarm => "a rule of the monitor is broken".into(),
+            Waits::FailedOver => "traffic has failed over".into(),
+            Waits::Flapping => "traffic moves back and forth".into(),
+            Waits::Maintenance => "the monitor is in maintenance".into(),
+            Waits::Dropped => "events were dropped".into(),
+            Waits::Probe => "the new pool does not pass its probe".into(),
+        }
+    }
+}
+
 /// Why traffic stays where it is although a rule is broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {

@@ -49,6 +49,23 @@ pub enum Phase {
     },
 }
 
+impl Phase {
+    /// The names used in JSON and in metric labels.
+    pub const NAMES: [&'static str; 6] = ["idle", "probing", "step", "held", "guard", "comparing"];
+
+    /// The name used in JSON and in metric labels. A share that an operator set is one that is held.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Phase::Idle => "idle",
+            Phase::Probing => "probing",
+            Phase::Step(_) => "step",
+            Phase::Held { .. } | Phase::ByHand { .. } => "held",
+            Phase::Guard(_) | Phase::Suspect(_) => "guard",
+            Phase::Comparing(_) => "comparing",
+        }
+    }
+}
+
 /// One step of a rollout.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Step {

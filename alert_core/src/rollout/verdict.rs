@@ -35,6 +35,14 @@ pub enum Measure {
 impl Measure {
     /// All of them, in the order of their ballots.
     pub const ALL: [Measure; 2] = [Measure::Errors, Measure::Latency];
+
+    /// The name used in JSON and in metric labels.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Measure::Errors => "errors",
+            Measure::Latency => "latency",
+        }
+    }
 }
 
 /// What the votes say against one pool.

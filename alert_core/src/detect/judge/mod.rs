@@ -24,6 +24,7 @@ use crate::sink::settings::Route;
 
 mod probes;
 mod verdict;
+mod votes;
 
 use verdict::Judged;
 pub(crate) use verdict::label;
@@ -100,8 +101,9 @@ impl Judge {
         assert_ne!(event.monitor, PANICS, "a test wants a panic");
         let Some(monitor) = self.monitors.get(event.monitor as usize) else { return false };
         let shared = monitor.shared;
+        monitor.count_first_attempt(event, now_ms);
         if let Some(answer) = event.success().filter(|answer| shared.is_steady(answer.origin.pool())) {
-            return self.count(&[answer], now_ms);
+            return self.count_steady(monitor, &[answer], now_ms);
         }
         let Some(window) = self.window(monitor) else { return false };
         let outcome = event.outcome(shared.is_failed_over());
@@ -147,8 +149,19 @@ impl Judge {
             // Since they were put into the ring, another pool has come into sight.
             return run.iter().fold(false, |told, answer| self.observe(&Event::from(*answer), now_ms) | told);
         }
+        monitor.count_first_answers(pool, run.len() as u64);
+        self.count_steady(monitor, run, now_ms)
+    }
+
+    /// The same for answers of the pool that serves.
+    fn count_steady(&self, monitor: &Monitor, run: &[Success], now_ms: u64) -> bool {
+        let Some(Success { origin, .. }) = run.first() else { return false };
         let Some(window) = self.window(monitor) else { return false };
-        window.record_all(run.iter().map(|answer| (answer.time_ms, answer.latency_ms)), Outcome::Answered, pool);
+        window.record_all(
+            run.iter().map(|answer| (answer.time_ms, answer.latency_ms)),
+            Outcome::Answered,
+            origin.pool(),
+        );
         monitor.shared.count_answers(run);
         self.board.generation() == self.generation && Judged { judge: self, monitor, now_ms }.limits(&window)
     }

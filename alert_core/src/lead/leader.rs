@@ -1,0 +1,45 @@
+//! The worker that leads: at each tick of its detector it lets the pilot decide, for all workers.
+
+use super::steer::Steer;
+use crate::base::log::{Level, Log};
+use crate::board::facts::RolloutOf;
+use crate::board::{Board, Plan};
+use crate::settings::Settings;
+
+/// Leads the rollouts of a configuration, as far as no other worker does.
+pub(crate) struct Leader {
+    board: Board,
+    plan: Plan,
+    settings: Settings,
+    pid: u32,
+    log: Log,
+}
+
+impl Leader {
+    /// A leader for the configuration of this plan; `None` where no monitor has rollouts.
+    pub(crate) fn new(board: Board, plan: &Plan, settings: &Settings, pid: u32, log: Log) -> Option<Leader> {
+        let wanted = (0..settings.monitors.len()).any(|number| board.rollout(plan, number).is_some());
+        wanted.then(|| Leader { board, plan: plan.clone(), settings: settings.clone(), pid, log })
+    }
+
+    /// What a detector calls at each tick, with the time.
+    pub(crate) fn into_tick(self) -> Box<dyn Fn(u64) + Send> {
+        Box::new(move |now_ms| self.tick(now_ms))
+    }
+
+    /// Called about once a second.
+    pub(crate) fn tick(&self, now_ms: u64) {
+        if self.board.generation() != self.plan.generation {
+            return;
+        }
+        for number in 0..self.settings.monitors.len() {
+            let Some(of) = RolloutOf::find(self.board, &self.plan, &self.settings, number) else { continue };
+            if of.rollout.leading.take(self.pid, self.board.workers(), now_ms) {
+                let steered = Steer { of }.look(now_ms);
+                if !steered.is_empty() {
+                    self.log.write(Level::Notice, steered);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What the pilot decides, done: the share, the active pool, the votes, and what is told.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::board::facts::RolloutOf;
+use crate::board::outbox::Delivery;
+use crate::board::rollout::Outcome;
+use crate::detect::judge::{label, sinks_for};
+use crate::model::alert::{Alert, Links, Missed, Status, WindowFigures};
+use crate::model::ids::PoolId;
+use crate::rollout::pilot::{Aborted, Act, Facts};
+use crate::rollout::share::{Share, edge, salt};
+use crate::rollout::state::State;
+
+/// Everything that acts on the rollout of one monitor.
+pub(crate) struct Steer<'a> {
+    pub(crate) of: RolloutOf<'a>,
+}
+
+impl Steer<'_> {
+    /// One look of the worker that leads: banks the votes, lets the pilot decide, and does it. Returns what is said of it
+    /// in the error log; empty where nothing happened.
+    pub(crate) fn look(&self, now_ms: u64) -> String {
+        let rollout = self.of.rollout;
+        let state = rollout.state.load();
+        if state == State::default() && rollout.share.load() == Share::default() {
+            return String::new();
+        }
+        rollout.ballots.iter().for_each(|ballot| ballot.bank());
+        let facts = self.of.facts(state, now_ms);
+        let (next, act) = state.step_on(&self.of.settings.rollout.rules, &facts, now_ms / 1000);
+        rollout.dropped.store(self.of.board.workers().dropped(), Relaxed);
+        self.go_over(state, next, act, &facts, now_ms).unwrap_or_default()
+    }
+
+    /// Goes over to the next state and does what belongs to it; `None` where somebody else has decided meanwhile.
+    pub(crate) fn go_over(
+        &self,
+        state: State,
+        next: State,
+        act: Option<Act>,
+        facts: &Facts,
+        now_ms: u64,
+    ) -> Option<String> {
+        if !self.of.rollout.state.replace(state, next) {
+            return None;
+        }
+        // A command can begin what the pilot's acts are about: then they are about the new state.
+        let about = if state.to.is_known() { state } else { next };
+        let log = act.map(|act| self.carry_out(act, about, next, facts, now_ms)).unwrap_or_default();
+        self.keep_share(next, now_ms);
+        Some(log)
+    }
+
+    /// Sees to it that the share and the votes are those of a state.
+    fn keep_share(&self, state: State, now_ms: u64) {
+        let rollout = self.of.rollout;
+        let Some((pool, hundredths)) = self.of.settings.rollout.rules.share(state) else {
+            if rollout.share.load() != Share::default() {
+                rollout.share.store(Share::default());
+                rollout.begin_votes(0, 0);
+            }
+            return;
+        };
+        let (term, edge, tally) = (state.term(now_ms / 1000), edge(hundredths), rollout.ballots[0].tally());
+        if (tally.term, tally.edge) != (term, edge) || rollout.share.load().pool != pool {
+            // The salt first: whoever sees the share sees it as well.
+            let salt = salt(&self.of.settings.name, &self.of.name(pool), &self.of.release(state.to));
+            if rollout.share.load().pool != pool {
+                rollout.salt.store(salt.into(), Relaxed);
+            }
+            rollout.begin_votes(term, edge);
+        }
+        rollout.share.store(Share::new(pool, hundredths, now_ms));
+    }
+
+    fn carry_out(&self, act: Act, state: State, next: State, facts: &Facts, now_ms: u64) -> String {
+        let RolloutOf { shared, rollout, settings, .. } = self.of;
+        // Before anything moves, while the figures are those that it was decided by.
+        let told = self.told(act, state, facts, now_ms);
+        let (from, to) = (state.from, state.to);
+        let leave = |pool: PoolId| {
+            rollout.left_release.store(self.of.release(pool).as_bytes());
+            rollout.left_pool.store(pool);
+            rollout.left_until_ms.store(now_ms + settings.rollout.cooldown_ms, Relaxed);
+        };
+        let switch = |to: PoolId| {
+            if let Some(before) = shared.switch(to, now_ms) {
+                rollout.before.store(before);
+            }
+        };
+        let mut outcome = None;
+        match act {
+            Act::Begin => {
+                rollout.begun_ms.store(now_ms, Relaxed);
+                self.remember_releases(from, to);
+                let window = self.of.board.window(shared);
+                let percentile = settings.rollout.compare_latency.and_then(|at| window?.percentiles([at]));
+                rollout.slow_ms.store(percentile.map_or(0, |[ms]| u64::from(ms).max(1)), Relaxed);
+            }
+            Act::Anew => self.remember_releases(from, to),
+            Act::Switch => {
+                self.remember_releases(from, to);
+                switch(to);
+                outcome = Some(Outcome::Done);
+            }
+            Act::Fail => outcome = Some(Outcome::Failed),
+            Act::Abort(why) => {
+                if !matches!(why, Aborted::ByHand | Aborted::Unattended) {
+                    leave(to);
+                }
+                outcome = Some(if why == Aborted::ByHand { Outcome::Cancelled } else { Outcome::Aborted });
+            }
+            Act::Keep(_) => outcome = Some(Outcome::NotRolledBack),
+            Act::RollBack(_) => {
+                leave(to);
+                rollout.hands_off_until_ms.store(now_ms + settings.rollout.cooldown_ms, Relaxed);
+                switch(from);
+                outcome = Some(Outcome::RolledBack);
+            }
+            Act::RollBackByHand => {
+                switch(rollout.before.load());
+                outcome = Some(Outcome::RolledBack);
+            }
+            Act::Cancel => outcome = Some(Outcome::Cancelled),
+            _ => (),
+        }
+        let text = told.as_ref().map_or_else(|| self.line(act, next), |told| told.headline());
+        if let Some(outcome) = outcome {
+            rollout.end(outcome, &text, now_ms);
+        }
+        if let Some(told) = told {
+            self.publish(told, state, facts, now_ms);
+        }
+        format!("{text} (monitor \"{}\")", settings.name)
+    }
+
+    /// What is about these releases from now on.
+    fn remember_releases(&self, from: PoolId, to: PoolId) {
+        for (cell, pool) in self.of.rollout.releases.iter().zip([from, to]) {
+            cell.store(self.of.release(pool).as_bytes());
+        }
+    }
+
+    /// What is said in the error log alone.
+    fn line(&self, act: Act, next: State) -> String {
+        let (from, to) = (self.of.name(next.from), self.of.name(next.to));
+        match act {
+            Act::Advance => {
+                let share = self.of.settings.rollout.rules.share(next).map_or(0, |(_, share)| share);
+                format!("Rollout goes on — {to} has {}", super::words::percent(share))
+            }
+            Act::Anew => format!("Rollout begins its step anew — {to} or {from} has another release"),
+            Act::Suspect => format!("A rule is broken since {to} has all traffic; asking whether {from} would answer"),
+            Act::Compare => format!("Comparing {to} with {from}, which gets 20 % of the clients for a minute at most"),
+            Act::Done => "The guard of the rollout is over".into(),
+            Act::Cancel => "The rollout is cancelled: the active pool is set".into(),
+            _ => "The share set by hand is over".into(),
+        }
+    }
+
+    fn publish(&self, told: super::words::Told, state: State, facts: &Facts, now_ms: u64) {
+        let RolloutOf { shared, configuration, settings, board, plan, number, .. } = self.of;
+        let counts = board.window(shared).map(|window| window.counts()).unwrap_or_default();
+        let alert = Alert {
+            id: 0,
+            time_ms: now_ms,
+            monitor: settings.name.clone(),
+            instance: configuration.instance.clone(),
+            labels: Vec::new(),
+            links: Links::default(),
+            kind: told.kind,
+            status: Status::Info,
+            reminder: false,
+            since_ms: 0,
+            limit: String::new(),
+            latency_ms: 0,
+            from: label(shared, state.from),
+            to: label(shared, state.to),
+            no_failure_seen: false,
+            window: WindowFigures {
+                size: settings.window,
+                filled: counts.filled,
+                failed: counts.failed,
+                retried: counts.retried,
+                abandoned: counts.abandoned,
+            },
+            failed_attempts: 0,
+            retries_absorbed: 0,
+            errors_reached_users: 0,
+            cause: String::new(),
+            examples: Vec::new(),
+            held_back: 0,
+            story: told.story,
+            missed: Missed::default(),
+        };
+        let incident = shared.incident(alert.kind);
+        let (counter, delivery) = match facts.maintenance {
+            true => (&incident.held_back, Delivery::HeldBack),
+            false => (&incident.fired, Delivery::Pending),
+        };
+        counter.fetch_add(1, Relaxed);
+        board.outbox().publish(&alert, &sinks_for(plan, configuration, number, alert.kind), delivery);
+    }
+}
+
+impl super::words::Told {
+    /// The first line without its symbol.
+    fn headline(&self) -> String {
+        let line = self.story.split(crate::model::alert::LINE_END).next().unwrap_or_default();
+        line.split_once(": ").map_or(line, |(_, sentence)| sentence).into()
+    }
+}
