@@ -24,7 +24,7 @@ pub fn answer(request: Request<'_>, main: &Main) -> ngx_int_t {
     };
     request.log().write(Severity::Notice, &done.log);
     match done.test {
-        None => request.send(&Document::json(200, &done.answer)),
+        None => request.send(&Document::json(done.status, &done.answer)),
         Some(test) => {
             let slot = main.engine_for_later();
             request.answer_later(Box::new(move || outcome(&test, slot.borrow().as_ref())))
