@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod alertmanager;
+mod caches;
+mod client_got;
 mod control;
 mod delivery;
 mod delivery_faults;
@@ -32,3 +34,5 @@ mod status_page;
 mod story;
 mod subrequests;
 mod transparent;
+mod unasked;
+mod whose;

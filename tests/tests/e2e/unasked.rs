@@ -1,0 +1,88 @@
+//! Requests that fail before any server is asked: their clients get a 5xx, so they count, and no pool is to blame.
+
+use std::thread;
+use std::time::Duration;
+
+use tests::scene::{Scene, Setup};
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Six requests, each of which ends with this status, and an alert that says so.
+#[track_caller]
+fn every_request_fails(setup: &Setup, status: u16) -> Scene {
+    let scene = Scene::start(setup);
+    assert_eq!(scene.client.get_many(6, "/"), [status; 6]);
+    let monitor = scene.wait_filled(6);
+    assert_eq!(monitor["window"]["failed"], 6, "{monitor:#}");
+    for pool in ["blue", "green"] {
+        assert_eq!(monitor["pools"][pool]["failed_attempts"], 0, "{monitor:#}");
+    }
+    let told = scene.sink.wait_for(1, LIMIT);
+    assert!(told[0].headline().contains("High upstream 5xx rate"), "{}", told[0].headline());
+    scene
+}
+
+#[test]
+fn a_name_that_does_not_resolve_counts() {
+    let location =
+        "resolver 127.0.0.1:9; resolver_timeout 100ms; set $upstream nowhere.test; proxy_pass http://$upstream;";
+    every_request_fails(&Setup { location, ..Setup::default() }, 502);
+}
+
+#[test]
+fn a_name_of_no_upstream_counts() {
+    let http = "map $host $upstream { default gren; }";
+    every_request_fails(&Setup { http, location: "proxy_pass http://$upstream;", ..Setup::default() }, 502);
+}
+
+#[test]
+fn a_url_that_is_none_counts() {
+    let location = "set $upstream ftp://app; proxy_pass $upstream;";
+    every_request_fails(&Setup { location, ..Setup::default() }, 500);
+}
+
+#[test]
+fn an_address_that_cannot_be_bound_counts() {
+    let location = "proxy_pass http://app; proxy_bind 192.0.2.1;";
+    let mut scene = every_request_fails(&Setup { location, ..Setup::default() }, 500);
+    scene.nginx.expect_in_log("bind(192.0.2.1) failed");
+}
+
+#[test]
+fn a_failing_authorization_with_an_error_page_counts() {
+    let setup = Setup {
+        server: "location = /authorization { internal; proxy_pass http://127.0.0.1:9; }
+                 error_page 500 502 503 504 /sorry.html; location = /sorry.html { return 200 sorry; }",
+        location: "auth_request /authorization; proxy_pass http://app;",
+        ..Setup::default()
+    };
+    every_request_fails(&setup, 500);
+}
+
+#[test]
+fn what_nginx_answers_by_itself_does_not_count() {
+    let scene = Scene::start(&Setup {
+        http: "limit_req_zone $uri zone=one:64k rate=1r/m;",
+        server: "location /return { return 502; } location /deny { deny all; proxy_pass http://app; }
+                 location /limit { limit_req zone=one; proxy_pass http://app; } location /file { root /nowhere; }",
+        ..Setup::default()
+    });
+    for (path, status) in [("/return", 502), ("/deny", 403), ("/file", 404)] {
+        assert_eq!(scene.client.get(path).status, status, "{path}");
+    }
+    assert_eq!(scene.client.get_many(3, "/limit"), [200, 503, 503]);
+    assert_eq!(scene.wait_filled(1)["window"]["failed"], 0);
+    scene.assert_told(&[]);
+}
+
+#[test]
+fn a_client_that_gives_up_on_a_hanging_authorization_abandoned_its_request() {
+    let scene = Scene::start(&Setup {
+        server: "location = /authorization { internal; proxy_pass http://{green}; proxy_read_timeout 30s; }",
+        location: "auth_request /authorization; proxy_pass http://{blue};",
+        ..Setup::default()
+    });
+    scene.green.set(tests::server::Answer::Hang);
+    scene.client.abandon("/", || thread::sleep(Duration::from_millis(1200)));
+    assert_eq!(scene.wait_filled(1)["window"]["abandoned"], 1);
+}

@@ -1,0 +1,100 @@
+//! Whose an attempt was: the table of pools, what answers say, and where they contradict each other.
+
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use tests::address;
+use tests::scene::{Scene, Setup};
+use tests::wait;
+
+const LIMIT: Duration = Duration::from_secs(5);
+
+#[test]
+fn requests_to_addresses_of_no_pool_are_counted_as_such_and_told_once() {
+    let pools = "pool blue 127.0.0.1:1; pool green 127.0.0.1:2;";
+    let scene = Scene::start(&Setup {
+        pools,
+        rules: "pool_from $no_pool;",
+        http: "map $host $no_pool { default \"\"; }",
+        ..Setup::default()
+    });
+    assert_eq!(scene.client.get_many(5, "/"), [200; 5]);
+    let monitor = scene.wait_filled(5);
+    assert_eq!(monitor["unmatched"]["requests"], 5);
+    assert_eq!(monitor["unmatched"]["address"], scene.blue.address().to_string());
+    let warnings = || scene.nginx.log_lines("which is in no \"pool\" of monitor \"app\"").len();
+    wait::until("a warning", LIMIT, || warnings() == 1);
+    scene.client.get_many(5, "/");
+    scene.wait_filled(10);
+    assert_eq!(warnings(), 1);
+}
+
+#[test]
+fn where_a_header_contradicts_the_table_the_table_counts_and_one_warning_says_so() {
+    let scene = Scene::start(&Setup { pools: "pool green {blue}; pool blue {green};", ..Setup::default() });
+    assert_eq!(scene.client.get("/").get("X-App-Pool"), Some("blue"));
+    scene.client.get_many(4, "/");
+    let monitor = scene.wait_filled(5);
+    assert_eq!((&monitor["pools"]["green"]["answered"], &monitor["pools"]["blue"]["answered"]), (&5.into(), &0.into()));
+    wait::until("a warning", LIMIT, || scene.nginx.log_lines("says that it is pool \"blue\"").len() == 1);
+}
+
+#[test]
+fn no_live_upstreams_are_of_no_pool_and_no_address() {
+    let scene = Scene::start(&Setup {
+        pools: "",
+        upstream: "server {blue} max_fails=1 fail_timeout=1h; server {green} max_fails=1 fail_timeout=1h;",
+        ..Setup::default()
+    });
+    scene.client.get_many(4, "/");
+    scene.wait_filled(4);
+    [&scene.blue, &scene.green].into_iter().for_each(|pool| pool.set_status(503));
+    assert_eq!(scene.client.get("/").status, 503);
+    assert_eq!(scene.client.get_many(5, "/"), [502; 5]);
+    let monitor = scene.wait_filled(10);
+    assert_eq!(monitor["window"]["failed"], 6);
+    let pools = monitor["pools"].as_object().expect("pools");
+    assert_eq!(pools.keys().collect::<Vec<_>>(), ["blue", "green"], "the upstream's name is no pool");
+    let failed = |pool: &str| monitor["pools"][pool]["failed_attempts"].as_u64().expect("a number");
+    // The last try of a request marks nobody as down, so one of them was asked once more.
+    assert_eq!(failed("blue") + failed("green"), 3, "{monitor:#}");
+}
+
+/// A server whose header comes at once and whose body after a while. It ends with the tests.
+fn slow_body(after: Duration) -> SocketAddr {
+    let listener = address::listener();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        while let Ok((mut stream, _)) = listener.accept() {
+            thread::spawn(move || {
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n");
+                thread::sleep(after);
+                let _ = stream.write_all(b"body");
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn latency_ends_with_the_header_unless_it_is_that_of_the_response() {
+    let slow = slow_body(Duration::from_millis(400));
+    for (of, is_slow) in [("", false), ("of=response", true)] {
+        let scene = Scene::start(&Setup {
+            rules: &format!("window 5; latency p50 200ms {of};"),
+            location: &format!("proxy_pass http://{slow};"),
+            ..Setup::default()
+        });
+        scene.client.get_many(5, "/");
+        let p50 = scene.wait_filled(5)["window"]["p50_ms"].as_u64().expect("a time");
+        assert_eq!(p50 >= 400, is_slow, "{of} {p50}");
+        if is_slow {
+            scene.sink.wait_for(1, LIMIT);
+        } else {
+            scene.assert_told(&[]);
+        }
+    }
+}
