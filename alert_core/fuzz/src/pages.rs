@@ -11,7 +11,7 @@ use crate::rig::{Rig, T0};
 
 /// Names of elements and attributes that the page is made of.
 const ELEMENTS: &str = "!doctype html head meta title link style script noscript body header nav main section footer h1 \
-    h2 p a b i code div span time dl dt dd ul ol li table thead tbody tr th td svg path";
+    h2 p a b br details summary i code div span time dl dt dd ul ol li table thead tbody tr th td svg path";
 const ATTRIBUTES: &str = "html lang charset name content rel href class id role scope colspan datetime d viewbox hidden \
     preserveaspectratio aria-label aria-labelledby aria-current aria-live aria-hidden data-label";
 

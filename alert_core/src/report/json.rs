@@ -1,10 +1,9 @@
 //! The state of everything as JSON: the keys of the status document.
 //!
-//! It is written straight from the view into one buffer, keys and all, without a tree of values in between: the event loop
-//! waits for it.
+//! It is written straight from the view into one buffer: the event loop waits for it.
 
 use super::view::{Limit, Monitor, Pool, Rule, Scope, Sink, Source, Told, View, Window, Worker};
-use crate::base::clock::rfc3339;
+use crate::base::json::{Array, Json, Known, Object, Plain, Time, object, reopen};
 use crate::model::outcome::Cause;
 
 /// The media type of the document.
@@ -16,33 +15,6 @@ pub fn render(source: &Source<'_>) -> Vec<u8> {
     let mut json = Vec::with_capacity(4096 + 2048 * (view.monitors.len() + view.alerts.len()));
     view.write(&mut json);
     json
-}
-
-/// What can be written as a JSON value.
-pub(super) trait Json {
-    fn write(&self, json: &mut Vec<u8>);
-}
-
-/// Writes an object with these keys.
-macro_rules! object {
-    ($json:expr, { $($key:literal: $value:expr,)* }) => {{
-        $json.push(b'{');
-        $(
-            $json.extend_from_slice(concat!('"', $key, "\":").as_bytes());
-            $value.write($json);
-            $json.push(b',');
-        )*
-        close($json, b'}');
-    }};
-}
-pub(super) use object;
-
-/// Ends a list, whose last element has a comma behind it.
-pub(super) fn close(json: &mut Vec<u8>, end: u8) {
-    match json.last_mut() {
-        Some(last) if *last == b',' => *last = end,
-        _ => json.push(end),
-    }
 }
 
 impl Json for View<'_> {
@@ -161,10 +133,9 @@ impl Json for Alert<'_> {
             let named = deliveries.filter_map(|(sink, delivery)| Some((self.view.sinks.get(*sink)?, delivery.name()?)));
             named.map(|(sink, delivery)| (sink.settings.name.as_str(), Plain(delivery)))
         };
-        // The object of the alert is open at its end again.
-        json.extend_from_slice(self.told.alert.to_json().to_string().as_bytes());
-        json.pop();
-        json.extend_from_slice(b",\"delivery\":");
+        self.told.alert.write(json);
+        reopen(json);
+        json.extend_from_slice(b"\"delivery\":");
         Object(deliveries).write(json);
         json.push(b'}');
     }
@@ -183,130 +154,9 @@ impl Json for Sink<'_> {
     }
 }
 
-/// An object of these keys and values.
-pub(super) struct Object<F>(pub(super) F);
-
-impl<'a, F, I, V> Json for Object<F>
-where
-    F: Fn() -> I,
-    I: Iterator<Item = (&'a str, V)>,
-    V: Json,
-{
-    fn write(&self, json: &mut Vec<u8>) {
-        json.push(b'{');
-        for (key, value) in (self.0)() {
-            key.write(json);
-            json.push(b':');
-            value.write(json);
-            json.push(b',');
-        }
-        close(json, b'}');
-    }
-}
-
-/// An array of these values.
-struct Array<F>(F);
-
-impl<F, I> Json for Array<F>
-where
-    F: Fn() -> I,
-    I: Iterator<Item: Json>,
-{
-    fn write(&self, json: &mut Vec<u8>) {
-        json.push(b'[');
-        for value in (self.0)() {
-            value.write(json);
-            json.push(b',');
-        }
-        close(json, b']');
-    }
-}
-
-/// A text of others, with whatever is in it.
-impl Json for str {
-    fn write(&self, json: &mut Vec<u8>) {
-        let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
-        if self.bytes().all(is_plain) {
-            Plain(self).write(json);
-        } else {
-            // Writing to a vector cannot fail.
-            let _ = serde_json::to_writer(json, self);
-        }
-    }
-}
-
-/// A text in which nothing has to be escaped.
-pub(super) struct Plain<'a>(pub(super) &'a str);
-
-impl Json for Plain<'_> {
-    fn write(&self, json: &mut Vec<u8>) {
-        json.push(b'"');
-        json.extend_from_slice(self.0.as_bytes());
-        json.push(b'"');
-    }
-}
-
-/// A text of which the empty one says that it is not known.
-pub(super) struct Known<'a>(pub(super) &'a str);
-
-impl Json for Known<'_> {
-    fn write(&self, json: &mut Vec<u8>) {
-        Some(self.0).filter(|text| !text.is_empty()).write(json);
-    }
-}
-
-/// A time in milliseconds since the Unix epoch.
-pub(super) struct Time(pub(super) u64);
-
-impl Json for Time {
-    fn write(&self, json: &mut Vec<u8>) {
-        Plain(&rfc3339(self.0)).write(json);
-    }
-}
-
 impl Json for Limit {
     fn write(&self, json: &mut Vec<u8>) {
         Plain(&self.to_string()).write(json);
-    }
-}
-
-impl Json for u64 {
-    fn write(&self, json: &mut Vec<u8>) {
-        json.extend_from_slice(itoa::Buffer::new().format(*self).as_bytes());
-    }
-}
-
-impl Json for u32 {
-    fn write(&self, json: &mut Vec<u8>) {
-        u64::from(*self).write(json);
-    }
-}
-
-impl Json for f64 {
-    fn write(&self, json: &mut Vec<u8>) {
-        // Writing to a vector cannot fail, and a share is a number.
-        let _ = serde_json::to_writer(json, self);
-    }
-}
-
-impl Json for bool {
-    fn write(&self, json: &mut Vec<u8>) {
-        json.extend_from_slice(if *self { b"true" } else { b"false" });
-    }
-}
-
-impl<T: Json> Json for Option<T> {
-    fn write(&self, json: &mut Vec<u8>) {
-        match self {
-            Some(value) => value.write(json),
-            None => json.extend_from_slice(b"null"),
-        }
-    }
-}
-
-impl<T: Json + ?Sized> Json for &T {
-    fn write(&self, json: &mut Vec<u8>) {
-        (**self).write(json);
     }
 }
 

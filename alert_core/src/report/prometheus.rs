@@ -8,6 +8,7 @@
 
 use super::rollout::Rollout;
 use super::view::{Limit, Monitor, Pool, RULES, Rule, RuleState, Scope, Sink, Source, View};
+use crate::base::name::plain;
 use crate::board::monitor::bounds_ms;
 use crate::board::rollout::Outcome;
 use crate::model::alert::{Kind, Status};
@@ -66,11 +67,10 @@ impl<'a> Labelled<'a> {
 fn label(name: &str, value: &str) -> String {
     let mut text = String::with_capacity(name.len() + value.len() + 8);
     text.push_str(name);
-    for char in value.chars() {
+    for char in value.chars().map(plain) {
         match char {
             '\\' => text.push_str("\\\\"),
             '"' => text.push_str("\\\""),
-            '\n' => text.push_str("\\n"),
             other => text.push(other),
         }
     }

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::json::{Json, Known, Object, Plain, Time, close, object};
 use super::view::Source;
+use crate::base::json::{Json, Known, Object, Plain, Time, object};
 use crate::board::facts::{Compared, RolloutOf};
 use crate::board::rollout::Outcome;
 use crate::model::ids::PoolId;

@@ -378,8 +378,7 @@ impl<'a> Source<'a> {
     fn alerts(&self) -> Vec<Told> {
         let outbox = self.board.outbox();
         let told = |alert: Alert| {
-            let mut alert = alert.in_wall_time(self.step_ms);
-            alert = self.settings.complete(alert);
+            let alert = self.settings.complete(alert.in_wall_time(self.step_ms));
             let deliveries = self.plan.sinks().iter().enumerate();
             let deliveries = deliveries.map(|(at, sink)| (at, outbox.delivery(alert.id, *sink)));
             let deliveries = deliveries.filter(|(_, delivery)| *delivery != Delivery::None).collect();

@@ -1,78 +1,100 @@
 //! An alert as JSON: the object of the status document and of the generic webhook.
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
-use super::{Alert, Example, Kind, Links, PoolLabel};
-use crate::base::clock::rfc3339;
+use super::{Alert, Example, Fired, Kind, Links, PoolLabel, WindowFigures};
+use crate::base::json::{Array, Json, Known, Object, Plain, Time, object};
 
 impl Alert {
     /// The alert object of the status JSON and of the generic webhook, without the delivery states.
     pub fn to_json(&self) -> Value {
-        let pool = |label: &PoolLabel| {
-            (!label.name.is_empty()).then(|| {
-                json!({
-                    "pool": label.name,
-                    "release": non_empty(&label.release),
-                    "address": non_empty(&label.address),
-                })
-            })
-        };
-        json!({
+        let mut json = Vec::with_capacity(2048);
+        self.write(&mut json);
+        // What is written is whole, so it can be read again.
+        serde_json::from_slice(&json).unwrap_or_default()
+    }
+}
+
+impl Json for Alert {
+    fn write(&self, json: &mut Vec<u8>) {
+        object!(json, {
             "id": self.id,
-            "time": rfc3339(self.time_ms),
-            "monitor": self.monitor,
-            "instance": self.instance,
-            "labels": self.labels.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect::<Map<_, _>>(),
-            "kind": self.kind.name(),
-            "status": self.status.name(),
-            "severity": self.kind.severity().name(),
-            "text": self.headline(),
+            "time": Time(self.time_ms),
+            "monitor": self.monitor.as_str(),
+            "instance": self.instance.as_str(),
+            "labels": Object(|| self.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()))),
+            "kind": Plain(self.kind.name()),
+            "status": Plain(self.status.name()),
+            "severity": Plain(self.kind.severity().name()),
+            "text": self.headline().as_str(),
             "reminder": self.reminder,
-            "since": (self.since_ms > 0).then(|| rfc3339(self.since_ms)),
-            "limit": non_empty(&self.limit),
+            "since": (self.since_ms > 0).then_some(Time(self.since_ms)),
+            "limit": Known(&self.limit),
             "latency_ms": (self.kind == Kind::Latency).then_some(self.latency_ms),
-            "from": pool(&self.from),
-            "to": pool(&self.to),
+            "from": Some(&self.from).filter(|pool| !pool.name.is_empty()),
+            "to": Some(&self.to).filter(|pool| !pool.name.is_empty()),
             "no_failure_seen": self.no_failure_seen,
-            "window": {
-                "size": self.window.size,
-                "filled": self.window.filled,
-                "failed": self.window.failed,
-                "retried": self.window.retried,
-                "abandoned": self.window.abandoned,
-            },
-            "cause": non_empty(&self.cause),
-            "examples": self.examples.iter().map(Example::to_json).collect::<Vec<_>>(),
-            "links": self.links.to_json(),
+            "window": self.window,
+            "cause": Known(&self.cause),
+            "examples": Array(|| self.examples.iter()),
+            "links": self.links,
             "failed_attempts": self.failed_attempts,
             "retries_absorbed": self.retries_absorbed,
             "errors_reached_users": self.errors_reached_users,
             "held_back": self.held_back,
-            "fired": self.missed.fired.as_ref().map(|fired| {
-                json!({ "time": rfc3339(fired.time_ms), "text": fired.headline })
-            }),
+            "fired": self.missed.fired.as_ref(),
             "left_out": self.missed.left_out,
-        })
+        });
     }
 }
 
-impl Example {
-    fn to_json(&self) -> Value {
-        json!({
-            "method": non_empty(&self.method),
-            "path": non_empty(&self.path),
-            "status": self.status,
-            "address": non_empty(&self.address),
-        })
+impl Json for PoolLabel {
+    fn write(&self, json: &mut Vec<u8>) {
+        object!(json, {
+            "pool": self.name.as_str(),
+            "release": Known(&self.release),
+            "address": Known(&self.address),
+        });
     }
 }
 
-impl Links {
-    fn to_json(&self) -> Value {
-        json!({ "status": non_empty(&self.status), "runbook": non_empty(&self.runbook) })
+impl Json for WindowFigures {
+    fn write(&self, json: &mut Vec<u8>) {
+        object!(json, {
+            "size": self.size,
+            "filled": self.filled,
+            "failed": self.failed,
+            "retried": self.retried,
+            "abandoned": self.abandoned,
+        });
     }
 }
 
-fn non_empty(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
+impl Json for Example {
+    fn write(&self, json: &mut Vec<u8>) {
+        object!(json, {
+            "method": Known(&self.method),
+            "path": Known(&self.path),
+            "status": u32::from(self.status),
+            "address": Known(&self.address),
+        });
+    }
+}
+
+impl Json for Links {
+    fn write(&self, json: &mut Vec<u8>) {
+        object!(json, {
+            "status": Known(&self.status),
+            "runbook": Known(&self.runbook),
+        });
+    }
+}
+
+impl Json for Fired {
+    fn write(&self, json: &mut Vec<u8>) {
+        object!(json, {
+            "time": Time(self.time_ms),
+            "text": self.headline.as_str(),
+        });
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::text::Text;
+use super::text::{Linked, Text};
 use crate::base::clock::rfc3339;
 use crate::board::outbox::Delivery;
 use crate::model::alert::Status;
@@ -43,12 +43,16 @@ fn alert(html: &mut String, view: &View<'_>, told: &Told, monitor: &str) -> fmt:
     write!(
         html,
         "<li><time class=soft datetime={time}>{}</time><span class=\"badge {class}\">{}</span>\
-         <span>{}{}</span><span class=row>",
+         <details><summary>{}{}</summary><dl>",
         &time[..19].replace('T', " "),
         told.alert.status.name(),
         Text(monitor),
         Text(&told.alert.headline())
     )?;
+    for (label, value) in told.alert.details() {
+        write!(html, "<dt>{}<dd>{}", Text(label), Linked(&value))?;
+    }
+    html.push_str("</dl></details><span class=row>");
     for (sink, delivery) in &told.deliveries {
         let class = match delivery {
             Delivery::Sent => " ok",

@@ -3,9 +3,9 @@
 use std::fmt::{self, Write as _};
 
 use super::colours::Colours;
-use super::text::{Ago, Span, Swatch, Text, counted};
+use super::text::{Ago, Linked, Span, Swatch, Text, counted};
 use crate::base::clock::rfc3339;
-use crate::model::alert::{Kind, Status};
+use crate::model::alert::{Alert, Kind, Status};
 use crate::report::view::{Monitor, Pool, RuleState, State, View};
 
 /// Writes the section.
@@ -144,16 +144,24 @@ fn firing(html: &mut String, view: &View<'_>, monitor: &Monitor<'_>) -> fmt::Res
     }
     html.push_str("<ul aria-label=\"Firing now\">");
     for rule in firing() {
-        write!(html, "<li>{}</li>", Text(&told(view, monitor, rule.kind)))?;
+        match told(view, monitor, rule.kind) {
+            None => write!(html, "<li>{} is firing</li>", super::title(rule.kind))?,
+            Some(alert) if alert.cause.is_empty() => write!(html, "<li>{}</li>", Text(&alert.headline()))?,
+            Some(alert) => {
+                let (headline, cause) = (alert.headline(), &alert.cause);
+                write!(html, "<li>{}<br><span>{}</span></li>", Text(&headline), Text(cause))?;
+            }
+        }
     }
     html.push_str("</ul>");
-    Ok(())
+    match &monitor.settings.runbook {
+        Some(runbook) => write!(html, "<p>Runbook: {}</p>", Linked(runbook)),
+        None => Ok(()),
+    }
 }
 
 /// What was said last about a rule that is broken.
-fn told(view: &View<'_>, monitor: &Monitor<'_>, kind: Kind) -> String {
+fn told<'a>(view: &'a View<'_>, monitor: &Monitor<'_>, kind: Kind) -> Option<&'a Alert> {
     let mut alerts = view.alerts.iter().map(|told| &told.alert);
-    let about = alerts
-        .find(|alert| alert.kind == kind && alert.status == Status::Firing && alert.monitor == monitor.settings.name);
-    about.map_or_else(|| format!("{} is firing", super::title(kind)), |alert| alert.headline())
+    alerts.find(|alert| alert.kind == kind && alert.status == Status::Firing && alert.monitor == monitor.settings.name)
 }

@@ -26,6 +26,19 @@ impl fmt::Display for Text<'_> {
     }
 }
 
+/// Text that is a link where it is a URL.
+pub struct Linked<'a>(pub &'a str);
+
+impl fmt::Display for Linked<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_url = ["https://", "http://"].iter().any(|scheme| self.0.starts_with(scheme)) && !self.0.contains(' ');
+        match is_url {
+            true => write!(f, "<a href=\"{0}\" rel=noreferrer>{0}</a>", Text(self.0)),
+            false => Text(self.0).fmt(f),
+        }
+    }
+}
+
 /// A point in time and how long ago that was.
 pub struct Ago {
     /// The point, in milliseconds since the Unix epoch.
@@ -159,6 +172,16 @@ mod tests {
         assert_eq!(per_second(Some(1234.5)), "1\u{202f}235<span class=unit>/s</span>");
         assert_eq!(counted(1, "request", "requests"), "1 request");
         assert_eq!((Span(59).to_string(), Span(3700).to_string()), ("59 s".into(), "1 h 1 min".into()));
+    }
+
+    #[test]
+    fn only_what_is_a_url_is_a_link() {
+        for text in ["javascript:alert(1)", "see https://x", "https://x y", ""] {
+            assert_eq!(Linked(text).to_string(), text);
+        }
+        let url = Linked("https://x/?a=1&b=\"").to_string();
+        let escaped = "https://x/?a=1&amp;b=&quot;";
+        assert_eq!(url, format!("<a href=\"{escaped}\" rel=noreferrer>{escaped}</a>"));
     }
 
     #[test]
