@@ -1,6 +1,5 @@
 //! What people and programs read: the board goes in, JSON, metrics and the status page come out.
 
-pub mod detail;
 pub mod json;
 pub mod page;
 pub mod prometheus;

@@ -4,8 +4,7 @@ use std::fmt::{self, Write as _};
 
 use super::colours::Colours;
 use super::text::{ROWS, Since, Text, grouped, more, words};
-use crate::report::detail::Detail;
-use crate::report::view::{Monitor, View};
+use crate::report::view::{Detail, Monitor, View};
 
 /// Writes the section, if there are any.
 pub fn write(

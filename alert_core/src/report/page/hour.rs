@@ -6,8 +6,7 @@ use super::chart::{self, Line, Merged};
 use super::colours::Colours;
 use super::text::{grouped, milliseconds};
 use crate::board::history::{STEP_MS, STEPS};
-use crate::report::detail::Detail;
-use crate::report::view::{Monitor, View};
+use crate::report::view::{Detail, Monitor, View};
 
 const AXIS: &str = "<div class=axis aria-hidden=true><span>an hour ago</span><span>now</span></div>";
 

@@ -7,8 +7,7 @@ use super::colours::{Colours, UNKNOWN};
 use super::text::{ROWS, Text, grouped, milliseconds, per_second, percent};
 use crate::model::alert::Kind;
 use crate::model::outcome::Outcome;
-use crate::report::detail::Detail;
-use crate::report::view::Monitor;
+use crate::report::view::{Detail, Monitor};
 
 /// Writes the section.
 pub fn write(html: &mut String, monitor: &Monitor<'_>, detail: &Detail, colours: &Colours) -> fmt::Result {

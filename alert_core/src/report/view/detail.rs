@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::view::{Monitor, Source};
+use super::{Monitor, Source};
 use crate::board::history::Point;
 use crate::board::window::Sample;
 use crate::model::ids::PoolId;
