@@ -127,6 +127,16 @@ impl Sink {
         assert!(posts.len() == before, "a message too many: {:?}", &self.headlines()[before..]);
     }
 
+    /// Fails the test if such a message has come, or comes within `duration`.
+    #[track_caller]
+    pub fn assert_none_for(&self, duration: Duration, is_such: impl Fn(&Post) -> bool) {
+        let posts = lock(&self.state.posts);
+        let has_come = |posts: &mut Vec<Post>| posts.iter().any(&is_such);
+        let waited = self.state.arrived.wait_timeout_while(posts, duration, |posts| !has_come(posts));
+        let mut posts = waited.unwrap_or_else(PoisonError::into_inner).0;
+        assert!(!has_come(&mut posts), "{posts:#?}");
+    }
+
     fn at_least(&self, count: usize, limit: Duration) -> Vec<Post> {
         let posts = lock(&self.state.posts);
         let waited = self.state.arrived.wait_timeout_while(posts, limit, |posts| posts.len() < count);

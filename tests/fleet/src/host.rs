@@ -41,7 +41,8 @@ impl Host {
         let address = address::free();
         let [blue, green] = [pools[0].address(), pools[1].address()];
         let mut config = Config::new(&format!(
-            "alert_notify alertmanager {alertmanager};
+            "alert_instance {name};
+             alert_notify alertmanager {alertmanager};
              alert_monitor shop {{ pool blue {blue}; pool green {green}; active blue; cooldown 0s; }}
              upstream shop {{ server {blue} max_fails=0; server {green} backup max_fails=0; keepalive 2; }}
              proxy_http_version 1.1;
@@ -57,8 +58,6 @@ impl Host {
         ));
         config.listen = Some(address);
         config.log_level = "notice";
-        config.wrapper =
-            ["unshare", "--uts", "sh", "-c", "hostname \"$0\" && exec \"$@\"", name].map(String::from).to_vec();
         let nginx = Nginx::start(config);
         let users = Users::start(address, pause);
         Host { name: name.into(), address, _users: users, nginx, faults, _pools: pools }
