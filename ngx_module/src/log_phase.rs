@@ -3,6 +3,7 @@
 //! What is counted, the recorder decides; here it is told what nginx knows of the request. Nearly every request is like
 //! those before it, and is recognised without asking.
 
+use alert_core::model::event::Event;
 use alert_core::model::success::Success;
 use alert_core::observe::recorder::{Attempt, Intent, Record, Request};
 
@@ -19,7 +20,7 @@ pub fn hand_over_usual(request: LoggedRequest<'_>, monitor: &Monitor) -> bool {
     let (Some(address), Some(header_ms), true) = (attempt.peer(), attempt.header_ms(), request.status() < 499) else {
         return false;
     };
-    if attempt.time_ms() > header_ms || request.has_kept_header() || request.is_cut() {
+    if attempt.time_ms() > header_ms || request.has_kept_header() || request.is_cut() || monitor.is_slow(header_ms) {
         return false;
     }
     let Ok(engine) = monitor.engine.try_borrow() else { return false };
@@ -52,12 +53,20 @@ pub fn hand_over(request: LoggedRequest<'_>, monitor: &Monitor) {
     let (second, millisecond) = cached_time();
     let finished = Finished { request, sources, ended_ms: clock.at(second, millisecond) };
     let mut producer = producer.borrow_mut();
+    // A request of more attempts than an event holds becomes several: the first has its first attempt.
+    let mut assigned = monitor.assigned(request);
     recorder.record(&finished, |record| match record {
         Record::Success(success, names) => {
             usual.borrow_mut().remember(names.address, names.release, names.pool, success.origin);
-            worker.intake().answered(&mut producer, success);
+            match assigned.take().filter(|_| monitor.is_slow(success.latency_ms)) {
+                None => worker.intake().answered(&mut producer, success),
+                // A slow answer is a vote, for which its client has to be known.
+                assigned => worker.intake().push_behind(&producer, Event::from(success).assigned_to(assigned)),
+            }
         }
-        Record::Event(event) => worker.intake().push_behind(&producer, event),
+        Record::Event(event) => {
+            worker.intake().push_behind(&producer, event.assigned_to(assigned.take()));
+        }
     });
 }
 

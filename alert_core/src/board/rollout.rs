@@ -13,7 +13,7 @@ use crate::board::text::{NameCell, TextCell};
 use crate::model::ids::PoolId;
 use crate::rollout::pilot::Health;
 use crate::rollout::probe::{self, Streak};
-use crate::rollout::share::Share;
+use crate::rollout::share::{Bucket, Share};
 use crate::rollout::state::{Phase, State};
 use crate::rollout::verdict::{Attempts, Measure};
 use crate::rollout::votes::Ballot;
@@ -177,6 +177,28 @@ impl RolloutBoard {
             failed: at.failed.load(Relaxed),
             slow: at.slow.load(Relaxed),
         })
+    }
+
+    /// Notes that a request of this bucket came, and whether it was assigned to the pool of the share.
+    #[inline]
+    pub fn note(&self, bucket: Bucket, is_of_share: bool) {
+        let key = u64::from(bucket.get()) + 1;
+        match self.keys.load(Relaxed) {
+            MANY_KEYS => (),
+            0 => self.keys.store(key, Relaxed),
+            known if known == key => (),
+            _ => self.keys.store(MANY_KEYS, Relaxed),
+        }
+        if is_of_share {
+            self.assigned.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Whether a first attempt that took so long is slow.
+    #[inline]
+    pub fn is_slow(&self, latency_ms: u32) -> bool {
+        let slow_ms = self.slow_ms.load(Relaxed);
+        slow_ms > 0 && u64::from(latency_ms) > slow_ms && self.share.word() != 0
     }
 
     /// Whether all requests since the votes began were of one bucket.

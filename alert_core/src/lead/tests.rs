@@ -101,7 +101,7 @@ impl Rig {
         let bucket = Bucket::of(rollout.salt.load(Relaxed) as u32, &client.to_le_bytes());
         let is_of_share = share.counts(self.now_ms) && share.holds(bucket);
         let pool = if is_of_share { share.pool } else { shared.active() };
-        rollout.assigned.fetch_add(is_of_share.into(), Relaxed);
+        rollout.note(bucket, is_of_share);
         let at = usize::from(pool == self.pool(1));
         let mut event = Event::begin(0, self.now_ms);
         event.assigned = Some((pool, bucket.get()));

@@ -104,6 +104,13 @@ impl Event {
         self
     }
 
+    /// The event with the pool that its request was assigned to, and the number of its bucket.
+    #[inline]
+    pub fn assigned_to(mut self, assigned: Option<(PoolId, u16)>) -> Event {
+        self.assigned = assigned;
+        self
+    }
+
     /// The attempts, in order.
     #[inline]
     pub fn attempts(&self) -> &[Attempt] {

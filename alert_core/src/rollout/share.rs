@@ -24,6 +24,12 @@ impl Bucket {
         Bucket((murmur2(salt, key) % u32::from(BUCKETS)) as u16)
     }
 
+    /// The same of a key in parts, which are not put together. A key of one part is like that part.
+    #[inline]
+    pub fn of_parts<'a>(salt: u32, parts: impl Iterator<Item = &'a [u8]>) -> Bucket {
+        Bucket((parts.fold(salt, murmur2) % u32::from(BUCKETS)) as u16)
+    }
+
     /// The bucket of this number, of which the lowest 14 bits count.
     #[inline]
     pub const fn new(number: u16) -> Bucket {

@@ -26,6 +26,8 @@ pub(super) const DIRECTIVES: [(&str, &str); 5] = [
 pub struct RolloutSettings {
     /// Whether any of the directives is written, without which the monitor has no room for a rollout.
     pub is_written: bool,
+    /// Whether requests are to be routed by `$alert_pool`: any of them but `probe` is written.
+    pub is_routed: bool,
     /// What tells clients apart: text with variables.
     pub split_by: String,
     /// How addresses are asked whether they would answer; `None` where they are not.
@@ -85,6 +87,7 @@ impl Default for RolloutSettings {
     fn default() -> RolloutSettings {
         RolloutSettings {
             is_written: false,
+            is_routed: false,
             split_by: "$remote_addr".into(),
             probe: None,
             rules: Rules {
@@ -109,6 +112,7 @@ impl RolloutSettings {
     /// Reads one of [`DIRECTIVES`]. `None` says that it has too few or too many words.
     pub(super) fn directive(&mut self, name: &str, words: &[&str]) -> Option<Result<(), Error>> {
         self.is_written = true;
+        self.is_routed |= name != "probe";
         match (name, words) {
             ("split_by", [text]) => Some(self.split_by(text)),
             ("probe", ["off"]) => {

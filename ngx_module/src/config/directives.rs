@@ -4,10 +4,10 @@ use std::mem::take;
 
 use alert_core::base::units::parse_size;
 use alert_core::board;
-use alert_core::settings::{Maintenance, Settings};
+use alert_core::settings::{Maintenance, RolloutSettings, Settings};
 
 use super::outside::Outside;
-use super::{Answerer, Configuration, Draft, LocationConf, Source, Sources, Watch, ZoneConf};
+use super::{Answerer, Assignment, Configuration, Draft, KeyPart, LocationConf, Source, Sources, Watch, ZoneConf};
 use crate::nginx::conf::{Conf, Mistake, Place};
 use crate::nginx::logged_request::HeaderName;
 use crate::nginx::process::{self, Purpose};
@@ -15,11 +15,14 @@ use crate::nginx::zone::zone_bytes;
 
 /// The name of the zone where there is no `alert_zone`.
 const DEFAULT_ZONE: &str = "alert";
+/// The variable by which requests are routed, without its dollar sign.
+pub const ALERT_POOL: &str = "alert_pool";
 /// The least size of a zone where none is written.
 const DEFAULT_SIZE: usize = 1 << 20;
 /// The directives of a monitor that can be found wrong only later: at its end, at that of the http level, or when the
 /// user of the workers is known.
-const LATE: [&str; 6] = ["active", "pool", "pool_from", "release_from", "failure_if", "maintenance"];
+const LATE: [&str; 9] =
+    ["active", "pool", "pool_from", "release_from", "failure_if", "maintenance", "split_by", "rollout", "rollback"];
 
 /// Reads a directive of the http level.
 ///
@@ -132,6 +135,10 @@ pub fn finish(cf: &mut Conf<'_>, draft: &mut Draft) -> Result<Configuration, Mis
             pool: source("pool_from", &monitor.pool_from)?,
             release: source("release_from", &monitor.release_from)?,
             failure: monitor.failure_if.as_ref().map(|variable| source("failure_if", variable)).transpose()?,
+            assignment: match monitor.rollout.is_written {
+                true => Some(assignment(cf, &monitor.rollout, &mentioned.late)?),
+                false => None,
+            },
         });
     }
     for (monitor, mentioned) in settings.monitors.iter().zip(&draft.mentioned) {
@@ -268,6 +275,54 @@ fn monitor(cf: &mut Conf<'_>, draft: &mut Draft, words: &[String]) -> Result<(),
 
 fn place_of<'a>(directive: &str, late: &'a [(&'static str, Place)]) -> Option<&'a Place> {
     late.iter().find(|(name, _)| *name == directive).map(|(_, place)| place)
+}
+
+/// How requests are assigned to the pools of a monitor.
+fn assignment(
+    cf: &mut Conf<'_>,
+    rollout: &RolloutSettings,
+    late: &[(&'static str, Place)],
+) -> Result<Assignment, Mistake> {
+    let place = ["rollout", "split_by", "rollback"].iter().find_map(|name| place_of(name, late));
+    if rollout.is_routed && !cf.uses_variable(ALERT_POOL) {
+        let text = "nothing uses $alert_pool, so that a share would move nobody: choose the upstream by it, as in \
+                    \"map $alert_pool $upstream { green green_first; default blue_first; }\"";
+        cf.warn(Mistake::from(text).at(place));
+    }
+    let key = key_parts(&rollout.split_by).map(|part| match part {
+        Ok(text) => Ok(KeyPart::Text(text.into())),
+        Err(name) => {
+            let index = cf.variable(name)?;
+            if cf.knows_variable(index) {
+                return Ok(KeyPart::Variable(index));
+            }
+            let text = format!("unknown variable \"${name}\" in \"split_by\" directive, nginx has none of this name");
+            Err(Mistake::from(text).at(place_of("split_by", late)))
+        }
+    });
+    Ok(Assignment { key: { key }.collect::<Result<_, _>>()?, variable: cf.variable(ALERT_POOL)? })
+}
+
+/// The parts of a text with variables: texts, and as errors the names of variables, written `$name` or `${name}`.
+fn key_parts(text: &str) -> impl Iterator<Item = Result<&str, &str>> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let at = rest.find('$').unwrap_or(rest.len());
+        if at > 0 {
+            let (part, after) = rest.split_at(at);
+            rest = after;
+            return Some(Ok(part));
+        }
+        let after = rest.strip_prefix('$')?;
+        if let Some((name, behind)) = after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
+            rest = behind;
+            return Some(Err(name));
+        }
+        let len = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+        let (name, behind) = after.split_at(len);
+        rest = behind;
+        Some(Err(name))
+    })
 }
 
 /// Where the value of this variable comes from.

@@ -130,6 +130,26 @@ pub struct Sources {
     pub release: Source,
     /// What says that an attempt failed all the same.
     pub failure: Option<Source>,
+    /// What tells clients apart, and where the pool of a request is kept; `None` where none is to be assigned.
+    pub assignment: Option<Assignment>,
+}
+
+/// How requests are assigned to pools.
+#[derive(Clone)]
+pub struct Assignment {
+    /// The key of a client, in parts.
+    pub key: Vec<KeyPart>,
+    /// The index of `$alert_pool`.
+    pub variable: isize,
+}
+
+/// A part of the key of a client.
+#[derive(Clone)]
+pub enum KeyPart {
+    /// Text.
+    Text(Vec<u8>),
+    /// The value of a variable, by its index.
+    Variable(isize),
 }
 
 /// Where a value comes from.

@@ -181,7 +181,9 @@ impl Main {
             let Some(settings) = settings.monitors.get(monitor.number) else { continue };
             let names = settings.pools.iter().map(|(name, _)| name.as_str());
             let pools = plan.pools(monitor.number).iter().copied().zip(names);
-            monitor.configure(board.monitor(plan, monitor.number), board.clock(), pools);
+            let assignment = configuration.sources.get(monitor.number).and_then(|sources| sources.assignment.clone());
+            let (board_of, rollout) = (board.monitor(plan, monitor.number), board.rollout(plan, monitor.number));
+            monitor.configure(board_of, rollout, assignment, board.clock(), pools);
         }
     }
 }

@@ -2,13 +2,19 @@
 
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use alert_core::base::clock::Clock;
 use alert_core::board::monitor::MonitorBoard;
+use alert_core::board::rollout::RolloutBoard;
 use alert_core::model::ids::{POOLS_MAX, PoolId};
 use alert_core::report::view::State;
+use alert_core::rollout::share::Bucket;
 
 use super::Slot;
+use crate::config::{Assignment, KeyPart};
+use crate::nginx::logged_request::LoggedRequest;
+use crate::nginx::process::monotonic_ms;
 use crate::nginx::variable::Text;
 
 /// A monitor of a configuration. Locations that it watches refer to it from when they are merged.
@@ -20,6 +26,8 @@ pub struct Monitor {
     shared: Cell<Option<Shared>>,
     names: [OnceCell<Text>; POOLS_MAX + 1],
     states: [Text; STATES.len()],
+    rollout: Cell<Option<&'static RolloutBoard>>,
+    assignment: OnceCell<Assignment>,
 }
 
 /// What `$alert_state` can be.
@@ -50,6 +58,8 @@ impl Monitor {
             shared: Cell::new(None),
             names: Default::default(),
             states: STATES.map(|state| Text::new(state.name())),
+            rollout: Cell::new(None),
+            assignment: OnceCell::new(),
         }
     }
 
@@ -71,14 +81,67 @@ impl Monitor {
         self.states.get(STATES.iter().position(|known| *known == state)?)
     }
 
+    /// The pool that a request is assigned to: the active one, or that of a share in which its client is.
+    #[inline(always)]
+    pub fn assign(&self, shared: Shared, request: LoggedRequest<'_>) -> PoolId {
+        match self.rollout.get() {
+            Some(rollout) if rollout.share.word() != 0 => self.assign_by_share(shared, rollout, request),
+            _ => shared.board.active(),
+        }
+    }
+
+    #[inline(never)]
+    fn assign_by_share(&self, shared: Shared, rollout: &RolloutBoard, request: LoggedRequest<'_>) -> PoolId {
+        let share = rollout.share.load();
+        if !share.counts(shared.clock.at(monotonic_ms())) {
+            return shared.board.active();
+        }
+        let Some(bucket) = self.bucket(rollout, request) else { return shared.board.active() };
+        let is_of_share = share.holds(bucket);
+        rollout.note(bucket, is_of_share);
+        if is_of_share { share.pool } else { shared.board.active() }
+    }
+
+    /// The bucket of the client of a request.
+    fn bucket(&self, rollout: &RolloutBoard, request: LoggedRequest<'_>) -> Option<Bucket> {
+        let parts = self.assignment.get()?.key.iter().map(|part| match part {
+            KeyPart::Text(text) => text.as_slice(),
+            KeyPart::Variable(index) => request.variable(*index).unwrap_or_default(),
+        });
+        Some(Bucket::of_parts(rollout.salt.load(Relaxed) as u32, parts))
+    }
+
+    /// Whether the first attempt of a request, which took so long, is slow by what a rollout compares.
+    #[inline(always)]
+    pub fn is_slow(&self, latency_ms: u32) -> bool {
+        self.rollout.get().is_some_and(|rollout| rollout.is_slow(latency_ms))
+    }
+
+    /// The pool that a finished request was assigned to, and the number of its client's bucket; `None` where nobody asked
+    /// for it, and where there is no share.
+    #[cold]
+    pub fn assigned(&self, request: LoggedRequest<'_>) -> Option<(PoolId, u16)> {
+        let rollout = self.rollout.get().filter(|rollout| rollout.share.word() != 0)?;
+        let name = request.kept_variable(self.assignment.get()?.variable)?;
+        let is_named = |text: &OnceCell<Text>| text.get().is_some_and(|text| text.bytes() == name);
+        let pool = self.names.iter().position(is_named)?;
+        Some((PoolId::new(pool as u8), self.bucket(rollout, request)?.get()))
+    }
+
     /// Takes over where its configuration lies on the board, which is in force now.
     pub(super) fn configure<'a>(
         &self,
         board: Option<&'static MonitorBoard>,
+        rollout: Option<&'static RolloutBoard>,
+        assignment: Option<Assignment>,
         clock: Clock,
         pools: impl Iterator<Item = (PoolId, &'a str)>,
     ) {
         self.shared.set(board.map(|board| Shared { board, clock }));
+        self.rollout.set(rollout);
+        if let Some(assignment) = assignment {
+            let _ = self.assignment.set(assignment);
+        }
         for (pool, name) in pools {
             if let Some(place) = self.names.get(pool.get() as usize) {
                 let _ = place.set(Text::new(name));

@@ -6,7 +6,7 @@ use ngx::core::Status;
 use ngx::ffi::{ngx_command_t, ngx_conf_t, ngx_int_t, ngx_shm_zone_t};
 
 use super::Module;
-use super::request::{control_handler, get_variable, log_handler, status_handler};
+use super::request::{control_handler, get_alert_pool, get_variable, log_handler, status_handler};
 use crate::config::{Answerer, LocationConf, directives};
 use crate::nginx::conf::{Conf, Mistake};
 use crate::nginx::zone::Zone;
@@ -22,7 +22,8 @@ pub(super) extern "C" fn preconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
     status(conf.read(|cf| {
         add::<ActivePool>(cf)?;
         add::<ServingPool>(cf)?;
-        add::<TrafficState>(cf)
+        add::<TrafficState>(cf)?;
+        cf.add_kept_variable(directives::ALERT_POOL, Some(get_alert_pool))
     }))
 }
 

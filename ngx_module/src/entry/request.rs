@@ -4,6 +4,7 @@ use ngx::core::Status;
 use ngx::ffi::{ngx_http_request_t, ngx_http_variable_value_t, ngx_int_t};
 
 use super::Module;
+use crate::engine::Location;
 use crate::nginx::guarded;
 use crate::nginx::logged_request::LoggedRequest;
 use crate::nginx::request::Request;
@@ -44,6 +45,29 @@ pub(super) unsafe extern "C" fn control_handler(r: *mut ngx_http_request_t) -> n
         let main = request.main_conf::<Module>();
         control::answer(request, main)
     })
+}
+
+/// Called by nginx for the value of `$alert_pool`, once a request.
+pub(super) unsafe extern "C" fn get_alert_pool(
+    r: *mut ngx_http_request_t,
+    v: *mut ngx_http_variable_value_t,
+    _: usize,
+) -> ngx_int_t {
+    // SAFETY: nginx passes a live request.
+    let request = unsafe { LoggedRequest::new(r) };
+    let assigned = |location: &Location| {
+        let monitor = location.monitor.as_ref()?;
+        let shared = monitor.shared()?;
+        Some((shared, monitor.assign(shared, request)))
+    };
+    // Before the value is borrowed: the key of the client can be a variable that nginx makes now.
+    let pool = assigned(request.location::<Module>());
+    // SAFETY: as above; nobody else uses the value meanwhile.
+    let question = unsafe { Question::new(r, v) };
+    question.answer_kept::<Module>(
+        |location| location.monitor.as_ref()?.listed_pool(pool?.1),
+        |_| pool.and_then(|(shared, pool)| shared.pool_name(pool)),
+    )
 }
 
 /// Called by nginx for the value of a variable.

@@ -209,6 +209,20 @@ impl<'a> Conf<'a> {
         if index >= 0 { Ok(index) } else { Err(Mistake::Logged) }
     }
 
+    /// Whether something that was read so far asks for the value of this variable.
+    pub fn uses_variable(&mut self, name: &str) -> bool {
+        // SAFETY: the core module's configuration is live, and its list of indexed variables not yet given up.
+        unsafe {
+            let core = NgxHttpCoreModule::main_conf(self.0.as_ref()).expect("nginx made the configuration");
+            let elements = core.variables.elts.cast::<ngx_http_variable_t>();
+            // Before the first one, there is no list.
+            core.variables.nelts > 0
+                && std::slice::from_raw_parts(elements, core.variables.nelts)
+                    .iter()
+                    .any(|known| bytes_of(&known.name) == name.as_bytes())
+        }
+    }
+
     /// Whether nginx will find a variable of this index, which it looks for as this does, but names no place where it
     /// does not. To be asked once all of the http level is read.
     pub fn knows_variable(&mut self, index: isize) -> bool {

@@ -23,7 +23,7 @@ const UNKNOWN_LENGTH: i64 = -1;
 /// Source: `ngx_http_limit_req_module.c`.
 const NGX_HTTP_LIMIT_REQ_DELAYED: u32 = 2;
 
-/// A request in its log phase.
+/// A request in its log phase, or one of which nginx wants to know the value of a variable.
 #[derive(Clone, Copy)]
 pub struct LoggedRequest<'a>(NonNull<ngx_http_request_t>, PhantomData<&'a ngx_http_request_t>);
 
@@ -69,7 +69,7 @@ impl<'a> LoggedRequest<'a> {
     /// Wraps what nginx passed.
     ///
     /// # Safety
-    /// `raw` is live for `'a`, in its log phase.
+    /// `raw` is live for `'a`, in its log phase or while nginx asks for a variable.
     #[inline(always)]
     pub unsafe fn new(raw: *mut ngx_http_request_t) -> Self {
         // SAFETY: live by contract.
@@ -234,6 +234,17 @@ impl<'a> LoggedRequest<'a> {
                 value_of(header)
             }
             _ => search(first, name).unwrap_or_default(),
+        }
+    }
+
+    /// The value of a variable that was asked for before and is kept; `None` where it was not, and where it has none.
+    pub fn kept_variable(self, index: isize) -> Option<&'a [u8]> {
+        // SAFETY: the index is from `ngx_http_get_variable_index`, so that each request has a place for the value, which
+        // lives as long as the request if it is valid.
+        unsafe {
+            let value = self.get().variables.add(index as usize).as_ref()?;
+            (value.valid() == 1 && value.not_found() == 0)
+                .then(|| std::slice::from_raw_parts(value.data, value.len() as usize))
         }
     }
 

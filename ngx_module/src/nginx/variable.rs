@@ -19,10 +19,21 @@ impl Conf<'_> {
     /// # Errors
     /// nginx refuses it.
     pub fn add_variable(&mut self, name: &str, get: ngx_http_get_variable_pt) -> Result<(), Mistake> {
+        self.add_with_flags(name, get, NGX_HTTP_VAR_NOCACHEABLE as ngx_uint_t)
+    }
+
+    /// Makes a variable known, whose value nginx keeps for the whole request once it has asked for it.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn add_kept_variable(&mut self, name: &str, get: ngx_http_get_variable_pt) -> Result<(), Mistake> {
+        self.add_with_flags(name, get, 0)
+    }
+
+    fn add_with_flags(&mut self, name: &str, get: ngx_http_get_variable_pt, flags: ngx_uint_t) -> Result<(), Mistake> {
         let mut name = self.copy(name);
         // SAFETY: the configuration is live; the name is in its pool, and nginx returns a variable or null.
-        let added =
-            unsafe { ngx_http_add_variable(self.raw(), &mut name, NGX_HTTP_VAR_NOCACHEABLE as ngx_uint_t).as_mut() };
+        let added = unsafe { ngx_http_add_variable(self.raw(), &mut name, flags).as_mut() };
         added.ok_or(Mistake::Logged)?.get_handler = get;
         Ok(())
     }
@@ -33,6 +44,8 @@ pub struct Text {
     // What `value` points to.
     bytes: Box<[u8]>,
     value: ngx_http_variable_value_t,
+    /// The same, to be kept for the whole request.
+    kept: ngx_http_variable_value_t,
 }
 
 impl Text {
@@ -49,7 +62,14 @@ impl Text {
             value.set_no_cacheable(1);
             value.data = bytes.as_ptr().cast_mut();
         }
-        Text { bytes, value }
+        let mut kept = value;
+        kept.set_no_cacheable(0);
+        Text { bytes, value, kept }
+    }
+
+    /// The text.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -83,6 +103,24 @@ impl<'a> Question<'a> {
         match ready(location) {
             Some(text) => {
                 *self.value = text.value;
+                Status::NGX_OK.0
+            }
+            None => self.answer_made(location, make),
+        }
+    }
+
+    /// The same with a value that is kept for the whole request.
+    #[inline(always)]
+    pub fn answer_kept<M: HttpModuleLocationConf>(
+        self,
+        ready: impl for<'b> FnOnce(&'b M::LocationConf) -> Option<&'b Text>,
+        make: impl FnOnce(&M::LocationConf) -> Option<String>,
+    ) -> ngx_int_t {
+        // SAFETY: nginx gives every location a configuration made by `create_loc_conf`.
+        let location = unsafe { &*(*self.request.loc_conf.add(M::module().ctx_index)).cast() };
+        match ready(location) {
+            Some(text) => {
+                *self.value = text.kept;
                 Status::NGX_OK.0
             }
             None => self.answer_made(location, make),

@@ -23,6 +23,7 @@ mod names;
 mod probes;
 mod protocols;
 mod reload;
+mod rollout;
 mod rules;
 mod settings;
 mod signals;

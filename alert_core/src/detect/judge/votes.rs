@@ -72,9 +72,8 @@ impl Monitor {
 
     /// Whether a first attempt took longer than nearly all at the old pool did, once the new one is warm.
     fn is_slow(&self, rollout: &RolloutBoard, latency_ms: u32, now_ms: u64) -> bool {
-        let slow_ms = rollout.slow_ms.load(Relaxed);
         let warm_ms = rollout.begun_ms.load(Relaxed) + self.settings.rollout.warmup_ms;
-        slow_ms > 0 && u64::from(latency_ms) > slow_ms && now_ms >= warm_ms
+        rollout.is_slow(latency_ms) && now_ms >= warm_ms
     }
 }
 
