@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::address;
 use crate::client::Client;
 use crate::http::Request;
-use crate::process::{self, Signal};
+use crate::process::{self, Signal, TIED};
 use crate::wait;
 
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -90,7 +90,7 @@ impl Alertmanager {
         };
         if wait::find(START_LIMIT, is_ready).is_none() {
             let log = fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
-            panic!("Alertmanager does not start:\n{log}");
+            panic!("prometheus-alertmanager (Debian's package of that name) does not start:\n{log}");
         }
     }
 
@@ -144,8 +144,10 @@ impl Drop for Alertmanager {
 fn spawn(directory: &Path, address: SocketAddr, cluster: Option<(SocketAddr, SocketAddr)>) -> Child {
     let log = File::options().create(true).append(true).open(directory.join("log"));
     let log = log.expect("the test's directory is writable");
-    let mut command = Command::new("prometheus-alertmanager");
+    let mut command = Command::new(TIED[0]);
     command
+        .args(&TIED[1..])
+        .arg("prometheus-alertmanager")
         .arg(format!("--config.file={}", directory.join("alertmanager.yml").display()))
         .arg(format!("--storage.path={}", directory.join("data").display()))
         .arg(format!("--web.listen-address={address}"));
@@ -163,5 +165,5 @@ fn spawn(directory: &Path, address: SocketAddr, cluster: Option<(SocketAddr, Soc
         .stdout(log.try_clone().expect("a file can be shared"))
         .stderr(log)
         .spawn()
-        .unwrap_or_else(|error| panic!("prometheus-alertmanager (Debian's package of that name): {error}"))
+        .expect("setpriv is part of every Debian")
 }

@@ -13,6 +13,9 @@ use crate::wait;
 /// What was told to end does so in a second or so; this is for a machine under load.
 const GONE_LIMIT: Duration = Duration::from_secs(5);
 
+/// What runs a process whose end is tied to that of the thread that starts it, however that ends; its own words follow.
+pub const TIED: [&str; 4] = ["setpriv", "--pdeathsig", "TERM", "--"];
+
 /// The processes whose parent is `parent`.
 pub fn children(parent: u32) -> Vec<u32> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };

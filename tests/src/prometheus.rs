@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::address;
 use crate::client::Client;
 use crate::http::{Reply, Request};
-use crate::process::{self, Signal};
+use crate::process::{self, Signal, TIED};
 use crate::wait;
 
 /// The rules, the dashboard and the configurations that are shipped.
@@ -59,7 +59,9 @@ impl Prometheus {
         fs::write(directory.path().join("prometheus.yml"), configuration).expect("the test's directory is writable");
         let log = File::create(directory.path().join("log")).expect("the test's directory is writable");
         let address = address::free();
-        let child = Command::new("prometheus")
+        let child = Command::new(TIED[0])
+            .args(&TIED[1..])
+            .arg("prometheus")
             .arg(format!("--config.file={}", directory.path().join("prometheus.yml").display()))
             .arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()))
             .arg(format!("--web.listen-address={address}"))
@@ -67,11 +69,11 @@ impl Prometheus {
             .stdout(log.try_clone().expect("a file can be shared"))
             .stderr(log)
             .spawn()
-            .unwrap_or_else(|error| panic!("prometheus (Debian's package of that name): {error}"));
+            .expect("setpriv is part of every Debian");
         let started = Self { child, address, directory };
         let is_ready = || started.try_get("/-/ready").is_some_and(|reply| reply.status == 200).then_some(());
         if wait::find(START_LIMIT, is_ready).is_none() {
-            panic!("Prometheus does not start:\n{}", started.log());
+            panic!("Prometheus (Debian's package of that name) does not start:\n{}", started.log());
         }
         started
     }

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tests::address;
 use tests::nginx::{Config, Nginx};
+use tests::process::TIED;
 use tests::sink::Sink;
-
-use crate::tied;
 
 /// An nginx to measure, in the parts in which they differ.
 ///
@@ -90,7 +89,7 @@ fn start_upstream(blue: SocketAddr, green: SocketAddr) -> Nginx {
 
 /// An nginx without modules whose end is tied to that of this process.
 fn plain(http: &str) -> Config {
-    let wrapper = tied::WRAPPER.map(String::from).to_vec();
+    let wrapper = TIED.map(String::from).to_vec();
     Config { with_module: false, log_level: "notice", wrapper, ..Config::new(http) }
 }
 

@@ -3,17 +3,16 @@
 use std::ffi::OsStr;
 use std::process::{Child, Command, Stdio};
 
-/// What runs such a process; its own words follow. It must be started by the main thread.
-pub const WRAPPER: [&str; 4] = ["setpriv", "--pdeathsig", "TERM", "--"];
+use tests::process::TIED;
 
 /// A running process, which ends when this is dropped.
 pub struct Tied(Child);
 
 impl Tied {
-    /// Starts a program.
+    /// Starts a program. The main thread does it, whose end is that of the process.
     pub fn start(words: &[&OsStr]) -> Tied {
-        let mut command = Command::new(WRAPPER[0]);
-        command.args(&WRAPPER[1..]).args(words).stdin(Stdio::null());
+        let mut command = Command::new(TIED[0]);
+        command.args(&TIED[1..]).args(words).stdin(Stdio::null());
         // A proxy of the environment is not for loopback.
         command.env("NO_PROXY", "*").env("no_proxy", "*");
         Tied(command.spawn().expect("setpriv is part of every Debian"))

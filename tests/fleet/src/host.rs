@@ -8,7 +8,7 @@ use std::time::Duration;
 use tests::address;
 use tests::http::Reply;
 use tests::nginx::{Config, Nginx};
-use tests::process::Signal;
+use tests::process::{Signal, TIED};
 use tests::server::{Answer, Server};
 
 use crate::users::{POISON, Users};
@@ -58,6 +58,7 @@ impl Host {
         ));
         config.listen = Some(address);
         config.log_level = "notice";
+        config.wrapper = TIED.map(String::from).to_vec();
         let nginx = Nginx::start(config);
         let users = Users::start(address, pause);
         Host { name: name.into(), address, _users: users, nginx, faults, _pools: pools }
