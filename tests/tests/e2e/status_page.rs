@@ -97,11 +97,20 @@ fn the_page_says_what_is_so_in_every_state() {
 #[test]
 fn the_page_says_so_where_no_pool_is_known() {
     let silent = [("X-Other", "1")];
-    let scene = Scene::start(&Setup { pools: "", rules: "", ..SETUP });
+    let scene = Scene::start(&Setup { pools: "pool blue 192.0.2.1:80; pool green 192.0.2.2:80;", rules: "", ..SETUP });
     [&scene.blue, &scene.green].into_iter().for_each(|pool| pool.set_headers(&silent));
     scene.client.get_many(30, "/");
     scene.wait_filled(30);
     let mut page = Browser::open(&scene.url("/alert/"), 1280, 900);
+    look(&mut page, &scene.url("/alert/"), "unmatched", "No listed pool answers");
+    assert_eq!(scene.monitor()["unmatched"]["address"], scene.blue.address().to_string());
+    let metrics = scene.client.get("/alert/metrics").text();
+    assert!(metrics.contains("nginx_alert_unmatched_requests_total{monitor=\"app\"} 30\n"), "{metrics}");
+
+    let scene = Scene::start(&Setup { pools: "", rules: "", ..SETUP });
+    [&scene.blue, &scene.green].into_iter().for_each(|pool| pool.set_headers(&silent));
+    scene.client.get_many(30, "/");
+    scene.wait_filled(30);
     look(&mut page, &scene.url("/alert/"), "no-pools", "Requests are answered");
 }
 
