@@ -13,18 +13,18 @@ pub fn answer(request: Request<'_>, main: &Main) -> ngx_int_t {
         return rc;
     }
     if !request.is_post() {
-        return request.send(&only_post());
+        return request.send(only_post());
     }
     if request.header(b"sec-fetch-site").is_some_and(|site| site == b"cross-site" || site == b"same-site") {
-        return request.send(&only_same_site());
+        return request.send(only_same_site());
     }
     let done = match main.with_engine(|engine| carry_out(&request, engine)).and_then(|done| done) {
         Ok(done) => done,
-        Err(refusal) => return request.send(&refused(&refusal)),
+        Err(refusal) => return request.send(refused(&refusal)),
     };
     request.log().write(Severity::Notice, &done.log);
     match done.test {
-        None => request.send(&Document::json(done.status, &done.answer)),
+        None => request.send(Document::json(done.status, &done.answer)),
         Some(test) => {
             let slot = main.engine_for_later();
             request.answer_later(Box::new(move || outcome(&test, slot.borrow().as_ref())))

@@ -17,7 +17,7 @@ pub fn answer(request: Request<'_>, main: &Main) -> ngx_int_t {
         Ok(None) => return NGX_HTTP_NOT_FOUND as ngx_int_t,
         Err(refusal) => Document::json(refusal.status, &refusal.to_json()),
     };
-    request.discard_body().map_or_else(|rc| rc, |()| request.send(&document))
+    request.discard_body().map_or_else(|rc| rc, |()| request.send(document))
 }
 
 /// The document that is asked for; `None` where there is none of this name.

@@ -1,13 +1,15 @@
 //! A request that a location of ours answers, with a body that was made in memory.
 
+use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
 use ngx::core::Status;
 use ngx::ffi::{
-    NGX_HTTP_GET, NGX_HTTP_HEAD, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_POST, ngx_chain_t, ngx_create_temp_buf,
+    NGX_HTTP_GET, NGX_HTTP_HEAD, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_POST, ngx_buf_t, ngx_chain_t,
     ngx_http_discard_request_body, ngx_http_output_filter, ngx_http_request_t, ngx_http_send_header, ngx_int_t,
-    ngx_list_part_t, ngx_list_push, ngx_str_t, ngx_table_elt_t, ngx_uint_t,
+    ngx_list_part_t, ngx_list_push, ngx_pcalloc, ngx_pool_cleanup_add, ngx_pool_t, ngx_str_t, ngx_table_elt_t,
+    ngx_uint_t,
 };
 use ngx::http::{HttpModuleLocationConf, HttpModuleMainConf, NgxHttpCoreModule};
 
@@ -138,10 +140,9 @@ impl<'a> Request<'a> {
     }
 
     /// Answers with a document; without its body where only the head was asked for.
-    pub fn send(self, document: &Document) -> ngx_int_t {
+    pub fn send(self, document: Document) -> ngx_int_t {
         let r = self.raw();
-        // SAFETY: the request is live, and it is answered once, since this takes it. Buffers come from its pool and are
-        // filled within their bounds.
+        // SAFETY: the request is live, and it is answered once, since this takes it. What is sent lives as long as its pool.
         unsafe {
             let request = &mut *r;
             let length = document.body.len();
@@ -167,15 +168,39 @@ impl<'a> Request<'a> {
             if rc == Status::NGX_ERROR.0 || rc > Status::NGX_OK.0 || request.header_only() != 0 {
                 return rc;
             }
-            let Some(buffer) = ngx_create_temp_buf(request.pool, length).as_mut() else {
+            let Some(buffer) = buffer_of(request.pool, document.body).as_mut() else {
                 return NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
             };
-            ptr::copy_nonoverlapping(document.body.as_ptr(), buffer.last, length);
-            buffer.last = buffer.last.add(length);
             buffer.set_last_buf(1);
             buffer.set_last_in_chain(1);
             let mut chain = ngx_chain_t { buf: buffer, next: ptr::null_mut() };
             ngx_http_output_filter(r, &mut chain)
         }
+    }
+}
+
+/// A buffer with these bytes, which are not copied: the pool frees them when it ends. Null where there is no memory.
+///
+/// # Safety
+/// The pool is live.
+unsafe fn buffer_of(pool: *mut ngx_pool_t, bytes: Vec<u8>) -> *mut ngx_buf_t {
+    unsafe extern "C" fn free(bytes: *mut c_void) {
+        // SAFETY: nginx calls this once, with what was put there below.
+        unsafe { ptr::drop_in_place(bytes.cast::<Vec<u8>>()) };
+    }
+    // SAFETY: the pool is live, and gives room that is aligned for any type; a vector does not move what it holds.
+    unsafe {
+        let buffer = ngx_pcalloc(pool, size_of::<ngx_buf_t>()).cast::<ngx_buf_t>();
+        let Some(cleanup) = ngx_pool_cleanup_add(pool, size_of::<Vec<u8>>()).as_mut() else { return ptr::null_mut() };
+        let owned = cleanup.data.cast::<Vec<u8>>();
+        owned.write(bytes);
+        cleanup.handler = Some(free);
+        if let Some(buffer) = buffer.as_mut() {
+            let bytes = (*owned).as_mut_ptr_range();
+            (buffer.start, buffer.pos) = (bytes.start, bytes.start);
+            (buffer.end, buffer.last) = (bytes.end, bytes.end);
+            buffer.set_memory(1);
+        }
+        buffer
     }
 }

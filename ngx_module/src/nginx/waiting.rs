@@ -80,7 +80,7 @@ extern "C" fn look_again(event: *mut ngx_event_t) {
                     Some(document) => {
                         let r = (*waiting).request;
                         let connection = (*r).connection;
-                        let rc = Request::new(r).send(&document);
+                        let rc = Request::new(r).send(document);
                         ngx_http_finalize_request(r, rc);
                         ngx_http_run_posted_requests(connection);
                     }
