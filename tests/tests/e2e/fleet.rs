@@ -13,13 +13,15 @@ use tests::wait;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// What a failover of one host leaves at zero, where the dashboard shows nothing.
-const OF_ANOTHER_STORY: [&str; 7] = [
+const OF_ANOTHER_STORY: [&str; 9] = [
     "nginx_alert_alerts_lost_total",
     "nginx_alert_unmatched_requests_total",
     "nginx_alert_held_back_total",
     "nginx_alert_resends_total",
     "nginx_alert_deliveries_pending",
     "nginx_alert_release_info",
+    "nginx_alert_evidence",
+    "nginx_alert_rollout{",
     "nginx_alert_rollouts_total",
 ];
 
@@ -134,7 +136,8 @@ fn a_pod_is_a_host_by_its_name_and_one_that_has_ended_is_none() {
 
 #[test]
 fn each_expression_of_rules_and_dashboard_is_answered_during_a_failover() {
-    let scene = Scene::start(&Setup { workers: 2, rules: "active blue;", ..Setup::default() });
+    let rules = "active blue; rollout 5%; probe / interval=1s;";
+    let scene = Scene::start(&Setup { workers: 2, rules, ..Setup::default() });
     // What is summed up every minute is summed up every second.
     let rules = shipped("rules.yml").replace("interval: 1m", "interval: 1s");
     let prometheus = Prometheus::start("{}");
