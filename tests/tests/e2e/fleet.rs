@@ -44,12 +44,14 @@ fn the_rules_do_what_their_tests_say() {
 }
 
 #[test]
-fn each_alert_of_the_rules_has_a_test_in_which_it_fires() {
+fn each_alert_of_the_rules_is_explained_and_has_a_test_in_which_it_fires() {
     let tests = [shipped("rules_test.yml"), shipped("rules_days_test.yml")].concat();
     let rules = shipped("rules.yml");
     let alerts: Vec<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     assert!(alerts.len() > 10, "{alerts:?}");
+    let explanations = shipped("README.md");
     for alert in alerts {
+        assert!(explanations.contains(&format!("`{alert}`")), "{alert} is not explained");
         let cases = tests.split("- alertname: ").skip(1).filter(|case| case.starts_with(&format!("{alert}\n")));
         let (firing, silent): (Vec<_>, Vec<_>) = cases.partition(|case| case.contains("exp_labels"));
         assert!(!firing.is_empty(), "no test in which {alert} fires");
