@@ -37,8 +37,7 @@ impl Bench {
         let text = format!("alert_notify slack http://127.0.0.1:9/;\n{monitors}");
         let settings = text::read(&text, &SystemSource).expect("a configuration");
         let board = Board::open(Region::private(needed_bytes(&settings)), NOW).expect("a board");
-        let mut plan = board.reserve(&settings, NOW).expect("room");
-        board.activate(&mut plan, &settings);
+        let plan = board.activate(board.reserve(&settings, NOW).expect("room"), &settings);
         let mut bench = Bench { settings, board, plan };
         bench.work();
         bench

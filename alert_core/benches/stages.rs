@@ -43,8 +43,7 @@ impl Bench {
         );
         let settings = text::read(&text, &SystemSource).expect("a configuration");
         let board = Board::open(Region::private(needed_bytes(&settings)), NOW).expect("a board");
-        let mut plan = board.reserve(&settings, NOW).expect("room");
-        board.activate(&mut plan, &settings);
+        let plan = board.activate(board.reserve(&settings, NOW).expect("room"), &settings);
         Bench { settings, board, plan }
     }
 

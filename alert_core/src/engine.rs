@@ -203,8 +203,7 @@ mod tests {
     fn a_detector_that_panics_goes_on_and_is_told() {
         let settings = settings(&["pool blue b:1"]);
         let board = Board::open(Region::private(1 << 20), 0).expect("a board");
-        let mut plan = board.reserve(&settings, 0).expect("room");
-        board.activate(&mut plan, &settings);
+        let plan = board.activate(board.reserve(&settings, 0).expect("room"), &settings);
         let (worker, _) = Engine::start(board, &plan, &settings, std::process::id(), || {}).expect("threads");
         let window = board.monitor(&plan, 0).and_then(|monitor| board.window(monitor)).expect("a window");
         let lines: Lines = worker.lines().clone();

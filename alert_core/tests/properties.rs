@@ -32,8 +32,7 @@ fn settings(lines: &[String]) -> Settings {
 fn board(settings: &Settings) -> (Board, Plan) {
     let memory = Region::private(alert_core::board::needed_bytes(settings));
     let board = Board::open(memory, T0).expect("a board");
-    let mut plan = board.reserve(settings, T0).expect("room");
-    board.activate(&mut plan, settings);
+    let plan = board.activate(board.reserve(settings, T0).expect("room"), settings);
     (board, plan)
 }
 

@@ -96,11 +96,11 @@ impl Engine {
         };
         let now = wall_ms();
         let board = Board::open(memory.region(), now).map_err(of_board)?;
-        let mut plan = board.reserve(&settings, now).map_err(of_board)?;
+        let mut reservation = board.reserve(&settings, now).map_err(of_board)?;
         if settings.sinks.is_empty() {
-            plan.let_poll();
+            reservation.let_poll();
         }
-        board.activate_or_join(&mut plan, &settings, key_of(text));
+        let plan = board.activate_or_join(reservation, &settings, key_of(text));
         let (log, of_calls) = log::queue();
         Ok(Engine {
             recorders: Recorder::of_monitors(board, &plan, &settings),

@@ -80,8 +80,7 @@ impl Rig {
     pub fn new() -> Rig {
         let (region, settings) = (region(), settings(20));
         let board = Board::open(region, T0).expect("a board");
-        let mut plan = board.reserve(&settings, T0).expect("room");
-        board.activate(&mut plan, &settings);
+        let plan = board.activate(board.reserve(&settings, T0).expect("room"), &settings);
         Rig { region, board, plan, settings }
     }
 
@@ -179,9 +178,8 @@ impl Rig {
     /// Reads another configuration, as a reload does. One that finds no room leaves the board as it is.
     pub fn reload(&mut self, window: u32, now_ms: u64) {
         let settings = settings(window);
-        if let Ok(mut plan) = self.board.reserve(&settings, now_ms) {
-            self.board.activate(&mut plan, &settings);
-            (self.plan, self.settings) = (plan, settings);
+        if let Ok(reservation) = self.board.reserve(&settings, now_ms) {
+            (self.plan, self.settings) = (self.board.activate(reservation, &settings), settings);
         }
     }
 }

@@ -23,12 +23,12 @@ pub fn run(bytes: &[u8]) {
     }
     let (region, settings, now_ms) = (rig::region(), rig::settings(20), T0 + 60_000);
     let board = Board::open(region, now_ms).expect("a board");
-    let mut plan = board.reserve(&settings, now_ms).expect("room");
-    let loaded = board.restore(&plan, &settings, &changed, now_ms);
+    let reservation = board.reserve(&settings, now_ms).expect("room");
+    let loaded = board.restore(&reservation, &settings, &changed, now_ms);
     if !sealed {
         assert_eq!(loaded.is_ok(), changed == original, "a checksum that does not fit");
     }
-    board.activate(&mut plan, &settings);
+    let plan = board.activate(reservation, &settings);
     let mut rig = Rig { region, board, plan, settings };
     rig.look(now_ms);
     rig.work(now_ms, 100);

@@ -17,6 +17,7 @@ pub mod maintenance;
 pub mod monitor;
 pub mod outbox;
 pub mod peer;
+mod plan;
 mod predecessor;
 pub mod region;
 pub mod rollout;
@@ -35,9 +36,11 @@ use std::sync::atomic::{AtomicU64, Ordering, Ordering::Relaxed};
 use extent::{Extent, ExtentTable, Use};
 use lease::Lease;
 use monitor::MonitorBoard;
+use plan::MonitorPlan;
+pub use plan::{Plan, Reservation};
 use region::Region;
 use rollout::RolloutBoard;
-use sink::{SinkId, SinkTable};
+use sink::SinkTable;
 use worker::WorkerTable;
 
 use crate::base::clock::Clock;
@@ -149,53 +152,6 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Where a configuration lies in the board. Made by the master, inherited by its workers.
-#[derive(Clone, Debug, Default)]
-pub struct Plan {
-    /// The number of the configuration; zero until it is in force.
-    pub generation: u64,
-    monitors: Vec<MonitorPlan>,
-    sinks: Vec<SinkId>,
-    polled: bool,
-    poll: Option<SinkId>,
-}
-
-#[derive(Clone, Debug)]
-struct MonitorPlan {
-    state: Extent,
-    window: Extent,
-    rollout: Option<Extent>,
-    pools: Vec<PoolId>,
-}
-
-impl MonitorPlan {
-    fn extents(&self) -> impl Iterator<Item = Extent> {
-        [self.state, self.window].into_iter().chain(self.rollout)
-    }
-}
-
-impl Plan {
-    /// The places of the sinks, in the order of [`Settings::sinks`].
-    pub fn sinks(&self) -> &[SinkId] {
-        &self.sinks
-    }
-
-    /// Lets alerts also wait for a caller who fetches them, see [`Plan::poll`].
-    pub fn let_poll(&mut self) {
-        self.polled = true;
-    }
-
-    /// Where alerts wait for a caller who fetches them: a place like that of a sink.
-    pub fn poll(&self) -> Option<SinkId> {
-        self.poll
-    }
-
-    /// The pools that the configuration lists for a monitor, in its order.
-    pub fn pools(&self, monitor: usize) -> &[PoolId] {
-        &self.monitors[monitor].pools
-    }
-}
-
 impl Board {
     /// Takes memory as a board: a new one, whose clock says `now_ms`, where it is all zero; else
     /// the one that is there.
@@ -301,7 +257,7 @@ impl Board {
     ///
     /// # Errors
     /// No room; the error says how much is needed.
-    pub fn reserve(&self, settings: &Settings, now_ms: u64) -> Result<Plan, Error> {
+    pub fn reserve(&self, settings: &Settings, now_ms: u64) -> Result<Reservation, Error> {
         let table = &self.header.extents;
         table.sweep(self.workers().oldest_generation(now_ms).min(self.generation()));
         if settings.sinks.len() > SINKS_MAX {
@@ -331,34 +287,34 @@ impl Board {
             };
             monitors.push(MonitorPlan { state, window, rollout, pools: Vec::new() });
         }
-        Ok(Plan { monitors, ..Plan::default() })
+        Ok(Reservation::new(monitors))
     }
 
     /// Puts a reserved configuration into force.
-    pub fn activate(&self, plan: &mut Plan, settings: &Settings) {
-        self.lay_out(plan, settings);
-        let wanted: Vec<Extent> = plan.monitors.iter().flat_map(MonitorPlan::extents).collect();
+    pub fn activate(&self, reservation: Reservation, settings: &Settings) -> Plan {
+        let wanted: Vec<Extent> = reservation.monitors.iter().flat_map(MonitorPlan::extents).collect();
+        let mut plan = self.lay_out(reservation, settings);
         self.header.extents.commit(&wanted, self.generation());
         self.header.joined_by.store(0, Relaxed);
         plan.generation = self.header.generation.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
+        plan
     }
 
     /// Puts a reserved configuration into force, or joins it where the one in force has the same key.
     ///
     /// For processes that have no master to do this once for all of them: the key says whose configurations are equal.
-    pub fn activate_or_join(&self, plan: &mut Plan, settings: &Settings, key: NonZeroU64) {
+    pub fn activate_or_join(&self, reservation: Reservation, settings: &Settings, key: NonZeroU64) -> Plan {
         if self.header.joined_by.load(Ordering::Acquire) == key.get() {
-            self.lay_out(plan, settings);
-            plan.generation = self.generation();
-        } else {
-            self.activate(plan, settings);
-            self.header.joined_by.store(key.get(), Ordering::Release);
+            return self.lay_out(reservation, settings);
         }
+        let plan = self.activate(reservation, settings);
+        self.header.joined_by.store(key.get(), Ordering::Release);
+        plan
     }
 
-    /// Brings everything shared in line with a configuration.
-    fn lay_out(&self, plan: &mut Plan, settings: &Settings) {
-        for (place, monitor) in plan.monitors.iter_mut().zip(&settings.monitors) {
+    /// Brings everything shared in line with a configuration, of the generation that is in force.
+    fn lay_out(&self, Reservation { mut monitors, polled }: Reservation, settings: &Settings) -> Plan {
+        for (place, monitor) in monitors.iter_mut().zip(&settings.monitors) {
             let Some(board) = self.monitor_at(place.state) else { continue };
             board.configure(place, monitor);
             if let Some(window) = self.window(board) {
@@ -366,10 +322,11 @@ impl Board {
             }
         }
         let sinks = settings.sinks.iter().map(|sink| (sink.name.as_str(), sink.fingerprint()));
-        let names = sinks.chain(plan.polled.then_some((POLL, 0)));
+        let names = sinks.chain(polled.then_some((POLL, 0)));
         let forget = |sink| self.outbox().forget(sink);
-        plan.sinks = self.sinks().assign(&names.collect::<Vec<_>>(), forget).unwrap_or_default();
-        plan.poll = if plan.polled { plan.sinks.pop() } else { None };
+        let mut sinks = self.sinks().assign(&names.collect::<Vec<_>>(), forget).unwrap_or_default();
+        let poll = if polled { sinks.pop() } else { None };
+        Plan { generation: self.generation(), monitors, sinks, poll }
     }
 
     fn no_room_for(&self, settings: &Settings) -> Error {
@@ -442,9 +399,27 @@ fn window_words(settings: &MonitorSettings) -> usize {
 
 /// Bytes that a board with this configuration alone needs.
 pub fn needed_bytes(settings: &Settings) -> usize {
-    let rollout = |monitor: &MonitorSettings| if monitor.rollout.is_written { size_of::<RolloutBoard>() } else { 0 };
-    let bytes = |monitor| size_of::<MonitorBoard>() + window_words(monitor) * 8 + rollout(monitor);
+    let bytes = |monitor| size_of::<MonitorBoard>() + window_words(monitor) * 8 + rollout_bytes(monitor);
     size_of::<Header>() + settings.monitors.iter().map(bytes).sum::<usize>()
+}
+
+/// Bytes that a board needs on which this configuration follows the one `before`, whose workers still drain.
+pub fn needed_bytes_beside(settings: &Settings, before: &Settings) -> usize {
+    let added = |monitor: &MonitorSettings| {
+        let window = window_words(monitor) * 8;
+        match before.monitors.iter().find(|known| known.name == monitor.name) {
+            None => size_of::<MonitorBoard>() + window + rollout_bytes(monitor),
+            Some(known) => {
+                let window = if known.window == monitor.window { 0 } else { window };
+                window + rollout_bytes(monitor).saturating_sub(rollout_bytes(known))
+            }
+        }
+    };
+    needed_bytes(before) + settings.monitors.iter().map(added).sum::<usize>()
+}
+
+fn rollout_bytes(settings: &MonitorSettings) -> usize {
+    if settings.rollout.is_written { size_of::<RolloutBoard>() } else { 0 }
 }
 
 #[cfg(test)]
@@ -464,8 +439,7 @@ pub(crate) mod tests {
     }
 
     fn apply(board: &Board, settings: &Settings) -> (Plan, &'static MonitorBoard) {
-        let mut plan = board.reserve(settings, 0).expect("room");
-        board.activate(&mut plan, settings);
+        let plan = board.activate(board.reserve(settings, 0).expect("room"), settings);
         let monitor = board.monitor(&plan, 0).expect("a monitor");
         (plan, monitor)
     }
@@ -518,10 +492,9 @@ pub(crate) mod tests {
         let board = Board::open(Region::private(1 << 20), 0).expect("a board");
         let enter = |lines: &[&str], key| {
             let settings = settings(lines);
-            let mut plan = board.reserve(&settings, 0).expect("room");
-            plan.let_poll();
-            board.activate_or_join(&mut plan, &settings, NonZeroU64::new(key).expect("a key"));
-            plan
+            let mut reservation = board.reserve(&settings, 0).expect("room");
+            reservation.let_poll();
+            board.activate_or_join(reservation, &settings, NonZeroU64::new(key).expect("a key"))
         };
         let (first, second) = (enter(&["window 10"], 1), enter(&["window 10"], 1));
         assert_eq!((first.generation, second.generation, first.poll()), (1, 1, second.poll()));
@@ -536,6 +509,22 @@ pub(crate) mod tests {
         let Err(Error::TooSmall { needed }) = board.reserve(&settings, 0) else { panic!("it cannot fit") };
         let board = Board::open(Region::private(needed), 0).expect("a board");
         assert!(board.reserve(&settings, 0).is_ok());
+    }
+
+    #[test]
+    fn what_is_needed_beside_a_configuration_is_enough_for_the_one_that_follows_it() {
+        let before = settings(&["window 100"]);
+        for (follows, added) in [
+            (settings(&["window 100"]), 0),
+            (settings(&["window 300"]), window_words(&settings(&["window 300"]).monitors[0]) * 8),
+            (settings(&["window 100", "split_by $remote_addr"]), size_of::<RolloutBoard>()),
+        ] {
+            let needed = needed_bytes_beside(&follows, &before);
+            assert_eq!(needed, needed_bytes(&before) + added);
+            let board = Board::open(Region::private(needed), 0).expect("a board");
+            apply(&board, &before);
+            assert!(board.reserve(&follows, 0).is_ok());
+        }
     }
 
     #[test]

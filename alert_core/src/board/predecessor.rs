@@ -11,7 +11,7 @@ use super::region::Region;
 use super::shape::{Places, Shape, words_of};
 use super::snapshot::{Saved, SavedMonitor};
 use super::text::NameCell;
-use super::{Board, MAGIC, Plan};
+use super::{Board, MAGIC, Reservation};
 use crate::base::clock::Clock;
 use crate::base::word::Word;
 use crate::settings::Settings;
@@ -27,10 +27,10 @@ impl Board {
     /// Takes over what the board in this memory holds, and ends the judging there. This board is new: its configuration is
     /// reserved and not yet in force. `now_wall_ms` is the time by the wall clock. Returns whether there was a board of a
     /// layout that is known.
-    pub fn succeed(&self, plan: &Plan, settings: &Settings, old: Region, now_wall_ms: u64) -> bool {
+    pub fn succeed(&self, reservation: &Reservation, settings: &Settings, old: Region, now_wall_ms: u64) -> bool {
         let Some((generation, saved)) = read(old, now_wall_ms) else { return false };
         generation.fetch_add(1, AcqRel);
-        self.take_over(plan, settings, &saved, now_wall_ms);
+        self.take_over(reservation, settings, &saved, now_wall_ms);
         true
     }
 }
@@ -97,15 +97,14 @@ mod tests {
         let settings = settings(&["pool blue b:1", "window 10"]);
         let old_region = Region::private(needed_bytes(&settings));
         let old = Board::open(old_region, 5_000).expect("a board");
-        let mut old_plan = old.reserve(&settings, 0).expect("room");
-        old.activate(&mut old_plan, &settings);
+        let old_plan = old.activate(old.reserve(&settings, 0).expect("room"), &settings);
         let monitor = old.monitor(&old_plan, 0).expect("a monitor");
         old.window(monitor).expect("a window").record(0, 7, Outcome::Failed, PoolId::new(1));
 
         let board = Board::open(Region::private(2 * needed_bytes(&settings)), 900_000).expect("a board");
-        let mut plan = board.reserve(&settings, 0).expect("room");
-        assert!(board.succeed(&plan, &settings, old_region, 900_000));
-        board.activate(&mut plan, &settings);
+        let reservation = board.reserve(&settings, 0).expect("room");
+        assert!(board.succeed(&reservation, &settings, old_region, 900_000));
+        let plan = board.activate(reservation, &settings);
         let window = board.window(board.monitor(&plan, 0).expect("a monitor")).expect("a window");
         assert_eq!((window.counts().filled, window.counts().failed), (1, 1));
         assert_ne!(old.generation(), old_plan.generation, "the workers of the old board judge no more");
@@ -116,7 +115,7 @@ mod tests {
     fn memory_without_a_board_of_a_known_layout_is_left_alone() {
         let settings = settings(&[]);
         let board = Board::open(Region::private(needed_bytes(&settings)), 1).expect("a board");
-        let plan = board.reserve(&settings, 0).expect("room");
+        let reservation = board.reserve(&settings, 0).expect("room");
         for (magic, layout) in [(0, 0), (MAGIC, 0), (1, LAYOUT), (MAGIC, LAYOUT + (1 << 32))] {
             let foreign = Region::private(1 << 20);
             foreign
@@ -125,7 +124,7 @@ mod tests {
                 .iter()
                 .zip([magic, layout])
                 .for_each(|(cell, word)| cell.store(word, Relaxed));
-            assert!(!board.succeed(&plan, &settings, foreign, 1), "{magic} {layout}");
+            assert!(!board.succeed(&reservation, &settings, foreign, 1), "{magic} {layout}");
         }
         let short = Region::private(64);
         short
@@ -134,7 +133,7 @@ mod tests {
             .iter()
             .zip([MAGIC, LAYOUT])
             .for_each(|(cell, word)| cell.store(word, Relaxed));
-        assert!(!board.succeed(&plan, &settings, short, 1), "cut off");
+        assert!(!board.succeed(&reservation, &settings, short, 1), "cut off");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::extent::{Extent, Use};
 use super::monitor::MonitorBoard;
 use super::rollout::RolloutBoard;
 use super::shape::{LAYOUT_2, Run, Shape, carry, words_of};
-use super::{Board, Plan};
+use super::{Board, Reservation};
 use crate::base::clock::Clock;
 use crate::board::outbox::Outbox;
 use crate::board::sink::SinkTable;
@@ -128,14 +128,20 @@ impl Board {
     ///
     /// # Errors
     /// Bytes that cannot be used; the board is as it was.
-    pub fn restore(&self, plan: &Plan, settings: &Settings, bytes: &[u8], now_wall_ms: u64) -> Result<u64, Unusable> {
+    pub fn restore(
+        &self,
+        reservation: &Reservation,
+        settings: &Settings,
+        bytes: &[u8],
+        now_wall_ms: u64,
+    ) -> Result<u64, Unusable> {
         let saved = Saved::parse(bytes)?;
         let taken_wall_ms = saved.taken_wall_ms;
-        self.take_over(plan, settings, &saved, now_wall_ms);
+        self.take_over(reservation, settings, &saved, now_wall_ms);
         Ok(taken_wall_ms)
     }
 
-    pub(super) fn take_over(&self, plan: &Plan, settings: &Settings, saved: &Saved, now_wall_ms: u64) {
+    pub(super) fn take_over(&self, reservation: &Reservation, settings: &Settings, saved: &Saved, now_wall_ms: u64) {
         let now_ms = saved.taken_ms.saturating_add(now_wall_ms.saturating_sub(saved.taken_wall_ms));
         self.set_clock(Clock::that_says(now_ms), now_ms);
         let (from, to) = (&saved.shape, Shape::current());
@@ -143,7 +149,7 @@ impl Board {
         self.sinks().start_anew();
         self.fill(self.outbox_words(), &saved.outbox, &from.outbox, &to.outbox);
         self.outbox().make_sane();
-        for (place, settings) in plan.monitors.iter().zip(&settings.monitors) {
+        for (place, settings) in reservation.monitors.iter().zip(&settings.monitors) {
             let Some(saved_monitor) = saved.monitors.iter().find(|monitor| monitor.name == settings.name.as_bytes())
             else {
                 continue;
@@ -342,6 +348,7 @@ impl Reader<'_> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::Plan;
     use super::super::region::Region;
     use super::super::tests::settings;
     use super::*;
@@ -370,10 +377,9 @@ mod tests {
     /// A new board with this snapshot, or none, and this configuration.
     fn board(settings: &Settings, bytes: Option<&[u8]>, now_ms: u64) -> (Board, Plan, Result<u64, Unusable>) {
         let board = Board::open(Region::private(super::super::needed_bytes(settings)), now_ms).expect("a board");
-        let mut plan = board.reserve(settings, now_ms).expect("room");
-        let restored = bytes.map_or(Ok(0), |bytes| board.restore(&plan, settings, bytes, now_ms));
-        board.activate(&mut plan, settings);
-        (board, plan, restored)
+        let reservation = board.reserve(settings, now_ms).expect("room");
+        let restored = bytes.map_or(Ok(0), |bytes| board.restore(&reservation, settings, bytes, now_ms));
+        (board, board.activate(reservation, settings), restored)
     }
 
     /// A board on which something has happened.

@@ -200,8 +200,7 @@ mod tests {
         let lines = [&format!("pool blue {blue}"), &format!("pool green {dead}"), "probe / interval=20ms"];
         let settings = settings(&lines.map(|line| line.to_string()).each_ref().map(String::as_str));
         let board = Board::open(Region::private(1 << 20), crate::base::clock::wall_ms()).expect("a board");
-        let mut plan = board.reserve(&settings, 0).expect("room");
-        board.activate(&mut plan, &settings);
+        let plan = board.activate(board.reserve(&settings, 0).expect("room"), &settings);
         let (stop, pid) = (Arc::new(AtomicBool::new(false)), std::process::id());
         board.workers().join(pid, plan.generation, board.clock().now_ms()).expect("a place");
         let (log, _lines) = crate::base::log::queue();

@@ -50,8 +50,7 @@ impl Rig {
         let settings = settings(&[&LINES, more].concat());
         let now_ms = wall_ms();
         let board = Board::open(Region::private(1 << 21), now_ms).expect("a board");
-        let mut plan = board.reserve(&settings, now_ms).expect("room");
-        board.activate(&mut plan, &settings);
+        let plan = board.activate(board.reserve(&settings, now_ms).expect("room"), &settings);
         let (log, _) = crate::base::log::queue();
         let judge = Judge::new(board, &plan, &settings, log.clone());
         let leader = Leader::new(board, &plan, &settings, std::process::id(), log).expect("a leader");
@@ -321,8 +320,7 @@ fn a_monitor_without_the_directives_says_what_to_write() {
     let rig = Rig::new(&[]);
     let plain = settings(&["pool blue b:1", "pool green g:1"]);
     let board = Board::open(Region::private(1 << 20), rig.now_ms).expect("a board");
-    let mut plan = board.reserve(&plain, 0).expect("room");
-    board.activate(&mut plan, &plain);
+    let plan = board.activate(board.reserve(&plain, 0).expect("room"), &plain);
     let source = Source { board, plan: &plan, settings: &plain, now_ms: rig.now_ms, step_ms: 0 };
     let command = Command::parse("rollout", "monitor=app&pool=green").expect("a command");
     let refusal = command.carry_out(&source).expect_err("refused");

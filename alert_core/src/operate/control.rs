@@ -410,8 +410,7 @@ mod tests {
             sink.name = "slack".into();
             settings.sinks = vec![sink];
             let board = Board::open(Region::private(1 << 20), T0).expect("a board");
-            let mut plan = board.reserve(&settings, T0).expect("room");
-            board.activate(&mut plan, &settings);
+            let plan = board.activate(board.reserve(&settings, T0).expect("room"), &settings);
             Rig { board, plan, settings }
         }
 
@@ -448,8 +447,7 @@ mod tests {
         let alerts: Vec<Alert> = rig.board.outbox().alerts().collect();
         assert_eq!(alerts.len(), 1);
         assert_eq!(alerts[0].headline(), "Switched — active pool changed from blue → green");
-        let mut plan = rig.board.reserve(&rig.settings, T0).expect("room");
-        rig.board.activate(&mut plan, &rig.settings);
+        let plan = rig.board.activate(rig.board.reserve(&rig.settings, T0).expect("room"), &rig.settings);
         rig.plan = plan;
         let monitor = rig.monitor();
         assert_eq!(monitor.pool(monitor.active()).name.load(), "green");

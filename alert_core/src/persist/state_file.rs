@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::base::cause::reason;
 use crate::base::clock::rfc3339;
 use crate::base::log::{Level, Line};
-use crate::board::{Board, Plan};
+use crate::board::{Board, Reservation};
 use crate::settings::Settings;
 
 /// A file that was begun and not renamed for this long was left by a writer that was killed.
@@ -82,7 +82,13 @@ impl StateFile {
 
     /// Puts what the file holds on a new board whose configuration is reserved and not yet in force. A file that cannot
     /// be used is set aside. Returns what to say about it.
-    pub fn load(&self, board: &Board, plan: &Plan, settings: &Settings, now_wall_ms: u64) -> Option<Line> {
+    pub fn load(
+        &self,
+        board: &Board,
+        reservation: &Reservation,
+        settings: &Settings,
+        now_wall_ms: u64,
+    ) -> Option<Line> {
         let path = self.path.display();
         let warning = |text: String| Some(Line { level: Level::Warn, text });
         let bytes = match self.read() {
@@ -90,7 +96,7 @@ impl StateFile {
             Err(error) if error.kind() == ErrorKind::NotFound => return None,
             Err(error) => return warning(format!("cannot read the state \"{path}\": {}", reason(&error))),
         };
-        match board.restore(plan, settings, &bytes, now_wall_ms) {
+        match board.restore(reservation, settings, &bytes, now_wall_ms) {
             Ok(taken_ms) => {
                 let text = format!("the state of {} is loaded from \"{path}\"", rfc3339(taken_ms));
                 Some(Line { level: Level::Notice, text })
@@ -208,8 +214,8 @@ mod tests {
     fn load(file: &StateFile) -> Option<Line> {
         let settings = settings(&[]);
         let board = Board::open(Region::private(1 << 20), 0).expect("a board");
-        let plan = board.reserve(&settings, 0).expect("room");
-        file.load(&board, &plan, &settings, 1)
+        let reservation = board.reserve(&settings, 0).expect("room");
+        file.load(&board, &reservation, &settings, 1)
     }
 
     #[test]

@@ -34,8 +34,7 @@ impl Rig {
 
     pub fn of(settings: Settings) -> Rig {
         let board = Board::open(Region::private(16 << 20), T0).expect("a board");
-        let mut plan = board.reserve(&settings, T0).expect("room");
-        board.activate(&mut plan, &settings);
+        let plan = board.activate(board.reserve(&settings, T0).expect("room"), &settings);
         Rig { board, plan, settings, now_ms: T0 + 60_000 }
     }
 

@@ -117,11 +117,11 @@ fn wrong_value(directive: &str, value: &str, expected: &str) -> Mistake {
     format!("invalid value \"{value}\" in \"{directive}\" directive, expected {expected}").into()
 }
 
-/// Ends the http level: everything that can be checked only now.
+/// Ends the http level: everything that can be checked only now. `before` is the configuration that is in force.
 ///
 /// # Errors
 /// As above.
-pub fn finish(cf: &mut Conf<'_>, draft: &mut Draft) -> Result<Configuration, Mistake> {
+pub fn finish(cf: &mut Conf<'_>, draft: &mut Draft, before: Option<&Configuration>) -> Result<Configuration, Mistake> {
     check_mentioned(draft)?;
     let mut settings = take(&mut draft.reader).finish().map_err(|error| error.to_string())?;
     // Locations know their monitor by its number.
@@ -158,7 +158,7 @@ pub fn finish(cf: &mut Conf<'_>, draft: &mut Draft) -> Result<Configuration, Mis
     let default = is_needed.then(|| (DEFAULT_ZONE.to_owned(), None, None));
     let written = draft.zone.take().map(|(name, size, place)| (name, size, Some(place)));
     let zone = written.or(default).map(|(name, size, place)| {
-        let size = size.unwrap_or_else(|| default_size(&settings));
+        let size = size.unwrap_or_else(|| default_size(&settings, &name, before));
         ZoneConf { name, size, place }
     });
     zone.iter().try_for_each(|zone| check_zone(zone, &settings))?;
@@ -196,10 +196,18 @@ fn check_mentioned(draft: &Draft) -> Result<(), Mistake> {
     Err(Mistake::At(unknown.place.clone(), text))
 }
 
-/// With room for the configuration twice, as a reload that changes all of it needs. A power of two, so that not every
-/// change of a window makes nginx map another zone.
-fn default_size(settings: &Settings) -> usize {
-    zone_bytes(2 * board::needed_bytes(settings)).next_power_of_two().max(DEFAULT_SIZE)
+/// With room for the configuration twice, as a reload that changes all of it needs. What workers that drain count is lost
+/// where a zone gets another size, so the zone in force stays as it is while both configurations fit.
+fn default_size(settings: &Settings, name: &str, before: Option<&Configuration>) -> usize {
+    let default = zone_bytes(2 * board::needed_bytes(settings)).next_power_of_two().max(DEFAULT_SIZE);
+    let in_force =
+        before.and_then(|before| Some((before, before.zone.as_ref()?))).filter(|(_, zone)| zone.name == name);
+    match in_force {
+        Some((before, zone)) if zone_bytes(board::needed_bytes_beside(settings, &before.settings)) <= zone.size => {
+            zone.size
+        }
+        _ => default,
+    }
 }
 
 fn check_zone(zone: &ZoneConf, settings: &Settings) -> Result<(), Mistake> {

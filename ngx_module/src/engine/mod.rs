@@ -3,14 +3,14 @@
 mod files;
 mod monitor;
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
 use alert_core::base::clock::wall_ms;
 use alert_core::base::log::{Level, Line};
 use alert_core::board::region::Region;
-use alert_core::board::{Board, HEADER_BYTES, Plan};
+use alert_core::board::{Board, HEADER_BYTES, Plan, Reservation};
 use alert_core::engine;
 use alert_core::observe::event_clock::EventClock;
 use alert_core::observe::fast_path::FastPath;
@@ -42,8 +42,10 @@ pub struct Main {
     pub configuration: OnceCell<Configuration>,
     /// The monitors that watch a location, by their places.
     monitors: RefCell<Vec<Rc<Monitor>>>,
-    /// Where it lies on the board, once the zone is mapped.
-    placed: RefCell<Option<Placed>>,
+    /// The board and the room for it, once the zone is mapped and until it is in force.
+    reserved: Cell<Option<(Board, Reservation)>>,
+    /// Where it lies, once it is in force.
+    in_force: OnceCell<(Board, Plan)>,
     engine: Rc<Slot>,
 }
 
@@ -54,11 +56,6 @@ pub struct Location {
     pub conf: LocationConf,
     /// What watches it.
     pub monitor: Option<Rc<Monitor>>,
-}
-
-struct Placed {
-    board: Board,
-    plan: Plan,
 }
 
 /// The place of the engine that works by a configuration; empty where none runs.
@@ -145,18 +142,18 @@ impl Main {
     /// What is wrong with either, and where that stands.
     pub fn reserve(&self, zone: &mut Zone<'_>) -> Result<(), String> {
         let Some(configuration) = self.configuration.get() else { return Ok(()) };
-        let placed = match zone.region(HEADER_BYTES) {
-            Some(region) => place(region, &configuration.settings),
+        let reserved = match zone.region(HEADER_BYTES) {
+            Some(region) => reserve(region, &configuration.settings),
             None => Err("is too small".into()),
         };
-        let placed = placed.map_err(|cause| match &configuration.zone {
+        let reserved = reserved.map_err(|cause| match &configuration.zone {
             Some(zone) => {
                 let place = zone.place.as_ref().map(|place| format!(" in {}:{}", place.file, place.line));
                 format!("alert_zone \"{}\" {cause}{}", zone.name, place.unwrap_or_default())
             }
             None => cause,
         });
-        *self.placed.borrow_mut() = Some(placed?);
+        self.reserved.set(Some(reserved?));
         files::warn_of_maintenance(configuration, zone.core(), zone.log());
         files::prepare_state(configuration, zone.core())
     }
@@ -164,27 +161,26 @@ impl Main {
     /// Puts it into force on its board. A board that is new takes what the zone of this name held before, if a reload
     /// gave that another size or the module another version; else what outlived a restart.
     fn activate(&self, before: Cycle<'_>, log: Log<'_>) {
-        let (Some(configuration), Some(placed)) = (self.configuration.get(), &mut *self.placed.borrow_mut()) else {
-            return;
-        };
-        let (Placed { board, plan }, Configuration { settings, zone, .. }) = (placed, configuration);
+        let Some(Configuration { settings, sources, zone, .. }) = self.configuration.get() else { return };
+        let Some((board, reservation)) = self.reserved.take() else { return };
         if board.is_new() {
             let old = zone.as_ref().and_then(|zone| before.zone_memory(&zone.name));
-            if old.is_some_and(|old| board.succeed(plan, settings, old, wall_ms())) {
+            if old.is_some_and(|old| board.succeed(&reservation, settings, old, wall_ms())) {
                 log.write(Severity::Notice, "the state of the zone before is taken over");
             } else if let Some(file) = settings.state.clone().map(StateFile::new) {
-                file.load(board, plan, settings, wall_ms()).iter().for_each(|line| write(log, line));
+                file.load(&board, &reservation, settings, wall_ms()).iter().for_each(|line| write(log, line));
             }
         }
-        board.activate(plan, settings);
+        let plan = board.activate(reservation, settings);
         for monitor in self.monitors.borrow().iter() {
             let Some(settings) = settings.monitors.get(monitor.number) else { continue };
             let names = settings.pools.iter().map(|(name, _)| name.as_str());
             let pools = plan.pools(monitor.number).iter().copied().zip(names);
-            let assignment = configuration.sources.get(monitor.number).and_then(|sources| sources.assignment.clone());
-            let (board_of, rollout) = (board.monitor(plan, monitor.number), board.rollout(plan, monitor.number));
-            monitor.configure(board_of, rollout, assignment, board.clock(), pools);
+            let assignment = sources.get(monitor.number).and_then(|sources| sources.assignment.clone());
+            let (shared, rollout) = (board.monitor(&plan, monitor.number), board.rollout(&plan, monitor.number));
+            monitor.configure(shared, rollout, assignment, board.clock(), pools);
         }
+        let _ = self.in_force.set((board, plan));
     }
 }
 
@@ -193,10 +189,10 @@ pub fn not_running() -> Refusal {
     Refusal { status: 503, text: "monitoring is not running in this worker, see the error log".into() }
 }
 
-fn place(region: Region, settings: &Settings) -> Result<Placed, String> {
+fn reserve(region: Region, settings: &Settings) -> Result<(Board, Reservation), String> {
     let board = Board::open(region, wall_ms()).map_err(|error| error.to_string())?;
-    let plan = board.reserve(settings, board.clock().now_ms()).map_err(|error| error.to_string())?;
-    Ok(Placed { board, plan })
+    let reservation = board.reserve(settings, board.clock().now_ms()).map_err(|error| error.to_string())?;
+    Ok((board, reservation))
 }
 
 /// Puts a configuration into force. In single-process mode a reload comes here while the engine of the one before runs.
@@ -215,7 +211,7 @@ pub fn configuration_in_force(main: Option<&Main>, cycle: Cycle<'_>, on_wake: fn
 
 /// Starts the engine of this process, whose threads get `on_wake` called by the event loop.
 pub fn start(main: &Main, cycle: Cycle<'_>, on_wake: fn()) {
-    let (Some(configuration), Some(Placed { board, plan })) = (main.configuration.get(), &*main.placed.borrow()) else {
+    let (Some(configuration), Some((board, plan))) = (main.configuration.get(), main.in_force.get()) else {
         return;
     };
     let Configuration { settings, sources, .. } = configuration;

@@ -9,6 +9,7 @@ use super::Module;
 use super::request::{control_handler, get_alert_pool, get_variable, log_handler, status_handler};
 use crate::config::{Answerer, LocationConf, directives};
 use crate::nginx::conf::{Conf, Mistake};
+use crate::nginx::cycle::Cycle;
 use crate::nginx::zone::Zone;
 use crate::variable::{ActivePool, ServingPool, TrafficState, Variable};
 
@@ -38,7 +39,10 @@ pub(super) extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
     status(conf.read(|cf| {
         cf.add_log_handler(log_handler)?;
         let main = cf.main_conf::<Module>();
-        let configuration = directives::finish(cf, &mut main.draft.borrow_mut())?;
+        let configuration = Cycle::in_force(|cycle| {
+            let before = cycle.main_conf::<Module>().and_then(|before| before.configuration.get());
+            directives::finish(cf, &mut main.draft.borrow_mut(), before)
+        })?;
         let configuration = main.configuration.get_or_init(|| configuration);
         configuration.zone.iter().try_for_each(|zone| {
             let added = cf.add_zone::<Module>(&zone.name, zone.size, init_zone);

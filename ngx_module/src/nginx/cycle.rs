@@ -40,15 +40,18 @@ impl<'a> Cycle<'a> {
         unsafe { Log::new((*self.0.as_ptr()).log) }
     }
 
-    /// The module's configuration of the http level; `None` without such a level.
+    /// The module's configuration of the http level; `None` without such a level, or without the module.
     pub fn main_conf<M: HttpModuleMainConf<MainConf: 'static>>(self) -> Option<&'a M::MainConf> {
+        if !self.has::<M>() {
+            return None;
+        }
         // SAFETY: the cycle is live, and its configurations as long.
         M::main_conf(unsafe { self.0.as_ref() })
     }
 
     /// Whether its configuration has the module. In single-process mode a reload can do without, and tells nobody.
     pub fn has<M: HttpModule>(self) -> bool {
-        // SAFETY: a cycle in force has a list of modules that ends with null.
+        // SAFETY: a cycle has a list of modules that ends with null, and before the first configuration none.
         unsafe {
             let mut modules = (*self.0.as_ptr()).modules;
             while let Some(module) = modules.as_ref().filter(|module| !module.is_null()) {

@@ -36,8 +36,8 @@ impl Engine {
     /// Takes part in the board in this memory, which is empty or has these settings.
     pub fn join(region: Region, settings: Settings) -> Engine {
         let board = Board::open(region, wall_ms()).expect("a board");
-        let mut plan = board.reserve(&settings, wall_ms()).expect("room");
-        board.activate_or_join(&mut plan, &settings, KEY);
+        let reservation = board.reserve(&settings, wall_ms()).expect("room");
+        let plan = board.activate_or_join(reservation, &settings, KEY);
         Engine { board, plan, settings }
     }
 

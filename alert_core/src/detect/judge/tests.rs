@@ -29,7 +29,8 @@ impl Rig {
         let lines = [&["pool blue b:1", "pool green g:1", "active blue"], lines].concat();
         let region = Region::private(1 << 20);
         let board = Board::open(region, T0).expect("a board");
-        let (plan, settings) = (Plan::default(), settings(&lines));
+        let settings = settings(&lines);
+        let plan = board.activate(board.reserve(&settings, T0).expect("room"), &settings);
         let mut rig = Rig { region, board, plan, settings, judges: Vec::new(), now_ms: T0, next: 0 };
         rig.reload(workers);
         rig
@@ -38,8 +39,8 @@ impl Rig {
     fn reload(&mut self, workers: usize) {
         let sink = SinkSettings::parse(&["slack", "http://127.0.0.1:9/"], &SystemSource).expect("a sink");
         self.settings.sinks = vec![sink];
-        self.plan = self.board.reserve(&self.settings, self.now_ms).expect("room");
-        self.board.activate(&mut self.plan, &self.settings);
+        let reservation = self.board.reserve(&self.settings, self.now_ms).expect("room");
+        self.plan = self.board.activate(reservation, &self.settings);
         let (log, _) = crate::base::log::queue();
         self.judges = (0..workers).map(|_| Judge::new(self.board, &self.plan, &self.settings, log.clone())).collect();
     }

@@ -119,8 +119,7 @@ impl Rig {
     fn of(lines: &[&str]) -> Rig {
         let settings: Settings = settings(lines);
         let board = Board::open(Region::private(1 << 20), 0).expect("a board");
-        let mut plan: Plan = board.reserve(&settings, 0).expect("room");
-        board.activate(&mut plan, &settings);
+        let plan: Plan = board.activate(board.reserve(&settings, 0).expect("room"), &settings);
         let recorder = Recorder::of_monitors(board, &plan, &settings).remove(0);
         Rig { shared: board.monitor(&plan, 0).expect("a monitor"), recorder }
     }
