@@ -3,6 +3,7 @@
 POOL ?= blue
 MODE ?= error
 RATE ?= 20
+RELEASE ?=
 # The stack as processes of this machine (native) or as containers (docker).
 RUNTIME ?= native
 
@@ -59,6 +60,10 @@ recover: ## Mend both pools
 .PHONY: switch
 switch: ## Let a pool serve from now on, as a planned change: POOL=blue|green
 	@$(call started,1); $(sandbox) switch "$(POOL)"
+
+.PHONY: rollout
+rollout: ## Let a pool take over step by step, and watch it: POOL=blue|green [RELEASE=v2]
+	@$(call started,1); $(sandbox) rollout "$(POOL)" "$(RELEASE)"
 
 .PHONY: validate
 validate: ## The acceptance run against the running stack, with a table of what passed and failed

@@ -15,6 +15,7 @@ pub mod interruption;
 pub mod nginx;
 pub mod output;
 pub mod process;
+pub mod rollout;
 pub mod runtime;
 pub mod settings;
 pub mod sink;

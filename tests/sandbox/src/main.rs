@@ -6,6 +6,7 @@ use std::env;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -14,6 +15,7 @@ use sandbox::compose::Compose;
 use sandbox::demo::Place;
 use sandbox::interruption::Interruption;
 use sandbox::nginx::Program;
+use sandbox::rollout::{self, End};
 use sandbox::runtime::{Breakdown, Pool, Runtime};
 use sandbox::settings::Settings;
 use sandbox::sink::{Echo, Sink};
@@ -106,6 +108,16 @@ enum Task {
         /// blue or green.
         pool: Pool,
     },
+    /// Let a pool take over step by step, and watch it: fails with 1 where it is aborted, with 2 where it takes too long.
+    Rollout {
+        /// blue or green.
+        pool: Pool,
+        /// The release that the pool has to answer with.
+        release: Option<String>,
+        /// How long to watch it, in seconds.
+        #[arg(long, default_value_t = 1800)]
+        patience: u64,
+    },
     /// The blue/green acceptance run against the running stack.
     Validate,
     /// Stop the stack and remove what it wrote.
@@ -116,7 +128,7 @@ enum Task {
 
 fn main() -> ExitCode {
     match run(Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("sandbox: {error:#}");
             ExitCode::FAILURE
@@ -124,7 +136,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> Result<()> {
+fn run(arguments: Arguments) -> Result<ExitCode> {
+    if let Task::Rollout { pool, release, patience } = &arguments.task {
+        // An argument of make that is not given is empty.
+        let release = release.as_deref().filter(|release| !release.is_empty());
+        let end = rollout::run(&*arguments.stack()?, *pool, release, Duration::from_secs(*patience))?;
+        return Ok(ExitCode::from(match end {
+            End::Done => 0,
+            End::Aborted => 1,
+            End::Waits => 2,
+        }));
+    }
+    carry_out(arguments).map(|()| ExitCode::SUCCESS)
+}
+
+fn carry_out(arguments: Arguments) -> Result<()> {
     match &arguments.task {
         Task::App { pool, release, listen, port } => {
             let listen = listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::UNSPECIFIED, *port)));

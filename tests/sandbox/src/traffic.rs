@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -17,6 +17,10 @@ use crate::say;
 
 /// The most that one machine can be asked for, with a connection for each request.
 const RATE_MAX: u32 = 1000;
+/// Users who send the requests.
+const USERS: u32 = 2000;
+/// Between two users in a row, so that neighbours are not alike.
+const USERS_APART: u32 = 1009;
 
 /// What users got.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,6 +94,7 @@ pub struct Traffic {
 #[derive(Debug, Default)]
 struct Shared {
     stop: AtomicBool,
+    next_user: AtomicU32,
     totals: Mutex<Totals>,
 }
 
@@ -137,7 +142,9 @@ impl Shared {
         let agent = client::agent();
         while !self.stop.load(Ordering::Relaxed) {
             let start = Instant::now();
-            let answer = agent.get(url).call();
+            // Each request is of one of many users, by which a rollout tells them apart.
+            let user = self.next_user.fetch_add(USERS_APART, Ordering::Relaxed) % USERS;
+            let answer = agent.get(url).header("X-Client", user.to_string()).call();
             let took = start.elapsed();
             let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
             match answer {
