@@ -8,6 +8,9 @@ use crate::base::clock::rfc3339;
 use crate::model::alert::{Alert, Kind, Status};
 use crate::report::view::{Monitor, Pool, RuleState, State, View};
 
+/// Without an answer for this long, in seconds, it is said when the last one came.
+const QUIET_S: u64 = 60;
+
 /// Writes the section.
 pub fn write(html: &mut String, view: &View<'_>, monitor: &Monitor<'_>, colours: &Colours) -> fmt::Result {
     write!(
@@ -24,12 +27,12 @@ pub fn write(html: &mut String, view: &View<'_>, monitor: &Monitor<'_>, colours:
         }
         html.push_str("</p>");
     }
-    if monitor.unmatched > 0 {
+    if monitor.unmatched_lately > 0 {
         write!(
             html,
             "<p><span class=\"badge warn\">no pool</span> {} from an address that no <code>pool</code> lists, the latest \
              from {}</p>",
-            counted(monitor.unmatched, "answer came", "answers came"),
+            counted(monitor.unmatched_lately, "answer came", "answers came"),
             Text(&monitor.unmatched_address)
         )?;
     }
@@ -42,7 +45,7 @@ pub fn write(html: &mut String, view: &View<'_>, monitor: &Monitor<'_>, colours:
 pub fn class(monitor: &Monitor<'_>) -> &'static str {
     match monitor.trouble {
         State::Outage | State::Flapping | State::FailedOver | State::Firing => "bad",
-        _ if monitor.maintenance || monitor.unmatched > 0 => "warn",
+        _ if monitor.maintenance || monitor.unmatched_lately > 0 => "warn",
         _ if is_idle(monitor) => "idle",
         _ => "ok",
     }
@@ -56,7 +59,7 @@ pub fn word(monitor: &Monitor<'_>) -> &'static str {
         State::Flapping => "flapping",
         State::Outage => "outage",
         State::Ok | State::Maintenance if monitor.maintenance => "maintenance",
-        State::Ok | State::Maintenance if monitor.unmatched > 0 => "pool unknown",
+        State::Ok | State::Maintenance if monitor.unmatched_lately > 0 => "pool unknown",
         State::Ok | State::Maintenance if is_idle(monitor) => "no requests",
         State::Ok | State::Maintenance => "ok",
     }
@@ -85,10 +88,12 @@ fn sentence(monitor: &Monitor<'_>, colours: &Colours) -> String {
         }
         _ if is_idle(monitor) => no_requests(monitor),
         _ if is_all_lost(monitor) => "No request is answered".into(),
-        (_, Some(serving)) if serving.answered > 0 => format!("{} serves", swatch(serving)),
-        _ if monitor.pools.is_empty() => "Requests are answered".into(),
-        _ if monitor.unmatched > 0 => "No listed pool answers".into(),
-        _ => "Answers are of no known pool".into(),
+        _ => match monitor.answering_pool() {
+            Some(serving) => format!("{} serves", swatch(serving)),
+            None if monitor.pools.is_empty() => "Requests are answered".into(),
+            None if monitor.unmatched_lately > 0 => "No listed pool answers".into(),
+            None => "Answers are of no known pool".into(),
+        },
     }
 }
 
@@ -102,7 +107,6 @@ fn no_requests(monitor: &Monitor<'_>) -> String {
 
 /// What follows from the sentence: since when, or why no pool can be named.
 fn since(html: &mut String, view: &View<'_>, monitor: &Monitor<'_>) -> fmt::Result {
-    let answered = monitor.pools.iter().any(|pool| pool.answered > 0);
     if is_idle(monitor) {
         let last_ms =
             monitor.pools.iter().filter_map(|pool| Some((pool.last_seen_ms?, pool))).max_by_key(|seen| seen.0);
@@ -120,11 +124,15 @@ fn since(html: &mut String, view: &View<'_>, monitor: &Monitor<'_>) -> fmt::Resu
             None => write!(html, "<p>no request was ever answered</p>"),
         };
     }
-    match monitor.serving_since_ms {
-        Some(time_ms) if monitor.serving.is_some() && answered && !is_all_lost(monitor) => match monitor.trouble {
-            State::Flapping => Ok(()),
-            _ => write!(html, "<p>since {}</p>", Ago { time_ms, now_ms: view.now_ms }),
-        },
+    match monitor.answering_pool() {
+        Some(pool) if !is_all_lost(monitor) && monitor.trouble != State::Flapping => {
+            let since =
+                monitor.serving_since_ms.map(|time_ms| format!("since {}", Ago { time_ms, now_ms: view.now_ms }));
+            let quiet_s = view.now_ms.saturating_sub(pool.last_seen_ms.unwrap_or(view.now_ms)) / 1000;
+            let quiet = (quiet_s >= QUIET_S).then(|| format!("last answer {} ago", Span(quiet_s)));
+            let parts: Vec<String> = since.into_iter().chain(quiet).collect();
+            if parts.is_empty() { Ok(()) } else { write!(html, "<p>{}</p>", parts.join("; ")) }
+        }
         _ if monitor.pools.is_empty() && !is_all_lost(monitor) => write!(
             html,
             "<p>No pool is known, so a failover cannot be seen: write <code>pool NAME ADDRESS …</code>, or let upstreams \

@@ -80,7 +80,7 @@ fn row(html: &mut String, monitor: &Monitor<'_>) -> fmt::Result {
         class(monitor),
         word(monitor),
     )?;
-    match monitor.serving_pool().filter(|pool| pool.answered > 0) {
+    match monitor.answering_pool() {
         Some(pool) => write!(
             html,
             "<span>{} <span class=soft>{}</span></span>",

@@ -22,7 +22,7 @@ pub fn write(html: &mut String, view: &View<'_>, monitor: &Monitor<'_>, colours:
             true => html.push_str("<i class=\"dot c0\"></i>unknown"),
             false => write!(html, "{}", Swatch(pool, colours.of(pool.id)))?,
         }
-        let serves = monitor.serving_pool().is_some_and(|serving| serving.id == pool.id && pool.answered > 0);
+        let serves = monitor.answering_pool().is_some_and(|serving| serving.id == pool.id);
         let is_active = monitor.active_pool().is_some_and(|active| active.id == pool.id);
         for (is, badge) in
             [(serves, " <span class=\"badge ok\">serves</span>"), (is_active, " <span class=badge>active</span>")]

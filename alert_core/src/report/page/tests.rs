@@ -8,8 +8,8 @@ use crate::model::ids::{PeerId, PoolId};
 use crate::model::outcome::{Cause, Outcome};
 use crate::model::success::{SourceId, Success};
 use crate::report::rig::{Rig, T0};
-use crate::rules::failover;
 use crate::rules::throttle::{Policy, Signal, Throttle};
+use crate::rules::{failover, flapping};
 use crate::settings::{MonitorSettings, Settings};
 
 const POOLS: [&str; 3] = ["pool blue 10.0.0.1:80", "pool green 10.0.0.2:80", "active blue"];
@@ -96,6 +96,23 @@ fn the_headline_says_what_is_so() {
     assert_eq!(rig.says(), "No listed pool answers");
     let page = bare(&rig.page(""));
     assert!(page.contains("5 answers came from an address that no pool lists, the latest from 10.0.0.9:80"), "{page}");
+
+    let mut rig = Rig::new(&POOLS);
+    rig.answer(1, 5);
+    rig.monitor(0).unmatched.requests.store(9, Relaxed);
+    rig.monitor(0).unmatched.before.store(9, Relaxed);
+    assert!(!rig.page("").contains("no pool</span>"), "that was before the configuration was mended");
+    rig.now_ms += 3_600_000;
+    assert!(bare(&rig.page("")).contains("last answer 1 h 0 min ago"));
+    let late = Success { time_ms: rig.now_ms, ..Success::after_ms(5) };
+    rig.monitor(0).count_answers(&[late]);
+    assert_eq!(rig.says(), "Answers are of no known pool");
+
+    let rig = Rig::new(&POOLS);
+    rig.answer(1, 5);
+    let moved = |state: flapping::State, second: u64| state.moved(true, rig.now_ms + second * 1000);
+    rig.monitor(0).flapping.store((0..3).fold(flapping::State::default(), moved));
+    assert_eq!(rig.says(), "Traffic keeps moving between pools");
 
     let rig = Rig::new(&[&POOLS[..], &["window 10 max_age=10m"]].concat());
     rig.answer(1, 5);

@@ -92,6 +92,8 @@ pub struct Monitor<'a> {
     pub abandoned: u64,
     /// Requests whose address belongs to no pool although pools are listed, ever.
     pub unmatched: u64,
+    /// Those of them since the configuration came into force.
+    pub unmatched_lately: u64,
     /// The address of the latest of them; empty where there is none.
     pub unmatched_address: String,
     /// The pools that have a name. No two of the names are equal.
@@ -321,6 +323,16 @@ impl<'a> Monitor<'a> {
     /// The pool that serves.
     pub fn serving_pool(&self) -> Option<&Pool> {
         self.pools.get(self.serving?)
+    }
+
+    /// The pool that serves, if it has answered and has not left that to servers of no known pool since.
+    pub fn answering_pool(&self) -> Option<&Pool> {
+        // The order of two answers says nothing, as long as both come.
+        const TOGETHER_MS: u64 = 10_000;
+        let serving = self.serving_pool()?;
+        let seen_ms = serving.last_seen_ms.filter(|_| serving.answered > 0)?;
+        let unknown_ms = self.unknown.as_ref().and_then(|pool| pool.last_seen_ms).unwrap_or(0);
+        (unknown_ms <= seen_ms + TOGETHER_MS).then_some(serving)
     }
 
     /// The rule of this kind.

@@ -128,6 +128,7 @@ impl<'a> Source<'a> {
         let maintenance = shared.maintenance.is_on(self.now_ms);
         let pools = self.pools(shared);
         let place = |id: PoolId| pools.iter().position(|pool| pool.id == id);
+        let unmatched = shared.unmatched.requests.load(Relaxed);
         let unknown = self.pool(PoolId::NONE, shared.pool(PoolId::NONE));
         Some(Monitor {
             number,
@@ -146,7 +147,8 @@ impl<'a> Source<'a> {
             failed: shared.failed.load(Relaxed),
             retried: shared.retried.load(Relaxed),
             abandoned: shared.abandoned.load(Relaxed),
-            unmatched: shared.unmatched.requests.load(Relaxed),
+            unmatched,
+            unmatched_lately: unmatched.saturating_sub(shared.unmatched.before.load(Relaxed)),
             unmatched_address: shared.unmatched.address.load(),
             pools,
             unknown: Some(unknown).filter(Pool::has_counted),
