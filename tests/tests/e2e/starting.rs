@@ -101,6 +101,27 @@ fn a_single_process_reads_the_variables_again_when_it_reloads() {
 }
 
 #[test]
+fn a_reload_without_a_file_that_it_needs_is_refused_and_nginx_goes_on_as_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("hook");
+    let sink = tests::sink::Sink::start();
+    fs::write(&file, sink.url()).unwrap();
+    let notify = format!("alert_notify slack file:{};", file.display());
+    let mut scene = Scene::start(&Setup { notify: &notify, ..Setup::default() });
+    scene.sink = sink;
+    fs::remove_file(&file).unwrap();
+    let workers = scene.nginx.workers();
+    let sentence =
+        "which gives the target, cannot be used: No such file or directory in \"alert_notify\" directive in ";
+    scene.nginx.expect_in_log(sentence);
+    scene.nginx.signal(Signal::HUP);
+    wait::until("the error", LIMIT, || scene.nginx.log_lines(sentence).len() == 1);
+    assert_eq!(scene.nginx.workers(), workers);
+    scene.fail(6);
+    scene.assert_told_once(OUTAGE);
+}
+
+#[test]
 fn a_maintenance_file_that_workers_cannot_see_is_a_warning() {
     let directory = tempfile::tempdir().unwrap();
     let path = |below: &str| directory.path().join(below).display().to_string();
