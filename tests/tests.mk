@@ -38,16 +38,21 @@ story: test-module ## The failover story with [NGINX=] [NGINX_SOURCE_DIR=], like
 	TEST_NGINX="$(NGINX)" TEST_NGINX_MODULE="$(test_module)" $(CARGO) test --package tests --test e2e story::
 
 .PHONY: lint
-lint: headers ## Format, clippy, and whether the documentation builds
+lint: headers deny ## Format, clippy, licences of what is linked in, and whether the documentation builds
 	@$(CARGO) fmt --all --check
 	@$(nginx_env) $(CARGO) clippy --workspace --all-targets --test soak -- -D warnings
 	@$(nginx_env) RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
+# The last version that Rust 1.85 builds.
+.PHONY: deny
+deny:
+	@$(CARGO) deny --version > /dev/null 2>&1 || $(CARGO) install --locked --quiet cargo-deny@0.18.3
+	@$(CARGO) deny --log-level error check licenses bans sources
+
 # It is built with the module, loadable and built in, as nginx's own ./configure does that (ngx_module/config).
 .PHONY: nginx-1.28
 nginx-1.28: test-packages ## Build the second nginx of the tests
-	@tree=$$($(CARGO) metadata --format-version 1 --features ngx_module/vendored | tr ',' '\n' \
-		| sed -n 's|^"manifest_path":"\(.*/nginx-src-[^/]*\)/Cargo.toml".*|\1/nginx|p'); \
+	@tree=$(vendored_nginx); \
 	[ -n "$$tree" ] || { echo "the crate nginx-src is not among the dependencies of ngx_module" >&2; exit 1; }; \
 	wanted="$$tree $(test_configure) $$(cat ngx_module/config ngx_module/config.make | cksum)"; \
 	if [ "$$(cat "$(test_dir)/.built" 2>/dev/null)" != "$$wanted" ]; then \
@@ -69,6 +74,9 @@ module-1.28: nginx-1.28 packages ## Build the module for it
 static-1.28: nginx-1.28 packages ## Build it with the module built in
 	@$(call in_second_nginx,-j2 -f objs-static/Makefile binary)
 
+# The source that a dependency of ngx_module carries.
+vendored_nginx = $$($(CARGO) metadata --format-version 1 --features ngx_module/vendored | tr ',' '\n' \
+	| sed -n 's|^"manifest_path":"\(.*/nginx-src-[^/]*\)/Cargo.toml".*|\1/nginx|p')
 in_second_nginx = cd "$(test_dir)"; make $(1) > build.log 2>&1 || { tail -n 20 build.log >&2; exit 1; }
 
 # As distributions build it, which makes for the same layout of structures.

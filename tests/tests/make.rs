@@ -152,6 +152,54 @@ fn a_source_is_found_from_wherever_cargo_builds() {
 }
 
 #[test]
+fn a_module_is_taken_from_where_cargo_builds_and_its_symbols_are_kept_beside_it() {
+    let workshop = Workshop::new();
+    // Any program that has symbols.
+    let program = std::env::current_exe().unwrap();
+    let build = format!("mkdir -p elsewhere/release; cp {program:?} elsewhere/release/libngx_http_alert_module.so");
+    workshop.script("cargo", &build);
+    let (worked, said) = workshop.make("module", &["CARGO_TARGET_DIR=elsewhere"]);
+    assert!(worked, "{said}");
+    let module = fs::read(workshop.path("target/ngx_http_alert_module.so")).unwrap();
+    let link = b"ngx_http_alert_module.so.debug\0";
+    assert!(module.windows(link.len()).any(|bytes| bytes == link), "a debugger does not find the symbols");
+    assert!(workshop.path("target/ngx_http_alert_module.so.debug").is_file());
+}
+
+#[test]
+fn a_configure_of_nginx_says_what_it_lacks_too() {
+    let workshop = Workshop::new();
+    let configure = |cargo: &str| {
+        let config = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("ngx_module/config");
+        // As nginx's ./configure reads it.
+        let mut shell = Command::new("sh");
+        shell.args([
+            "-c",
+            "HTTP=YES ngx_module_link=DYNAMIC NGX_OBJS=objs; . \"$1\"; echo $ngx_module_libs",
+            "./configure",
+        ]);
+        let output = shell.arg(config).current_dir(workshop.0.path()).env("NGX_CARGO", cargo).output().unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.success(), said.replace('\n', " "))
+    };
+    workshop.script("cargo", "exit 0");
+    workshop.write("auto/module", "");
+    let (worked, said) = configure("./cargo");
+    assert!(worked && said.starts_with("objs/ngx_http_alert_module/release/libngx_http_alert_module.a "), "{said}");
+
+    let (worked, said) = configure("./none");
+    assert!(!worked);
+    assert_eq!(
+        said,
+        "./configure: error: ngx_http_alert_module needs Rust 1.85 or later, and there is no ./none: install it, or set \
+         NGX_CARGO to its cargo "
+    );
+    workshop.write("src/core/angie.h", "");
+    let (worked, said) = configure("./cargo");
+    assert!(!worked && said.starts_with("./configure: error: this is Angie, for which"), "{said}");
+}
+
+#[test]
 fn what_was_not_built_is_not_installed() {
     let workshop = Workshop::new();
     let (worked, said) = workshop.make("install", &["CARGO=./none", "DESTDIR=./root"]);
