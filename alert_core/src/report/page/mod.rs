@@ -12,6 +12,7 @@ mod headline;
 mod hour;
 mod overview;
 mod pools;
+mod rollout;
 mod rules;
 mod sinks;
 mod text;
@@ -168,6 +169,7 @@ impl Page<'_> {
             hour::write(html, self.view, monitor, &detail, &colours)?;
             pools::write(html, self.view, monitor, &colours)?;
             rules::write(html, monitor)?;
+            rollout::write(html, self.view, monitor, &colours)?;
             addresses::write(html, self.view, monitor, &detail, &colours)?;
         }
         Ok(())

@@ -8,6 +8,8 @@ use crate::model::ids::{PeerId, PoolId};
 use crate::model::outcome::{Cause, Outcome};
 use crate::model::success::{SourceId, Success};
 use crate::report::rig::{Rig, T0};
+use crate::rollout::probe::Streak;
+use crate::rollout::state::{Phase, State, Step};
 use crate::rules::throttle::{Policy, Signal, Throttle};
 use crate::rules::{failover, flapping};
 use crate::settings::{MonitorSettings, Settings};
@@ -276,4 +278,29 @@ fn no_two_pools_share_a_colour_while_there_are_enough() {
     classes.sort_unstable();
     classes.dedup();
     assert_eq!(classes.len(), 4);
+}
+
+#[test]
+fn the_page_shows_a_rollout_with_its_evidence_and_why_it_waits_and_what_probes_say() {
+    let rig = Rig::new(&[&POOLS[..], &["probe /healthz", "rollout 5% 25%"]].concat());
+    assert!(!rig.page("monitor=app").contains("id=rollout"), "nothing goes on, and nothing went on");
+    let rollout = rig.board.rollout(&rig.plan, 0).expect("a rollout");
+    let pools = rig.plan.pools(0);
+    let (phase, at_s) = (Phase::Step(Step { number: 1, told: false }), T0 / 1000);
+    rollout.state.store(State { phase, from: pools[0], to: pools[1], at_s });
+    rollout.begin_votes(1, 819);
+    rollout.attempts[0].requests.store(1234, Relaxed);
+    rollout.attempts[0].failed.store(7, Relaxed);
+    rollout.probes[1].error.store(b"<b>refused");
+    rollout.probes[1].streak.store(Streak { up: Some(false), passed: false, length: 3, at_ms: T0 + 59_000 });
+    let page = bare(&rig.page("monitor=app"));
+    for shown in
+        ["step green instead of blue", "1 of 3", "7 of 1\u{202f}234", "1.0 of 6\u{202f}000", "down &lt;b&gt;refused"]
+    {
+        assert!(page.contains(shown), "{shown:?} is missing in {page}");
+    }
+    rollout.state.store(State::default());
+    rollout.end(crate::board::rollout::Outcome::NotRolledBack, "Not rolled back — <blue> is no better", T0 + 1000);
+    let page = bare(&rig.page("monitor=app"));
+    assert!(page.contains("not rolled back Not rolled back — &lt;blue&gt; is no better 59 s ago"), "{page}");
 }
