@@ -2,7 +2,7 @@
 //!
 //! It is taken while workers go on counting, so it may hold what a worker killed at that instant would leave behind,
 //! which is what every reader of the board copes with anyway. It is words of the board behind a head that says their
-//! [`Shape`], and in front of a SHA-256, so another version can read it. Whoever can write the file can also compute its
+//! `Shape`, and in front of a SHA-256, so another version can read it. Whoever can write the file can also compute its
 //! checksum: nothing in it is trusted to be in bounds.
 
 use std::fmt;

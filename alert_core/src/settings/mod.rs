@@ -2,7 +2,7 @@
 //!
 //! [`reader`] assembles a configuration from its directives, whoever splits the text into words: nginx, or [`text`] for
 //! programs that are not nginx. [`monitor`] knows the directives of `alert_monitor { … }`, [`rollout`] those of them by
-//! which a release takes over, [`values`] what their words may be, and [`error`] what is said where they are not.
+//! which a release takes over, `values` what their words may be, and [`error`] what is said where they are not.
 
 pub mod error;
 pub mod monitor;

@@ -5,7 +5,7 @@
 //! when to try again.
 //!
 //! [`Sink::deliver`] blocks until the service has answered or the time is over, so it is called from a thread of its own.
-//! A new sink is a file with a `Service` and its `Info`, and one line in [`SERVICES`].
+//! A new sink is a file with a `Service` and its `Info`, and one line in `SERVICES`.
 #![forbid(unsafe_code)]
 
 mod alertmanager;
