@@ -110,6 +110,11 @@ if [ -n "${ALERT_COOLDOWN_SEC-}" ]; then
     replace 'cooldown ' "${ALERT_COOLDOWN_SEC}s" '[^;]*'
 fi
 
+if [ -n "${ROLLOUT-}" ]; then
+    matches "$ROLLOUT" '[0-9]+(\.[0-9]+)?%[0-9a-z_=.% ]*' || wrong ROLLOUT "$ROLLOUT" 'steps, like 5% 25% 50% every=60s'
+    replace 'rollout ' "$ROLLOUT" '[^;]*'
+fi
+
 case ${MAINTENANCE_MODE-} in
     '') ;;
     on | true | yes | 1) replace 'maintenance ' on '[^;]*' ;;

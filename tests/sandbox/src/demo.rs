@@ -1,5 +1,6 @@
 //! The whole story once: nginx serves blue, blue breaks, green takes over and the alert arrives; blue is mended and the
-//! recovery arrives. The proof is what a local sink received.
+//! recovery arrives. Then green takes over step by step: broken it is aborted, mended it gets all traffic. The proof is what
+//! a local sink received.
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
@@ -39,6 +40,9 @@ const POLL: Duration = Duration::from_millis(20);
 
 const FAILOVER: &str = ":rotating_light: Failover detected";
 const FAILBACK: &str = ":white_check_mark: Recovered";
+const BEGUN: &str = ":rocket: Rollout begun";
+const ABORTED: &str = ":rotating_light: Rollout aborted — green (green-v1) fails more than blue";
+const DONE: &str = ":white_check_mark: Rollout done — green (green-v1) has all traffic";
 
 /// Where the demo runs.
 #[derive(Clone)]
@@ -111,6 +115,7 @@ fn set_the_stage(settings: &mut Settings) -> Result<()> {
         ("WINDOW_SIZE", String::new()),
         ("ALERT_COOLDOWN_SEC", String::new()),
         ("MAINTENANCE_MODE", String::new()),
+        ("ROLLOUT", "5% 25% 50% every=2s requests=20".into()),
         ("WORKER_PROCESSES", WORKERS.to_string()),
         ("PORT", port.to_string()),
     ] {
@@ -142,11 +147,11 @@ struct Scene<'a> {
 
 impl Scene<'_> {
     fn play(&self) -> Result<()> {
-        say!("[1/5] traffic: {CLIENTS} clients ask for {}", self.url);
+        say!("[1/7] traffic: {CLIENTS} clients ask for {}", self.url);
         self.wait("answers of blue", || Ok(self.traffic.totals().of("blue") >= BASELINE))?;
         say!("      {}", self.traffic.totals());
 
-        say!("[2/5] blue breaks: it answers 500");
+        say!("[2/7] blue breaks: it answers 500");
         self.stack.chaos(Pool::Blue, Breakdown::Chaos(Chaos::Error))?;
         self.wait("the failover alert", || Ok(!self.messages()?.is_empty()))?;
         let failover = self.arrived(0, FAILOVER)?;
@@ -154,7 +159,7 @@ impl Scene<'_> {
         let first_failure = report.first_failure_us.context("an alert arrived, but blue never failed")?;
         show(&failover);
         say!(
-            "[3/5] {:.1} ms passed from blue's first 500 to the alert at the sink",
+            "[3/7] {:.1} ms passed from blue's first 500 to the alert at the sink",
             failover.received_us.millis_since(first_failure)
         );
         let answered_by_green = self.traffic.totals().of("green");
@@ -162,12 +167,12 @@ impl Scene<'_> {
         self.wait("answers of green", || Ok(self.traffic.totals().of("green") >= enough))?;
         say!("      {}", self.traffic.totals());
 
-        say!("[4/5] blue is mended");
+        say!("[4/7] blue is mended");
         self.stack.recover()?;
         self.wait("the recovery alert", || Ok(self.messages()?.len() > 1))?;
         show(&self.arrived(1, FAILBACK)?);
 
-        say!("[5/5] nothing more may arrive");
+        say!("[5/7] nothing more may arrive");
         let end = Instant::now() + QUIET;
         while Instant::now() < end {
             self.pause()?;
@@ -177,7 +182,38 @@ impl Scene<'_> {
             bail!("2 alerts were expected, {} arrived: {:#?}", messages.len(), texts(&messages));
         }
         say!("      {}", self.traffic.totals());
-        say!("\nPASS: one failover alert and one recovery alert, each exactly once");
+
+        say!("[6/7] a release that answers 500 takes over step by step from blue: it is aborted");
+        self.stack.chaos(Pool::Green, Breakdown::Chaos(Chaos::Error))?;
+        self.roll_out(false)?;
+        self.wait("the abort of the rollout", || Ok(self.messages()?.len() > 3))?;
+        show(&self.arrived(2, BEGUN)?);
+        show(&self.arrived(3, ABORTED)?);
+        let failed = self.traffic.totals().failed;
+        if failed > 0 {
+            bail!("{failed} requests of users failed, which blue could have answered");
+        }
+
+        say!("[7/7] it is mended and takes over once more");
+        self.stack.recover()?;
+        self.roll_out(true)?;
+        self.wait("the end of the rollout", || Ok(self.messages()?.len() > 5))?;
+        show(&self.arrived(5, DONE)?);
+        say!("      {}", self.traffic.totals());
+        say!(
+            "\nPASS: one failover alert and one recovery alert, one rollout aborted and one done, each told exactly once, \
+             and no user saw a failure"
+        );
+        Ok(())
+    }
+
+    /// Lets green take over step by step.
+    fn roll_out(&self, again: bool) -> Result<()> {
+        let url = format!("{}alert/control/rollout?monitor=app&pool=green&again={}", self.url, u8::from(again));
+        let mut answer = client::post(&url).with_context(|| format!("nginx does not answer at {url}"))?;
+        if !answer.status().is_success() {
+            bail!("{url} answered {}: {}", answer.status(), answer.body_mut().read_to_string()?.trim());
+        }
         Ok(())
     }
 
