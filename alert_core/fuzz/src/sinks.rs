@@ -21,6 +21,21 @@ pub const WORDS: &[&str] = &[
     "teams ",
     "discord ",
     "ntfy ",
+    "slack_bot ",
+    "telegram ",
+    "googlechat ",
+    "email ",
+    "smtp://",
+    "smtps://",
+    " channel=C1",
+    " chat=-1",
+    " from=a@example.com",
+    " to=b@example.com",
+    " tls=off",
+    " mention=<!here>",
+    " header=X:1",
+    " token=",
+    " body={{text}}",
     "https://",
     "http://",
     "env:",
@@ -96,7 +111,10 @@ pub fn run(bytes: &[u8]) {
     match SinkSettings::parse(&words, &Made::of(lines)) {
         Ok(settings) => {
             let shown = settings.display_target();
-            assert!(shown.starts_with("http") && shown.ends_with("/…"), "{shown}");
+            assert!(
+                ["http", "smtp"].iter().any(|scheme| shown.starts_with(scheme)) && shown.ends_with("/…"),
+                "{shown}"
+            );
             let _ = format!("{settings:?} {:?}", Sink::new(&settings));
             let mut named = [settings.clone(), settings];
             if name_sinks(&mut named).is_ok() {

@@ -16,6 +16,7 @@ use crate::board::Board;
 use crate::board::outbox::Delivery;
 use crate::board::sink::{ReachBoard, SinkBoard, SinkId};
 use crate::deliver::coalesce::{Notification, notifications};
+use crate::deliver::threads::BoardThreads;
 use crate::model::alert::Alert;
 use crate::settings::Settings;
 use crate::sink::{Outcome, Sink, retry};
@@ -159,7 +160,8 @@ impl Courier {
         let count_resend = |counter: &std::sync::atomic::AtomicU64| {
             counter.fetch_add(u64::from(resends), Relaxed);
         };
-        match self.sink.deliver(&alerts) {
+        let threads = BoardThreads { board: self.board, sink: self.id, settings: &self.settings };
+        match self.sink.deliver_in(&alerts, &threads) {
             Outcome::Sent => {
                 settle(Delivery::Sent);
                 shared.sent.fetch_add(told.len() as u64, Relaxed);

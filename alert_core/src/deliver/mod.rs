@@ -3,3 +3,4 @@
 pub mod coalesce;
 mod courier;
 pub(crate) mod couriers;
+mod threads;

@@ -25,8 +25,8 @@ const CLOCKS_DIFFER_MS: u64 = 1000;
 pub(super) const INFO: Info = Info {
     name: "alertmanager",
     target: "a URL",
-    parameters: &[],
-    read: |words| Ok(Configured::new(Alertmanager, words.url()?.below(PATH))),
+    parameters: &["token"],
+    read: |words| Ok(Configured::new(Alertmanager, words.url()?.below(PATH).with_token(words.token()?))),
 };
 
 struct Alertmanager;

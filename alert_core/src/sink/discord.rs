@@ -6,11 +6,14 @@ use serde_json::{Value, json};
 
 use super::digest;
 use super::service::{Configured, Info, Message, Service};
+use super::settings::SettingsError;
+use super::settings::words::Words;
 use super::text::cut_escaped;
 use crate::base::clock::rfc3339;
 use crate::model::alert::{Alert, Status};
 
-const CONTENT_MAX: usize = 2000;
+/// Less what a mention takes.
+const CONTENT_MAX: usize = 1950;
 const VALUE_MAX: usize = 300;
 /// For ten alerts in 2,000 characters of content, and ten embeds of 6,000 together.
 const DIGEST_MAX: usize = 10;
@@ -21,11 +24,39 @@ const DETAILS_MAX: usize = 500;
 pub(super) const INFO: Info = Info {
     name: "discord",
     target: "a URL",
-    parameters: &[],
-    read: |words| Ok(Configured::new(Discord, words.url()?)),
+    parameters: &["mention"],
+    read: |words| Ok(Configured::new(Discord { mention: Mention::read(words)? }, words.url()?)),
 };
 
-struct Discord;
+struct Discord {
+    mention: Option<Mention>,
+}
+
+/// Whom a message may call, as Discord writes it, and as it has to be allowed.
+struct Mention {
+    text: String,
+    allowed: Value,
+}
+
+impl Mention {
+    fn read(words: &Words<'_>) -> Result<Option<Mention>, SettingsError> {
+        let Some(text) = words.text("mention")? else { return Ok(None) };
+        let id = |begin: &str| {
+            let id = text.strip_prefix(begin)?.strip_suffix('>')?;
+            (!id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit())).then(|| id.to_owned())
+        };
+        let allowed = match (text.as_str(), id("<@&"), id("<@")) {
+            ("@here" | "@everyone", ..) => json!({ "parse": ["everyone"] }),
+            (_, Some(role), _) => json!({ "parse": [], "roles": [role] }),
+            (_, _, Some(user)) => json!({ "parse": [], "users": [user] }),
+            _ => {
+                let expected = "@here, @everyone, <@USER-ID> or <@&ROLE-ID>".into();
+                return Err(SettingsError::Value { parameter: "mention", quoted: None, expected });
+            }
+        };
+        Ok(Some(Mention { text, allowed }))
+    }
+}
 
 impl Service for Discord {
     fn message(&self, alerts: &[Alert], _now_ms: u64) -> Message {
@@ -33,8 +64,15 @@ impl Service for Discord {
             [alert] => json!({ "content": headline(alert, CONTENT_MAX / 2), "embeds": [embed(alert)] }),
             alerts => several(alerts),
         };
-        // Whatever the text says: nobody is mentioned.
-        body["allowed_mentions"] = json!({ "parse": [] });
+        // Whatever the text says: nobody else is mentioned, and nobody for what is over.
+        let fires = alerts.iter().any(|alert| alert.status == Status::Firing);
+        body["allowed_mentions"] = match self.mention.as_ref().filter(|_| fires) {
+            Some(Mention { text, allowed }) => {
+                body["content"] = format!("{text} {}", body["content"].as_str().unwrap_or_default()).into();
+                allowed.clone()
+            }
+            None => json!({ "parse": [] }),
+        };
         Message::json(&body)
     }
 
@@ -114,12 +152,35 @@ fn escape(text: &str, limit: usize) -> String {
 mod tests {
     use super::*;
     use crate::model::alert::tests::failover;
-    use crate::sink::tests::{body, hostile, named_alerts};
+    use crate::sink::settings::tests::error;
+    use crate::sink::tests::{body, hostile, named_alerts, sink};
     use crate::sink::text::length;
+
+    fn service() -> Discord {
+        Discord { mention: None }
+    }
+
+    #[test]
+    fn the_one_mention_of_the_operator_is_allowed_while_something_fires() {
+        for (mention, allowed) in [
+            ("@here", json!({ "parse": ["everyone"] })),
+            ("<@80351110224678912>", json!({ "parse": [], "users": ["80351110224678912"] })),
+            ("<@&165511591545143296>", json!({ "parse": [], "roles": ["165511591545143296"] })),
+        ] {
+            let sink = sink(&format!("discord http://a mention={mention}"));
+            let body = |alert| serde_json::from_str::<Value>(&sink.bodies(&[alert], 0)[0]).expect("JSON");
+            let fired = body(hostile("@everyone"));
+            assert_eq!(fired["allowed_mentions"], allowed);
+            assert!(fired["content"].as_str().expect("content").starts_with(mention));
+            let over = body(Alert { status: Status::Resolved, ..failover() });
+            assert_eq!(over["allowed_mentions"], json!({ "parse": [] }));
+        }
+        assert!(error("discord http://a mention=<!here>").contains("@here, @everyone"));
+    }
 
     #[test]
     fn the_content_is_the_headline_and_the_embed_has_the_details() {
-        let body = body(&Discord, &[failover()]);
+        let body = body(&service(), &[failover()]);
         assert_eq!(body["content"], "🚨 Failover detected — pool changed from blue → green");
         let fields = body["embeds"][0]["fields"].as_array().expect("fields");
         assert!(fields.iter().any(|field| field["name"] == "Users saw"), "{fields:?}");
@@ -127,7 +188,7 @@ mod tests {
 
     #[test]
     fn nobody_is_mentioned() {
-        let body = body(&Discord, &[hostile("@everyone <@123> [click](http://x) **bold**")]);
+        let body = body(&service(), &[hostile("@everyone <@123> [click](http://x) **bold**")]);
         assert_eq!(body["allowed_mentions"], json!({ "parse": [] }));
         let content = body["content"].as_str().expect("content");
         assert!(content.contains("\\@everyone \\<\\@123\\> \\[click\\](http://x) \\*\\*bold\\*\\*"), "{content}");
@@ -135,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_one_message() {
-        let body = body(&Discord, &vec![failover(); DIGEST_MAX]);
+        let body = body(&service(), &vec![failover(); DIGEST_MAX]);
         let content = body["content"].as_str().expect("content");
         assert_eq!((content.lines().next(), content.lines().count()), (Some("10 alerts"), DIGEST_MAX + 2));
         assert_eq!(body["embeds"].as_array().map(Vec::len), Some(DIGEST_MAX));
@@ -147,7 +208,7 @@ mod tests {
 
         #[test]
         fn limits_hold_for_any_names(alerts in named_alerts()) {
-            let body = body(&Discord, &alerts[..alerts.len().min(DIGEST_MAX)]);
+            let body = body(&service(), &alerts[..alerts.len().min(DIGEST_MAX)]);
             assert!((1..=CONTENT_MAX).contains(&length(body["content"].as_str().expect("content"))));
             let fields = body["embeds"][0]["fields"].as_array().cloned().unwrap_or_default();
             assert!(fields.len() <= 25);

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::net::IpAddr;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
@@ -12,11 +13,12 @@ use ureq::http::Uri;
 use super::secret::Secret;
 
 const UNIX: &str = "http+unix";
+const SMTPS: &str = "smtps";
 
 /// A URL that can be posted to.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Endpoint {
-    /// `http`, `https` or `http+unix`.
+    /// `http`, `https`, `http+unix`, `smtp` or `smtps`.
     scheme: &'static str,
     /// Host and port, as written.
     authority: String,
@@ -39,6 +41,8 @@ pub(super) struct Endpoint {
 pub enum UrlProblem {
     /// It does not begin with `http://` or `https://`.
     Scheme,
+    /// It does not begin with `smtp://` or `smtps://`.
+    MailScheme,
     /// What stands in place of a host is not the absolute path of a socket.
     Socket,
     /// There is no host in it.
@@ -55,6 +59,7 @@ impl fmt::Display for UrlProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             UrlProblem::Scheme => "must begin with \"http://\" or \"https://\"",
+            UrlProblem::MailScheme => "must begin with \"smtp://\" or \"smtps://\"",
             UrlProblem::Socket => "does not name a socket by its absolute path, percent-encoded in place of the host",
             UrlProblem::Host => "names no host",
             UrlProblem::Port => "has a port that is not a number from 1 to 65535",
@@ -68,6 +73,7 @@ impl UrlProblem {
     /// What would be right.
     pub(super) const fn example(self) -> &'static str {
         match self {
+            UrlProblem::MailScheme => "smtp://mail.example.com:587",
             UrlProblem::Socket => "http+unix://%2Frun%2Fapp.sock/path",
             _ => "https://example.com/path",
         }
@@ -77,11 +83,17 @@ impl UrlProblem {
 impl Endpoint {
     /// Takes a URL apart. Names are not resolved.
     pub(super) fn parse(url: &str) -> Result<Endpoint, UrlProblem> {
-        let (scheme, rest) = url.split_once("://").ok_or(UrlProblem::Scheme)?;
-        let scheme = ["http", "https", UNIX]
-            .into_iter()
-            .find(|known| known.eq_ignore_ascii_case(scheme))
-            .ok_or(UrlProblem::Scheme)?;
+        Endpoint::parse_as(url, &["http", "https", UNIX], UrlProblem::Scheme)
+    }
+
+    /// The same for the URL of a mail server.
+    pub(super) fn parse_mail(url: &str) -> Result<Endpoint, UrlProblem> {
+        Endpoint::parse_as(url, &["smtp", SMTPS], UrlProblem::MailScheme)
+    }
+
+    fn parse_as(url: &str, schemes: &[&'static str], other: UrlProblem) -> Result<Endpoint, UrlProblem> {
+        let (scheme, rest) = url.split_once("://").ok_or(other)?;
+        let scheme = schemes.iter().copied().find(|known| known.eq_ignore_ascii_case(scheme)).ok_or(other)?;
         if !url.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(UrlProblem::Character);
         }
@@ -151,6 +163,12 @@ impl Endpoint {
         Endpoint { token, ..self }
     }
 
+    /// The same place, with this behind its query.
+    pub(super) fn with_query(self, more: &str) -> Endpoint {
+        let separator = if self.query.reveal().is_empty() { '?' } else { '&' };
+        Endpoint { query: Secret::new(format!("{}{separator}{more}", self.query.reveal())), ..self }
+    }
+
     /// The last piece of the path and the place without it: an ntfy topic and its server.
     pub(super) fn split_last(&self) -> Option<(Endpoint, String)> {
         let (rest, last) = self.path.reveal().trim_end_matches('/').rsplit_once('/')?;
@@ -171,11 +189,35 @@ impl Endpoint {
     /// The port, also where it is not written.
     pub(super) fn port(&self) -> u16 {
         let written = self.authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
-        written.unwrap_or(if self.is_https() { 443 } else { 80 })
+        written.unwrap_or(match self.scheme {
+            "https" => 443,
+            "smtp" => 587,
+            SMTPS => 465,
+            _ => 80,
+        })
     }
 
     pub(super) fn is_https(&self) -> bool {
         self.scheme == "https"
+    }
+
+    pub(super) fn is_mail(&self) -> bool {
+        self.scheme.starts_with("smtp")
+    }
+
+    /// Whether TLS begins with the first byte of a mail server's connection.
+    pub(super) fn is_smtps(&self) -> bool {
+        self.scheme == SMTPS
+    }
+
+    /// Whether it is this machine, by an address or name that can be no other.
+    pub(super) fn is_local(&self) -> bool {
+        self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+
+    /// User and password of the URL. Not to be shown.
+    pub(super) fn user(&self) -> Option<(&str, &str)> {
+        self.user.as_ref().map(|user| user.reveal().split_once(':').unwrap_or((user.reveal(), "")))
     }
 
     /// Whether a text holds any piece of what must not be shown.

@@ -11,7 +11,9 @@
 mod alertmanager;
 mod digest;
 mod discord;
+mod email;
 mod endpoint;
+mod googlechat;
 mod http;
 mod ntfy;
 mod pagerduty;
@@ -20,7 +22,11 @@ mod secret;
 mod service;
 pub mod settings;
 mod slack;
+mod slack_bot;
+mod smtp;
 mod teams;
+mod telegram;
+mod template;
 mod text;
 mod webhook;
 
@@ -43,8 +49,19 @@ use settings::{SettingsError, SinkSettings};
 pub const SINKS_MAX: usize = 16;
 
 /// Every service, in the order of the documentation.
-static SERVICES: &[&Info] =
-    &[&slack::INFO, &webhook::INFO, &alertmanager::INFO, &pagerduty::INFO, &teams::INFO, &discord::INFO, &ntfy::INFO];
+static SERVICES: &[&Info] = &[
+    &slack::INFO,
+    &webhook::INFO,
+    &alertmanager::INFO,
+    &pagerduty::INFO,
+    &teams::INFO,
+    &discord::INFO,
+    &slack_bot::INFO,
+    &telegram::INFO,
+    &googlechat::INFO,
+    &ntfy::INFO,
+    &email::INFO,
+];
 
 /// A service that alerts can be sent to.
 #[derive(Clone, Copy)]
@@ -121,6 +138,41 @@ pub enum Outcome {
     },
 }
 
+/// The first message of an incident.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thread {
+    /// What the service calls it.
+    pub message: u64,
+    /// What it told, where that is still known.
+    pub began: Option<Alert>,
+}
+
+/// Where a service keeps the first message of each incident: what follows answers to it.
+pub trait Threads {
+    /// The first message of the incident that this alert is about.
+    fn first(&self, alert: &Alert) -> Option<Thread>;
+
+    /// Keeps the message that told this alert as the first one.
+    fn begin(&self, alert: &Alert, message: u64);
+
+    /// Forgets an incident that is over.
+    fn end(&self, alert: &Alert);
+}
+
+/// Nothing is kept: every message stands for itself.
+#[derive(Clone, Copy, Debug)]
+struct NoThreads;
+
+impl Threads for NoThreads {
+    fn first(&self, _alert: &Alert) -> Option<Thread> {
+        None
+    }
+
+    fn begin(&self, _alert: &Alert, _message: u64) {}
+
+    fn end(&self, _alert: &Alert) {}
+}
+
 /// A service ready to be sent to. Cheap to make: connections, certificates and name lookups wait for the first alert.
 pub struct Sink {
     service: Arc<dyn Service>,
@@ -142,9 +194,14 @@ impl Sink {
     /// Pass as many as [`Sink::digest_max`] says. More go in several messages until the first that is not sent, so that a
     /// retry repeats those before it.
     pub fn deliver(&self, alerts: &[Alert]) -> Outcome {
+        self.deliver_in(alerts, &NoThreads)
+    }
+
+    /// The same, with the first messages of incidents in view.
+    pub fn deliver_in(&self, alerts: &[Alert], threads: &dyn Threads) -> Outcome {
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
         let alerts = self.for_service(alerts);
-        let line = Line { service: &*self.service, transport: &*self.transport };
+        let line = Line { service: &*self.service, transport: &*self.transport, threads };
         for batch in self.batches(&alerts) {
             match self.service.exchange(batch, now_ms, &line) {
                 Outcome::Sent => {}

@@ -41,7 +41,7 @@ impl Ntfy {
         }
         // Who knows a topic can read and write it.
         let topic = words.note(topic);
-        Ok(Configured::new(Ntfy { topic }, server.with_token(words.secret("token")?)))
+        Ok(Configured::new(Ntfy { topic }, server.with_token(words.token()?)))
     }
 }
 

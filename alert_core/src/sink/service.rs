@@ -9,7 +9,7 @@ use super::http::{Client, Reply};
 use super::secret::Secret;
 use super::settings::words::Words;
 use super::settings::{SettingsError, SinkSettings};
-use super::{Outcome, retry};
+use super::{Outcome, Threads, retry};
 use crate::model::alert::Alert;
 
 /// A service as the configuration knows it.
@@ -102,6 +102,8 @@ pub(super) trait Transport: Send + Sync {
 pub(super) struct Line<'a> {
     pub(super) service: &'a dyn Service,
     pub(super) transport: &'a dyn Transport,
+    /// The first messages of incidents.
+    pub(super) threads: &'a dyn Threads,
 }
 
 impl Line<'_> {

@@ -10,9 +10,11 @@ use serde_json::{Value, json};
 
 use super::digest;
 use super::service::{Configured, Info, Message, Service};
+use super::settings::SettingsError;
+use super::settings::words::Words;
 use super::text::{cut, cut_escaped, length};
 use crate::base::clock::rfc3339;
-use crate::model::alert::Alert;
+use crate::model::alert::{Alert, Status};
 
 const HEADER_MAX: usize = 150;
 const SECTION_MAX: usize = 3000;
@@ -25,20 +27,42 @@ const HEADLINE_MAX: usize = 1000;
 const VALUE_MAX: usize = 400;
 const LINE_MAX: usize = 250;
 const ORIGIN_MAX: usize = 100;
-const DIGEST_MAX: usize = 20;
+pub(super) const DIGEST_MAX: usize = 20;
+const LINK_MAX: usize = 1000;
+const LINKS: [&str; 2] = ["Status page", "Runbook"];
 
-pub(super) const INFO: Info =
-    Info { name: "slack", target: "a URL", parameters: &[], read: |words| Ok(Configured::new(Slack, words.url()?)) };
+pub(super) const INFO: Info = Info {
+    name: "slack",
+    target: "a URL",
+    parameters: &["mention"],
+    read: |words| Ok(Configured::new(Slack { mention: Mention::read(words)? }, words.url()?)),
+};
 
 /// An incoming webhook of Slack, or of something that speaks its language.
-struct Slack;
+struct Slack {
+    mention: Option<Mention>,
+}
+
+/// Whom a message may call: `<!here>`, `<@U…>` and their like, as Slack writes them.
+pub(super) struct Mention(String);
+
+impl Mention {
+    pub(super) fn read(words: &Words<'_>) -> Result<Option<Mention>, SettingsError> {
+        let Some(text) = words.text("mention")? else { return Ok(None) };
+        let inside = text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or_default();
+        let id = inside.strip_prefix('@').or_else(|| inside.strip_prefix("!subteam^"));
+        let is_id = |id: &str| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if ["!here", "!channel", "!everyone"].contains(&inside) || id.is_some_and(is_id) {
+            return Ok(Some(Mention(text)));
+        }
+        let expected = "<!here>, <!channel>, <!everyone>, <@USER-ID> or <!subteam^GROUP-ID>".into();
+        Err(SettingsError::Value { parameter: "mention", quoted: None, expected })
+    }
+}
 
 impl Service for Slack {
     fn message(&self, alerts: &[Alert], _now_ms: u64) -> Message {
-        Message::json(&match alerts {
-            [alert] => single(alert),
-            alerts => several(alerts),
-        })
+        Message::json(&body(alerts, self.mention.as_ref()))
     }
 
     /// Slack answers 429 to more than about a message a second.
@@ -51,7 +75,18 @@ impl Service for Slack {
     }
 }
 
-fn single(alert: &Alert) -> Value {
+/// The message for these alerts.
+pub(super) fn body(alerts: &[Alert], mention: Option<&Mention>) -> Value {
+    // Nobody is called for what is over.
+    let mention = mention.filter(|_| alerts.iter().any(|alert| alert.status == Status::Firing));
+    match alerts {
+        [alert] => single(alert, mention),
+        alerts => several(alerts, mention),
+    }
+}
+
+/// The message for one alert.
+pub(super) fn single(alert: &Alert, mention: Option<&Mention>) -> Value {
     let headline = headline(alert, HEADLINE_MAX);
     let details = alert.details();
     let lines: Vec<String> =
@@ -60,9 +95,11 @@ fn single(alert: &Alert) -> Value {
     if headline.encode_utf16().count() > HEADER_MAX {
         blocks.push(json!({ "type": "section", "text": markdown(&headline) }));
     }
+    blocks.extend(mention.map(|Mention(mention)| json!({ "type": "section", "text": markdown(mention) })));
+    let (links, details): (Vec<_>, Vec<_>) = details.iter().partition(|(label, _)| LINKS.contains(label));
     // Where and when are the small print, the rest is what happened.
     let (context, fields): (Vec<_>, Vec<_>) =
-        details.iter().partition(|(label, _)| ["Monitor", "Instance", "Time"].contains(label));
+        details.into_iter().partition(|(label, _)| ["Monitor", "Instance", "Labels", "Time"].contains(label));
     for fields in fields.chunks(FIELDS_MAX) {
         let fields: Vec<Value> =
             fields.iter().map(|(label, value)| markdown(&format!("*{label}*\n{}", escape(value, VALUE_MAX)))).collect();
@@ -70,14 +107,29 @@ fn single(alert: &Alert) -> Value {
     }
     let context: Vec<Value> =
         context.iter().map(|(label, value)| markdown(&format!("{label}: {}", escape(value, VALUE_MAX)))).collect();
+    if !links.is_empty() {
+        let links: Vec<String> = links.iter().map(|(label, url)| link(url, label)).collect();
+        blocks.push(json!({ "type": "section", "text": markdown(&links.join(" · ")) }));
+    }
     blocks.push(json!({ "type": "context", "elements": context }));
-    json!({ "text": format!("{headline}\n{}", lines.join("\n")), "blocks": blocks })
+    let mut text = vec![headline];
+    text.extend(mention.map(|Mention(mention)| mention.clone()));
+    text.extend(lines);
+    json!({ "text": text.join("\n"), "blocks": blocks })
 }
 
-fn several(alerts: &[Alert]) -> Value {
+/// A link of the operator's.
+fn link(url: &str, label: &str) -> String {
+    let url: String = url.chars().map(|c| if "<>|".contains(c) { ' ' } else { c }).collect();
+    format!("<{}|{label}>", escape(&url.replace(' ', "%20"), LINK_MAX))
+}
+
+fn several(alerts: &[Alert], mention: Option<&Mention>) -> Value {
     let headline = digest::headline(alerts);
     let mut lines = vec![headline.clone()];
     let mut blocks = vec![header(&headline)];
+    lines.extend(mention.map(|Mention(mention)| mention.clone()));
+    blocks.extend(mention.map(|Mention(mention)| json!({ "type": "section", "text": markdown(mention) })));
     lines.extend(digest::obsolete(alerts));
     blocks.extend(digest::obsolete(alerts).map(|text| json!({ "type": "section", "text": markdown(&text) })));
     let share = (BLOCKS_MAX / alerts.len().max(1)).min(SECTION_MAX);
@@ -105,13 +157,18 @@ fn symbol_and(alert: &Alert, headline: &str) -> String {
     format!(":{}: {headline}", alert.shortcode())
 }
 
-fn header(text: &str) -> Value {
+pub(super) fn header(text: &str) -> Value {
     json!({ "type": "header", "text": { "type": "plain_text", "text": escape(text, HEADER_MAX), "emoji": true } })
 }
 
 /// `verbatim` keeps Slack from looking for channels, people and links in what upstreams wrote.
 fn markdown(text: &str) -> Value {
     json!({ "type": "mrkdwn", "text": cut(text, SECTION_MAX), "verbatim": true })
+}
+
+/// The text as one of Slack's, for a line of a message.
+pub(super) fn escaped(text: &str) -> String {
+    escape(text, HEADLINE_MAX)
 }
 
 /// The three characters that mean something to Slack: without them there is no mention, no link and no date.
@@ -127,12 +184,48 @@ fn escape(text: &str, limit: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::alert::Links;
     use crate::model::alert::tests::failover;
-    use crate::sink::tests::{body, hostile, named_alerts};
+    use crate::sink::settings::tests::error;
+    use crate::sink::tests::{body, hostile, named_alerts, sink};
+
+    fn service() -> Slack {
+        Slack { mention: None }
+    }
+
+    fn calling(mention: &str) -> Value {
+        let sink = sink(&format!("slack http://a mention={mention}"));
+        serde_json::from_str(&sink.bodies(&[failover()], 0)[0]).expect("JSON")
+    }
+
+    #[test]
+    fn the_one_mention_of_the_operator_calls_while_something_fires() {
+        for mention in ["<!here>", "<@U024BE7LH>", "<!subteam^SAZ94GDB8>"] {
+            let body = calling(mention);
+            assert_eq!(body["text"].as_str().expect("text").lines().nth(1), Some(mention));
+            assert_eq!(body["blocks"][1]["text"]["text"], mention);
+        }
+        let sink = sink("slack http://a mention=<!here>");
+        let over = Alert { status: Status::Resolved, ..failover() };
+        assert!(!sink.bodies(std::slice::from_ref(&over), 0)[0].contains("<!here>"));
+        assert!(sink.bodies(&[over, failover()], 0)[0].contains("<!here>"));
+        for wrong in ["here", "@here", "<!somebody>", "<@>", "<@U1><!channel>", "<http://x>"] {
+            assert!(error(&format!("slack http://a mention={wrong}")).contains("<!here>"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn links_can_be_followed() {
+        let mut alert = failover();
+        alert.links.runbook = "https://wiki.example/run?a=1&b=2".into();
+        let all = body(&service(), &[alert])["blocks"].to_string();
+        let links = "<https://ops.example/alert|Status page> · <https://wiki.example/run?a=1&amp;b=2|Runbook>";
+        assert!(all.contains(links), "{all}");
+    }
 
     #[test]
     fn the_first_line_is_symbol_and_headline() {
-        let body = body(&Slack, &[failover()]);
+        let body = body(&service(), &[failover()]);
         let text = body["text"].as_str().expect("text");
         let mut lines = text.lines();
         assert_eq!(lines.next(), Some(":rotating_light: Failover detected — pool changed from blue → green"));
@@ -142,7 +235,8 @@ mod tests {
 
     #[test]
     fn no_name_can_mention_anybody() {
-        let body = body(&Slack, &[hostile("<!channel> & \"<@U123>\"\n:fire: all is well")]);
+        let alert = Alert { links: Links::default(), ..hostile("<!channel> & \"<@U123>\"\n:fire: all is well") };
+        let body = body(&service(), &[alert]);
         let all = body.to_string();
         assert!(!all.contains('<') && !all.contains('>'), "{all}");
         assert!(all.contains("&lt;!channel&gt; &amp; \\\"&lt;@U123&gt;\\\" :fire:"), "{all}");
@@ -153,7 +247,7 @@ mod tests {
     #[test]
     fn a_burst_is_one_message_with_a_line_each() {
         let alerts: Vec<Alert> = (0..4).map(|n| Alert { monitor: format!("app{n}"), ..failover() }).collect();
-        let body = body(&Slack, &alerts);
+        let body = body(&service(), &alerts);
         let text = body["text"].as_str().expect("text");
         assert_eq!(text.lines().next(), Some("4 alerts"));
         for monitor in ["app0", "app1", "app2", "app3"] {
@@ -168,9 +262,10 @@ mod tests {
         #[test]
         fn limits_hold_for_any_names(alerts in named_alerts()) {
             let alerts = &alerts[..alerts.len().min(DIGEST_MAX)];
-            let body = body(&Slack, alerts);
+            let body = body(&service(), alerts);
             let text = body["text"].as_str().expect("text");
-            assert!(!body.to_string().contains('<'));
+            // But for the one link of the operator's.
+            assert!(body.to_string().matches('<').count() <= 1);
             assert!(length(text) <= 40_000);
             let blocks = body["blocks"].as_array().expect("blocks");
             assert!((1..=50).contains(&blocks.len()));

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use super::digest;
 use super::http::Reply;
 use super::service::{Configured, Info, Message, Service, Verdict};
+use super::settings::SettingsError;
+use super::settings::words::Words;
 use super::text::cut;
 use crate::model::alert::{Alert, Status};
 
@@ -22,17 +24,43 @@ const DETAILS_MAX: usize = 300;
 /// What Teams' older webhooks say in the body of a 200, in front of the true status.
 const HIDDEN_STATUS: &str = "HTTP error ";
 
-pub(super) const INFO: Info =
-    Info { name: "teams", target: "a URL", parameters: &[], read: |words| Ok(Configured::new(Teams, words.url()?)) };
+pub(super) const INFO: Info = Info {
+    name: "teams",
+    target: "a URL",
+    parameters: &["mention"],
+    read: |words| Ok(Configured::new(Teams { mention: mention(words)? }, words.url()?)),
+};
 
-struct Teams;
+struct Teams {
+    /// The principal name of a user.
+    mention: Option<String>,
+}
+
+fn mention(words: &Words<'_>) -> Result<Option<String>, SettingsError> {
+    let Some(user) = words.text("mention")? else { return Ok(None) };
+    let plain = |c: char| c.is_ascii_alphanumeric() || "@._-+".contains(c);
+    if user.split('@').filter(|part| !part.is_empty()).count() == 2 && user.chars().all(plain) && user.len() <= 200 {
+        return Ok(Some(user));
+    }
+    let expected = "the principal name of a user, such as ops@example.com".into();
+    Err(SettingsError::Value { parameter: "mention", quoted: None, expected })
+}
 
 impl Service for Teams {
     fn message(&self, alerts: &[Alert], _now_ms: u64) -> Message {
-        let body = match alerts {
+        let mut body = match alerts {
             [alert] => single(alert),
             alerts => several(alerts),
         };
+        let mut msteams = json!({ "width": "Full" });
+        // Nobody is called for what is over.
+        let fires = alerts.iter().any(|alert| alert.status == Status::Firing);
+        if let Some(user) = self.mention.as_ref().filter(|_| fires) {
+            let text = format!("<at>{user}</at>");
+            body.insert(1, json!({ "type": "TextBlock", "text": text }));
+            msteams["entities"] =
+                json!([{ "type": "mention", "text": text, "mentioned": { "id": user, "name": user } }]);
+        }
         Message::json(&json!({
             "type": "message",
             "attachments": [{
@@ -41,7 +69,7 @@ impl Service for Teams {
                     "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
                     "type": "AdaptiveCard",
                     "version": "1.4",
-                    "msteams": { "width": "Full" },
+                    "msteams": msteams,
                     "body": body,
                 },
             }],
@@ -111,7 +139,8 @@ fn color(alert: &Alert) -> &'static str {
 mod tests {
     use super::*;
     use crate::model::alert::tests::failover;
-    use crate::sink::tests::{body, named_alerts};
+    use crate::sink::settings::tests::error;
+    use crate::sink::tests::{body, named_alerts, sink};
 
     const SIZE_MAX: usize = 28_000;
 
@@ -122,9 +151,27 @@ mod tests {
         blocks.map(|block| text(inlines(block))).collect()
     }
 
+    fn service() -> Teams {
+        Teams { mention: None }
+    }
+
+    #[test]
+    fn the_one_mention_of_the_operator_is_an_entity_of_the_card() {
+        let sink = sink("teams http://a mention=ops@example.com");
+        let card: Value = serde_json::from_str(&sink.bodies(&[failover()], 0)[0]).expect("JSON");
+        let content = &card["attachments"][0]["content"];
+        assert_eq!(content["body"][1]["text"], "<at>ops@example.com</at>");
+        assert_eq!(content["msteams"]["entities"][0]["mentioned"]["id"], "ops@example.com");
+        let over = Alert { status: Status::Resolved, ..failover() };
+        assert!(!sink.bodies(&[over], 0)[0].contains("<at>"));
+        for wrong in ["ops", "<!here>", "a@b@c", "<at>x@y</at>"] {
+            assert!(error(&format!("teams http://a mention={wrong}")).contains("principal name"), "{wrong}");
+        }
+    }
+
     #[test]
     fn the_card_begins_with_the_headline() {
-        let card = body(&Teams, &[failover()]);
+        let card = body(&service(), &[failover()]);
         let texts = texts(&card);
         assert_eq!(texts[0], "🚨 Failover detected — pool changed from blue → green");
         assert!(texts.contains(&"From: blue (release v1, 127.0.0.1:8081)".to_owned()), "{texts:?}");
@@ -132,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_one_card() {
-        let texts = texts(&body(&Teams, &[failover(), failover()]));
+        let texts = texts(&body(&service(), &[failover(), failover()]));
         assert_eq!(texts[0], "2 alerts");
         assert_eq!(texts.len(), 6);
     }
@@ -142,19 +189,19 @@ mod tests {
         let reply = |status, body: &str| Reply { status, retry_after: None, body: body.into() };
         let throttled =
             "Webhook message delivery failed with error: Microsoft Teams endpoint returned HTTP error 429 with";
-        assert_eq!(Teams.verdict(&reply(200, "1")), Verdict::Sent);
-        assert_eq!(Teams.verdict(&reply(202, "")), Verdict::Sent);
-        assert_eq!(Teams.verdict(&reply(200, throttled)), Verdict::Retry);
-        assert_eq!(Teams.verdict(&reply(200, "returned HTTP error 413 with")), Verdict::Permanent);
-        assert_eq!(Teams.verdict(&reply(200, "HTTP error ?")), Verdict::Sent);
+        assert_eq!(service().verdict(&reply(200, "1")), Verdict::Sent);
+        assert_eq!(service().verdict(&reply(202, "")), Verdict::Sent);
+        assert_eq!(service().verdict(&reply(200, throttled)), Verdict::Retry);
+        assert_eq!(service().verdict(&reply(200, "returned HTTP error 413 with")), Verdict::Permanent);
+        assert_eq!(service().verdict(&reply(200, "HTTP error ?")), Verdict::Sent);
     }
 
     #[test]
     fn the_largest_digest_fits() {
         let long = Alert { monitor: "\u{ffdc}".repeat(255), instance: "\"".repeat(255), ..failover() };
-        assert!(body(&Teams, &vec![long; DIGEST_MAX]).to_string().len() <= SIZE_MAX);
+        assert!(body(&service(), &vec![long; DIGEST_MAX]).to_string().len() <= SIZE_MAX);
         let short = Alert { monitor: "m".into(), ..failover() };
-        assert!(body(&Teams, &vec![short; DIGEST_MAX]).to_string().len() <= SIZE_MAX);
+        assert!(body(&service(), &vec![short; DIGEST_MAX]).to_string().len() <= SIZE_MAX);
     }
 
     proptest::proptest! {
@@ -162,7 +209,7 @@ mod tests {
 
         #[test]
         fn a_card_fits_whatever_the_names_are(alerts in named_alerts()) {
-            assert!(body(&Teams, &alerts[..alerts.len().min(DIGEST_MAX)]).to_string().len() <= SIZE_MAX);
+            assert!(body(&service(), &alerts[..alerts.len().min(DIGEST_MAX)]).to_string().len() <= SIZE_MAX);
         }
     }
 }

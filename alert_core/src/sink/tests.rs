@@ -63,7 +63,25 @@ pub(super) fn named_alerts() -> impl Strategy<Value = Vec<Alert>> {
     prop_oneof![alert.clone().prop_map(|alert| vec![alert]), proptest::collection::vec(alert, 1..60),]
 }
 
-fn sink(words: &str) -> Sink {
+/// Threads as a board keeps them, for one incident.
+#[derive(Default)]
+pub(super) struct Remembered(std::cell::RefCell<Option<Thread>>);
+
+impl Threads for Remembered {
+    fn first(&self, _alert: &Alert) -> Option<Thread> {
+        self.0.borrow().clone()
+    }
+
+    fn begin(&self, alert: &Alert, message: u64) {
+        *self.0.borrow_mut() = Some(Thread { message, began: Some(alert.clone()) });
+    }
+
+    fn end(&self, _alert: &Alert) {
+        *self.0.borrow_mut() = None;
+    }
+}
+
+pub(super) fn sink(words: &str) -> Sink {
     Sink::new(&settings(words))
 }
 

@@ -252,8 +252,11 @@ const PHRASES: [(&str, &str); 12] = [
         "pool, pool_from, release_from, failure_if, active, window, error_rate, retry_rate, abandon_rate, outage, \
              latency, failover, cooldown, maintenance, runbook, notify, split_by, probe, rollout, compare, rollback",
     ),
-    ("{kinds}", "slack, webhook, alertmanager, pagerduty, teams, discord, ntfy"),
-    ("{parameters}", "'name=', 'timeout=', 'ca=', 'cert=', 'key=', 'kinds=', 'severity='"),
+    (
+        "{kinds}",
+        "slack, webhook, alertmanager, pagerduty, teams, discord, slack_bot, telegram, googlechat, ntfy, email",
+    ),
+    ("{parameters}", "'name=', 'timeout=', 'ca=', 'cert=', 'key=', 'kinds=', 'severity=', 'mention='"),
     ("{key}", "32 letters and digits"),
     ("{unset}", "is not set or empty where nginx starts"),
     ("{none}", "No such file or directory"),
@@ -309,7 +312,10 @@ const SINKS: &[(&str, &str)] = &[
     ("slack https://example.com/ timeout=61s", "invalid value '61s' of 'timeout=', {time}"),
     ("slack https://example.com/ timeout=99999999999999999999s", "invalid value of 'timeout=', {time}"),
     ("slack https://example.com/ secret=SECRET", "'secret=' is for 'webhook' only, 'slack' does not take it"),
-    ("slack https://example.com/ url=https://SECRET", "'url=' is for 'pagerduty' only, 'slack' does not take it"),
+    (
+        "slack https://example.com/ url=https://SECRET",
+        "'url=' is for 'pagerduty', 'slack_bot' and 'telegram' only, 'slack' does not take it",
+    ),
     ("webhook https://example.com/ secret=", "the value of 'secret=' is empty"),
     ("webhook https://example.com/ secret=SECRET secret=SECRET", "'secret=' is given twice"),
     ("slack https://example.com/ ca=/does/not/exist", "the file '/does/not/exist' of 'ca=' cannot be used: {none}"),

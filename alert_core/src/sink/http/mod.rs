@@ -2,7 +2,7 @@
 
 mod absolute_form;
 pub(super) mod proxy;
-mod resolver;
+pub(super) mod resolver;
 mod unix;
 
 use std::io::{self, Read as _};
@@ -84,7 +84,10 @@ impl Client {
     fn excerpt(&self, reply: &Reply) -> String {
         let parsed: Option<serde_json::Value> = serde_json::from_str(&reply.body).ok();
         let said = match &parsed {
-            Some(json) => ["message", "error", "detail"].iter().find_map(|key| json[key].as_str()).unwrap_or_default(),
+            Some(json) => ["message", "error", "description", "detail"]
+                .iter()
+                .find_map(|key| json[key].as_str())
+                .unwrap_or_default(),
             None => reply.body.trim(),
         };
         let harmless = |c: char| c.is_ascii_alphanumeric() || " _-.,:'".contains(c);
@@ -298,7 +301,7 @@ fn tls_cause(host: &str, error: &rustls::Error) -> String {
 }
 
 /// The system's root certificates: read at the first use, once for all sinks of this process.
-fn system_roots() -> Arc<Vec<Certificate<'static>>> {
+pub(super) fn system_roots() -> Arc<Vec<Certificate<'static>>> {
     static ROOTS: Mutex<Option<Arc<Vec<Certificate<'static>>>>> = Mutex::new(None);
     let mut roots = ROOTS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(roots) = &*roots {

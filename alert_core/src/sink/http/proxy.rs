@@ -33,7 +33,8 @@ impl Proxy {
                 .into_iter()
                 .find_map(|name| source.env(&name).map(|value| (name, value.trim().to_owned())))
         };
-        if target.socket().is_some() {
+        // Mail goes through no HTTP proxy.
+        if target.socket().is_some() || target.is_mail() {
             return Ok(None);
         }
         let own = if target.is_https() { "HTTPS_PROXY" } else { "HTTP_PROXY" };

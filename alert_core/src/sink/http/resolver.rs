@@ -5,7 +5,9 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
+use ureq::Timeout;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
@@ -21,7 +23,7 @@ type Answer = Option<io::Result<Vec<SocketAddr>>>;
 ///
 /// The thread cannot be stopped, and is left alone with its answer where it comes too late.
 #[derive(Clone, Debug, Default)]
-pub(super) struct InterruptibleResolver {
+pub(in crate::sink) struct InterruptibleResolver {
     waiting: Arc<Mutex<Option<Sender<Answer>>>>,
     /// Whose addresses are looked up instead of those of the URL's host.
     instead: Option<(String, u16)>,
@@ -34,14 +36,19 @@ impl InterruptibleResolver {
     }
 
     /// Ends the lookup under way, if there is one.
-    pub(super) fn interrupt(&self) {
+    pub(in crate::sink) fn interrupt(&self) {
         if let Some(waiting) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // An error means that the lookup has just ended by itself.
             let _ = waiting.send(None);
         }
     }
 
-    fn look_up(&self, host: &str, port: u16, timeout: NextTimeout) -> Result<Vec<SocketAddr>, ureq::Error> {
+    /// The addresses of a host; `None` where there are none, or none in time.
+    pub(in crate::sink) fn addresses(&self, host: &str, port: u16, limit: Duration) -> Option<Vec<SocketAddr>> {
+        self.look_up(host, port, limit, Timeout::Resolve).ok().filter(|found| !found.is_empty())
+    }
+
+    fn look_up(&self, host: &str, port: u16, limit: Duration, reason: Timeout) -> Result<Vec<SocketAddr>, ureq::Error> {
         // Most local sinks are addresses, and those need no thread.
         if let Ok(address) = host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, port)]);
@@ -54,10 +61,10 @@ impl InterruptibleResolver {
             // Nobody listens after a timeout.
             let _ = answer.send(Some(found));
         })?;
-        match answers.recv_timeout(*timeout.after) {
+        match answers.recv_timeout(limit) {
             Ok(Some(found)) => Ok(found.map_err(|_| ureq::Error::HostNotFound)?),
             Ok(None) | Err(RecvTimeoutError::Disconnected) => Err(io::Error::from(io::ErrorKind::NotConnected).into()),
-            Err(RecvTimeoutError::Timeout) => Err(ureq::Error::Timeout(timeout.reason)),
+            Err(RecvTimeoutError::Timeout) => Err(ureq::Error::Timeout(reason)),
         }
     }
 }
@@ -71,7 +78,7 @@ impl Resolver for InterruptibleResolver {
             _ => 80,
         });
         let (host, port) = self.instead.as_ref().map_or((host, port), |(host, port)| (host.as_str(), *port));
-        let found = self.look_up(host, port, timeout)?;
+        let found = self.look_up(host, port, *timeout.after, timeout.reason)?;
         let mut addresses = self.empty();
         for address in config.ip_family().keep_wanted(found.into_iter()).take(ADDRESSES_MAX) {
             addresses.push(address);

@@ -256,7 +256,13 @@ pub(crate) mod tests {
     #[test]
     fn mistakes_are_told_with_what_would_be_right() {
         for (words, parts) in [
-            ("", &["no sink", "slack, webhook, alertmanager, pagerduty, teams, discord, ntfy"][..]),
+            (
+                "",
+                &[
+                    "no sink",
+                    "slack, webhook, alertmanager, pagerduty, teams, discord, slack_bot, telegram, googlechat, ntfy, email",
+                ][..],
+            ),
             ("slak https://example.com", &["unknown sink \"slak\"", "slack, webhook"]),
             ("slack", &["no target", "URL", "env:VAR"]),
             ("pagerduty", &["routing key"]),
@@ -265,7 +271,10 @@ pub(crate) mod tests {
             ("slack https://example.com name=ä", &["\"name=\"", "letters"]),
             ("slack https://example.com name=", &["\"name=\"", "letters"]),
             ("slack https://example.com secret=x", &["\"secret=\" is for \"webhook\" only"]),
-            ("slack https://example.com url=x", &["\"url=\" is for \"pagerduty\" only"]),
+            (
+                "slack https://example.com url=x",
+                &["\"url=\" is for \"pagerduty\", \"slack_bot\" and \"telegram\" only"],
+            ),
             ("slack https://example.com timeout=0", &["value \"0\" of \"timeout=\"", "100ms to 60s"]),
             ("slack https://example.com timeout=2h", &["value \"2h\""]),
             ("slack https://example.com timeout=99999999999999999999s", &["timeout"]),

@@ -16,7 +16,7 @@ use crate::sink::secret::Secret;
 /// The parameters of every sink.
 pub(super) const COMMON: [&str; 7] = ["name", "timeout", "ca", "cert", "key", "kinds", "severity"];
 /// Those that may stand more than once.
-const REPEATED: [&str; 0] = [];
+const REPEATED: [&str; 1] = ["header"];
 /// A word of the operator is quoted in an error only up to this length: keys and tokens are longer.
 const QUOTED_MAX: usize = 20;
 
@@ -81,6 +81,12 @@ impl<'a> Words<'a> {
         Endpoint::parse(&self.target()?).map_err(|problem| SettingsError::Url { part, problem })
     }
 
+    /// The target as the URL of a mail server.
+    pub(in crate::sink) fn mail_url(&self) -> Result<Endpoint, SettingsError> {
+        let part = Part::Target;
+        Endpoint::parse_mail(&self.target()?).map_err(|problem| SettingsError::Url { part, problem })
+    }
+
     /// The URL in `url=`, or this one.
     pub(in crate::sink) fn url_or(&self, default: &str) -> Result<Endpoint, SettingsError> {
         let part = Part::Parameter("url");
@@ -91,6 +97,39 @@ impl<'a> Words<'a> {
     /// The value of a parameter as it is written.
     pub(in crate::sink) fn written(&self, parameter: &'static str) -> Option<&'a str> {
         self.parameters.iter().find(|(name, _)| *name == parameter).map(|(_, value)| *value)
+    }
+
+    /// The target as a token for a header.
+    pub(in crate::sink) fn header_target(&self) -> Result<Secret, SettingsError> {
+        let token = self.secret_target()?;
+        if token.reveal().bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Ok(token);
+        }
+        Err(SettingsError::Target { expected: format!("{}, without spaces or other characters", self.kind.target()) })
+    }
+
+    /// The values of a parameter that may stand several times, none of which anything may show.
+    pub(in crate::sink) fn secrets_of(&self, parameter: &'static str) -> Result<Vec<Secret>, SettingsError> {
+        let values = self.parameters.iter().filter(|(name, _)| *name == parameter);
+        values.map(|(_, value)| Ok(self.note(self.resolve(value, Part::Parameter(parameter))?))).collect()
+    }
+
+    /// The value of a parameter without which the service cannot work; the error shows how it is written.
+    pub(in crate::sink) fn required(
+        &self,
+        parameter: &'static str,
+        example: &'static str,
+    ) -> Result<String, SettingsError> {
+        self.text(parameter)?.ok_or(SettingsError::Missing { kind: self.kind, example })
+    }
+
+    /// The value of `token=`, for the `Authorization` header.
+    pub(in crate::sink) fn token(&self) -> Result<Option<Secret>, SettingsError> {
+        let token = self.secret("token")?;
+        let plain = token.as_ref().is_none_or(|token| token.reveal().bytes().all(|byte| byte.is_ascii_graphic()));
+        let expected = || "a token without spaces or other characters".to_owned();
+        let wrong = || SettingsError::Value { parameter: "token", quoted: None, expected: expected() };
+        if plain { Ok(token) } else { Err(wrong()) }
     }
 
     /// The value of a parameter that is no secret.
