@@ -80,6 +80,8 @@ pub struct MonitorBoard {
     pub configured: Packed<PoolSet>,
     /// Changes whenever a release does, or the pool of an address: what was recognised by them is looked up again then.
     pub epoch: AtomicU64,
+    /// When it was last calm: nothing told, and no failure in the window.
+    pub calm_ms: AtomicU64,
 }
 
 /// Requests whose address belongs to no pool although pools are listed.
@@ -158,6 +160,8 @@ pub struct PoolBoard {
     pub failed_requests: AtomicU64,
     /// Failed attempts by [`Cause`].
     pub causes: [AtomicU64; Cause::ALL.len()],
+    /// Those of them from before the monitor was last calm.
+    pub causes_before: [AtomicU64; Cause::ALL.len()],
 }
 
 impl MonitorBoard {

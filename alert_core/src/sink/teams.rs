@@ -2,6 +2,8 @@
 //!
 //! Text stands in rich text blocks, whose runs know no markdown, so that names are shown as they are.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::digest;
@@ -83,6 +85,10 @@ impl Service for Teams {
             (Verdict::Sent, Some(status)) => Verdict::of_status(status),
             _ => verdict,
         }
+    }
+
+    fn min_interval(&self) -> Duration {
+        Duration::from_secs(1)
     }
 
     fn digest_max(&self) -> usize {

@@ -22,6 +22,7 @@ use crate::rules::throttle::Signal;
 use crate::settings::{MonitorSettings, Settings};
 use crate::sink::settings::Route;
 
+mod cause;
 mod probes;
 mod verdict;
 mod votes;
@@ -229,6 +230,7 @@ impl Judge {
             if let Some(max_age_ms) = monitor.settings.max_age_ms {
                 window.expire(now_ms.saturating_sub(max_age_ms));
             }
+            cause::look(shared, &window.counts(), now_ms);
             let judged = Judged { judge: self, monitor, now_ms };
             told |= judged.limits(&window);
             told |= judged.rules_switched_off();

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::{Judge, Monitor, Totals};
+use super::{Judge, Monitor, Totals, cause};
 use crate::base::log::Level;
 use crate::board::cell::Packed;
 use crate::board::monitor::{IncidentBoard, MonitorBoard};
@@ -249,8 +249,9 @@ impl Judged<'_> {
             failed_attempts,
             retries_absorbed,
             errors_reached_users,
-            cause: String::new(),
-            examples: Vec::new(),
+            cause: cause::words(shared),
+            // What is over has no failing requests.
+            examples: if status == Status::Firing { cause::examples(shared) } else { Vec::new() },
             held_back: message.held_back,
             story,
             missed: Missed::default(),
