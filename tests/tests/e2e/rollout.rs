@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tests::http::{Reply, Request};
+use tests::nginx::{Check, Config};
 use tests::scene::{Scene, Setup};
+use tests::server::Answer;
 use tests::wait;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -138,6 +140,35 @@ fn a_broken_release_is_aborted_in_seconds_and_no_user_sees_it() {
     assert!((0..100).all(|client| assigned(&ask(&scene, client)) == "blue"));
     let (status, answer) = post(&scene, "/control/rollout?monitor=app&pool=green");
     assert_eq!(status, 409, "{answer}");
+}
+
+#[test]
+fn a_slow_release_is_aborted_although_it_fails_nothing() {
+    let rules = format!("{} compare errors latency warmup=0s;", ROUTED.rules);
+    let scene = Scene::start(&Setup { rules: &rules, ..ROUTED });
+    // What is usual is known before the new pool gets its first request.
+    under_load(&scene, 200, || thread::sleep(Duration::from_secs(1)));
+    scene.green.set(Answer::Late(Duration::from_millis(100), Reply::new(200, "slow")));
+    post(&scene, "/control/rollout?monitor=app&pool=green");
+    let ((), statuses) = under_load(&scene, 200, || wait_for_outcome(&scene, "aborted"));
+    assert_eq!(statuses.keys().collect::<Vec<_>>(), [&200]);
+    let reason = rollout(&scene)["last"]["reason"].as_str().unwrap_or_default().to_owned();
+    assert!(reason.starts_with("Rollout aborted — green (v2) is slower than blue (v1): "), "{reason}");
+    assert!(reason.contains(" ms against "), "{reason}");
+}
+
+#[test]
+fn a_share_that_would_move_nobody_is_warned_of() {
+    let http = |map: &str| {
+        format!(
+            "{map} alert_monitor app {{ pool blue 127.0.0.1:1; pool green 127.0.0.1:2; rollout 5%; }}
+             upstream app {{ server 127.0.0.1:1; server 127.0.0.1:2; }}
+             server {{ listen 127.0.0.1:1; alert app; location / {{ proxy_pass http://app; }} }}"
+        )
+    };
+    let warned = |map| Check::run(&Config::new(&http(map))).output.contains("nothing uses $alert_pool");
+    assert!(warned(""));
+    assert!(!warned("map $alert_pool $upstream { green green_first; default blue_first; }"));
 }
 
 #[test]
