@@ -20,6 +20,7 @@ pub mod peer;
 mod plan;
 mod predecessor;
 pub mod region;
+pub mod releases;
 pub mod rollout;
 mod shape;
 pub mod sink;

@@ -9,6 +9,7 @@ use crate::board::cell::Packed;
 use crate::board::lease::Lease;
 use crate::board::monitor::MonitorBoard;
 use crate::board::peer::PEERS_MAX;
+use crate::board::releases::Releases;
 use crate::board::text::{NameCell, TextCell};
 use crate::model::ids::PoolId;
 use crate::rollout::pilot::Health;
@@ -69,6 +70,8 @@ pub struct RolloutBoard {
     pub ballots: [Ballot; Measure::ALL.len()],
     /// What the probes of each address say, in the order of the monitor's.
     pub probes: [ProbeBoard; PEERS_MAX],
+    /// The releases that were seen.
+    pub seen: Releases,
 }
 
 /// The length of a reason, in words of eight bytes.
@@ -135,6 +138,11 @@ impl Outcome {
         Outcome::NotRolledBack,
     ];
 
+    /// The one of this number.
+    pub fn of_number(number: u64) -> Option<Outcome> {
+        Outcome::ALL.into_iter().find(|outcome| *outcome as u64 == number)
+    }
+
     /// The name used in JSON and in metric labels.
     pub const fn name(self) -> &'static str {
         match self {
@@ -151,8 +159,7 @@ impl Outcome {
 impl RolloutBoard {
     /// How the last rollout ended.
     pub fn outcome(&self) -> Option<Outcome> {
-        let number = self.outcome.load(Relaxed);
-        Outcome::ALL.into_iter().find(|outcome| *outcome as u64 == number)
+        Outcome::of_number(self.outcome.load(Relaxed))
     }
 
     /// Notes how a rollout ended.

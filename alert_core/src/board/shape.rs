@@ -10,6 +10,7 @@ use super::history::{History, SNAPSHOTS};
 use super::monitor::{IncidentBoard, MonitorBoard, PoolBoard};
 use super::outbox::{ALERTS_MAX, Outbox};
 use super::peer::{PEERS_MAX, PeerBoard};
+use super::releases::Releases;
 use super::rollout::{ProbeBoard, RolloutBoard};
 use super::sink::SinkBoard;
 use super::window::WindowHead;
@@ -92,6 +93,7 @@ impl Shape {
                 one(offset_of!(RolloutBoard, ballots) / WORD),
                 array::<Ballot>(Measure::ALL.len()),
                 array::<ProbeBoard>(PEERS_MAX),
+                one(size_of::<Releases>() / WORD),
             ],
             window_head: size_of::<WindowHead>() / WORD,
         }

@@ -22,6 +22,9 @@ impl Steer<'_> {
     /// in the error log; empty where nothing happened.
     pub(crate) fn look(&self, now_ms: u64) -> String {
         let rollout = self.of.rollout;
+        for pool in self.of.plan.pools(self.of.number) {
+            rollout.seen.see(self.of.shared, *pool, &self.of.release(*pool), now_ms);
+        }
         let state = rollout.state.load();
         if state == State::default() && rollout.share.load() == Share::default() {
             return String::new();
@@ -127,6 +130,8 @@ impl Steer<'_> {
         }
         let text = told.as_ref().map_or_else(|| self.line(act, next), |told| told.headline());
         if let Some(outcome) = outcome {
+            let release = rollout.seen.of(to);
+            release.into_iter().for_each(|release| release.outcome.store(outcome as u64, Relaxed));
             rollout.end(outcome, &text, now_ms);
         }
         if let Some(told) = told {

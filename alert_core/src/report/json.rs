@@ -61,6 +61,7 @@ impl Json for Monitor<'_> {
             "probes": Object(|| self.rollout.iter().flat_map(|rollout| &rollout.probes).map(|(pool, probes)| {
                 (pool.as_str(), Object(|| probes.iter().map(|probe| (probe.address.as_str(), probe))))
             })),
+            "releases": Array(|| self.rollout.iter().flat_map(|rollout| &rollout.releases)),
         });
     }
 }

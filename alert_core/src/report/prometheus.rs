@@ -235,6 +235,12 @@ impl Page {
                 }
             }
         }
+        self.family(name!("release_info"), "gauge", "The release that a pool answers with; always 1.");
+        for Labelled { pools, .. } in monitors.iter().filter(|at| at.monitor.rollout.is_some()) {
+            for (labels, pool) in pools.iter().filter(|(_, pool)| pool.id.is_known() && !pool.release.is_empty()) {
+                self.put(&[name!("release_info"), labels, &label(",release=\"", &pool.release), END, "1\n"]);
+            }
+        }
         self.family(name!("rollouts_total"), "counter", "Rollouts, by how they ended.");
         for (labels, rollout) in &with {
             for (outcome, count) in Outcome::ALL.iter().zip(rollout.outcomes) {

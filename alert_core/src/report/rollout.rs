@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::view::Source;
 use crate::base::json::{Json, Known, Object, Plain, Time, object};
 use crate::board::facts::{Compared, RolloutOf};
+use crate::board::releases::ReleaseBoard;
 use crate::board::rollout::Outcome;
 use crate::model::ids::PoolId;
 use crate::rollout::pilot::{Facts, Rollback};
@@ -45,6 +46,24 @@ pub struct Rollout {
     pub outcomes: [u64; Outcome::ALL.len()],
     /// The addresses that are probed, by pool.
     pub probes: Vec<(String, Vec<Probe>)>,
+    /// The releases that were seen, newest first.
+    pub releases: Vec<Release>,
+}
+
+/// A release at a pool.
+pub struct Release {
+    /// Its name.
+    pub name: String,
+    /// The pool.
+    pub pool: String,
+    /// When it was seen first.
+    pub first_seen_ms: Option<u64>,
+    /// When it was seen last.
+    pub last_seen_ms: Option<u64>,
+    /// Requests that it answered, and attempts that failed.
+    pub figures: [u64; 2],
+    /// How its rollout ended.
+    pub outcome: Option<Outcome>,
 }
 
 /// What the probes of an address say.
@@ -98,6 +117,7 @@ impl Rollout {
             last: outcome,
             outcomes: rollout.outcomes.each_ref().map(|count| count.load(Relaxed)),
             probes: probes(&of, source),
+            releases: releases(&of, source),
         })
     }
 
@@ -131,6 +151,18 @@ fn told(of: &RolloutOf<'_>, state: State, now_s: u64, new: Attempts, old: Attemp
     }
     let in_a_step = (new.requests + old.requests) as f64 * rules.every_s as f64 / lasted_s as f64;
     detectable(in_a_step, f64::from(share) / 10_000.0, old.rate(Measure::Errors), rules.needed(state, now_s)[0])
+}
+
+fn releases(of: &RolloutOf<'_>, source: &Source<'_>) -> Vec<Release> {
+    let release = |release: &ReleaseBoard| Release {
+        name: release.name.load(),
+        pool: of.name(release.pool.load()),
+        first_seen_ms: source.wall_ms(release.first_seen_ms.load(Relaxed)),
+        last_seen_ms: source.wall_ms(release.last_seen_ms.load(Relaxed)),
+        figures: release.figures(),
+        outcome: Outcome::of_number(release.outcome.load(Relaxed)),
+    };
+    of.rollout.seen.newest_first().map(release).collect()
 }
 
 fn probes(of: &RolloutOf<'_>, source: &Source<'_>) -> Vec<(String, Vec<Probe>)> {
@@ -233,6 +265,20 @@ impl Json for Last<'_> {
             "outcome": Plain(outcome.name()),
             "at": Time(*at_ms),
             "reason": reason.as_str(),
+        });
+    }
+}
+
+impl Json for Release {
+    fn write(&self, json: &mut Vec<u8>) {
+        object!(json, {
+            "release": self.name.as_str(),
+            "pool": self.pool.as_str(),
+            "first_seen": self.first_seen_ms.map(Time),
+            "last_seen": self.last_seen_ms.map(Time),
+            "requests": self.figures[0],
+            "failed": self.figures[1],
+            "outcome": self.outcome.map(|outcome| Plain(outcome.name())),
         });
     }
 }

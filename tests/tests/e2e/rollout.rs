@@ -103,7 +103,11 @@ fn a_good_release_takes_over_and_is_told_twice() {
     assert_eq!((status, answer["phase"].as_str()), (202, Some("probing")), "{answer}");
     let ((), statuses) = under_load(&scene, 200, || wait_for_outcome(&scene, "done"));
     assert_eq!(statuses.keys().collect::<Vec<_>>(), [&200]);
-    assert_eq!(scene.monitor()["active_pool"], "green");
+    let monitor = scene.monitor();
+    assert_eq!(monitor["active_pool"], "green");
+    let releases = monitor["releases"].as_array().cloned().unwrap_or_default();
+    let green = releases.iter().find(|release| release["pool"] == "green").cloned().unwrap_or_default();
+    assert_eq!((green["release"].as_str(), green["outcome"].as_str()), (Some("v2"), Some("done")), "{releases:?}");
     let posts = scene.sink.wait_for(2, LIMIT);
     assert_eq!(
         posts[0].headline(),
