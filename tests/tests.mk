@@ -2,7 +2,7 @@
 
 # The second nginx is built from source; a browser opens the status page and Prometheus reads the metrics.
 TEST_PACKAGES ?= curl libpcre2-dev libssl-dev zlib1g-dev chromium prometheus pkg-config valgrind libnginx-mod-http-lua \
-	prometheus-alertmanager apache2-utils
+	prometheus-alertmanager apache2-utils python3-aiosmtpd
 
 # The module that the tests load, without optimisation at link time.
 test_module := $(CURDIR)/target/quick/ngx_http_alert_module.so

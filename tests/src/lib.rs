@@ -11,6 +11,7 @@ pub mod client;
 pub mod debugger;
 pub mod http;
 pub mod load;
+pub mod mail;
 pub mod nginx;
 pub mod process;
 pub mod prometheus;

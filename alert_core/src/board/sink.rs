@@ -146,6 +146,11 @@ impl ReachBoard {
         before.max(now_ms)
     }
 
+    /// When the next message may go to this URL.
+    pub fn next_turn_ms(&self) -> u64 {
+        self.next_turn_ms.load(Relaxed)
+    }
+
     /// Lets nothing go to this URL before this time.
     pub fn not_before(&self, time_ms: u64) {
         self.next_turn_ms.fetch_max(time_ms, AcqRel);

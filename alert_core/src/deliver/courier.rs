@@ -19,10 +19,12 @@ use crate::deliver::coalesce::{Notification, notifications};
 use crate::deliver::threads::BoardThreads;
 use crate::model::alert::Alert;
 use crate::settings::Settings;
-use crate::sink::{Outcome, Sink, retry};
+use crate::sink::{Outcome, SINKS_MAX, Sink, retry};
 
 /// The longest pause that a courier waits for. After a longer one the next look of some worker starts another.
 const WAIT_MAX: Duration = Duration::from_secs(2);
+/// Turns that can be taken at one URL before one that is free.
+const QUEUE_MAX: u32 = SINKS_MAX as u32;
 /// How long to wait for an alert that is still being written.
 const UNFINISHED: Duration = Duration::from_millis(10);
 
@@ -99,7 +101,8 @@ impl Courier {
         let interval_ms = self.sink.min_interval().as_millis() as u64;
         let turn = *turn_ms.get_or_insert_with(|| self.pace().take_turn(now_ms, interval_ms));
         if turn > now_ms {
-            return Duration::from_millis(turn - now_ms);
+            // A turn that was taken is waited for, or it would be lost; but a reload must not wait.
+            return Duration::from_millis(turn - now_ms).min(WAIT_MAX);
         }
         *turn_ms = None;
         let pause = self.deliver();
@@ -108,9 +111,14 @@ impl Courier {
         pause
     }
 
-    /// How long this sink wants to be left alone.
+    /// How long this sink, or its URL, wants to be left alone.
     fn early(&self) -> Duration {
-        Duration::from_millis(self.shared().not_before_ms.load(Relaxed).saturating_sub(self.now_ms()))
+        let left = |until_ms: u64| Duration::from_millis(until_ms.saturating_sub(self.now_ms()));
+        let own = left(self.shared().not_before_ms.load(Relaxed));
+        // A queue of turns is no longer than all sinks: what is beyond it was asked for by the service.
+        let of_url =
+            Some(left(self.pace().next_turn_ms())).filter(|pause| *pause > self.sink.min_interval() * QUEUE_MAX);
+        own.max(of_url.unwrap_or_default())
     }
 
     /// Whether the sink wants to hear again of what fires, and something does.

@@ -3,6 +3,7 @@
 //! The steps of one mail share the sink's time: before each, what is left of it is set as the limit. A step under way cannot be
 //! interrupted, so that a worker which stops may leave one behind.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -118,18 +119,15 @@ impl Client {
             limit(connection)?;
             let credentials = Credentials::new(user.to_owned(), password.to_owned());
             let mechanisms = [Mechanism::Plain, Mechanism::Login];
-            match connection.auth(&mechanisms, &credentials) {
-                Err(error) if error.is_response() => return Ok(refusal(&error)),
-                Err(error) => return Err(self.cause(&error)),
-                Ok(_) => (),
+            if let Err(error) = connection.auth(&mechanisms, &credentials) {
+                return refusal(&error).ok_or_else(|| self.cause(&error));
             }
         }
         limit(connection)?;
         let envelope = self.envelope.as_ref().ok_or("there is nobody to send a mail to")?;
         match connection.send(envelope, mail) {
             Ok(response) => Ok(response),
-            Err(error) if error.is_response() => Ok(refusal(&error)),
-            Err(error) => Err(self.cause(&error)),
+            Err(error) => refusal(&error).ok_or_else(|| self.cause(&error)),
         }
     }
 
@@ -177,13 +175,18 @@ impl Client {
         if error.is_timeout() {
             return format!("{host} did not answer within {}s", self.timeout.as_secs_f64());
         }
-        if error.is_response() {
-            return format!("{host} refuses to talk{}", self.excerpt(&error.to_string()));
+        if let Some(refusal) = refusal(error) {
+            let said: Vec<&str> = refusal.message().collect();
+            return format!("{host} refuses to talk{}", self.excerpt(&said.join(" ")));
         }
         // The innermost cause says the most.
         let mut source: &dyn std::error::Error = error;
         while let Some(inner) = source.source() {
             source = inner;
+        }
+        let kind = source.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        if matches!(kind, Some(ErrorKind::WouldBlock | ErrorKind::TimedOut)) {
+            return format!("{host} did not answer within {}s", self.timeout.as_secs_f64());
         }
         self.cannot_be_reached(&source.to_string())
     }
@@ -207,11 +210,10 @@ fn hello() -> ClientId {
     ClientId::Domain("nginx-alert.localdomain".into())
 }
 
-/// The answer inside of an error.
-fn refusal(error: &Error) -> Response {
-    use lettre::transport::smtp::response::{Category, Code, Detail, Severity};
-    let permanent = Code::new(Severity::PermanentNegativeCompletion, Category::Unspecified4, Detail::Zero);
-    Response::new(error.status().unwrap_or(permanent), vec![error.to_string()])
+/// The answer by which a server refuses, inside of an error.
+fn refusal(error: &Error) -> Option<Response> {
+    let said = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    Some(Response::new(error.status()?, vec![said]))
 }
 
 impl Transport for Client {
@@ -228,5 +230,127 @@ impl Transport for Client {
     fn interrupt(&self) {
         self.interrupted.store(true, Relaxed);
         self.resolver.interrupt();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    use std::thread;
+
+    use super::*;
+    use crate::model::alert::tests::failover;
+    use crate::sink::settings::tests::settings;
+    use crate::sink::tests::sink;
+    use crate::sink::{Outcome, Sink};
+
+    /// What a server says to each command; a dot stands for the end of a mail.
+    const POLITE: [(&str, &str); 8] = [
+        ("HELLO", "220 mail.example ready"),
+        ("EHLO", "250-mail.example\r\n250-AUTH PLAIN LOGIN\r\n250 8BITMIME"),
+        ("AUTH", "235 go on"),
+        ("MAIL", "250 fine"),
+        ("RCPT", "250 fine"),
+        ("DATA", "354 go on"),
+        (".", "250 taken"),
+        ("QUIT", "221 bye"),
+    ];
+
+    /// A server that is polite but for one command. An empty answer closes the connection, `hang` says nothing.
+    fn server(command: &'static str, answer: &'static str) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                thread::spawn(move || serve(stream, command, answer));
+            }
+        });
+        address
+    }
+
+    fn serve(mut stream: TcpStream, command: &str, answer: &str) -> Option<()> {
+        let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
+        let mut said = "HELLO".to_owned();
+        loop {
+            let (known, polite) = POLITE.into_iter().find(|(known, _)| said.starts_with(known))?;
+            match if known == command { answer } else { polite } {
+                "" => return None,
+                "hang" => drop(lines.next()),
+                answer => stream.write_all(format!("{answer}\r\n").as_bytes()).ok()?,
+            }
+            if known == "DATA" && command != "DATA" {
+                while lines.next()?.ok()? != "." {}
+                said = ".".into();
+                continue;
+            }
+            said = lines.next()?.ok()?;
+        }
+    }
+
+    fn words(address: SocketAddr, user: &str) -> String {
+        format!("email smtp://{user}{address} from=nginx@example.com to=ops@example.com timeout=500ms")
+    }
+
+    fn deliver(command: &'static str, answer: &'static str) -> Outcome {
+        sink(&words(server(command, answer), "me:s3cr3t@")).deliver(&[failover()])
+    }
+
+    #[test]
+    fn a_mail_is_taken() {
+        assert_eq!(deliver("NONE", ""), Outcome::Sent);
+        assert_eq!(deliver("QUIT", ""), Outcome::Sent, "the mail is delivered, whatever becomes of the farewell");
+    }
+
+    #[test]
+    fn what_a_server_answers_decides_whether_it_is_tried_again() {
+        for (command, answer, again) in [
+            ("HELLO", "421 too busy", true),
+            ("HELLO", "554 not for you", true),
+            ("MAIL", "451 later", true),
+            ("MAIL", "553 no such sender", false),
+            ("RCPT", "450 greylisted", true),
+            ("RCPT", "550 no such user", false),
+            ("DATA", "452 full", true),
+            (".", "554 looks like spam", false),
+            (".", "451 later", true),
+            ("AUTH", "535 wrong password", false),
+            ("AUTH", "454 later", true),
+        ] {
+            let outcome = deliver(command, answer);
+            assert_eq!(matches!(outcome, Outcome::Retry { .. }), again, "{answer} to {command} gives {outcome:?}");
+            assert_eq!(matches!(outcome, Outcome::Permanent { .. }), !again, "{answer} to {command} gives {outcome:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_breaks_off_or_says_nothing_is_tried_again() {
+        for command in ["HELLO", "EHLO", "MAIL", "."] {
+            assert!(matches!(deliver(command, ""), Outcome::Retry { .. }), "{command}");
+        }
+        let started = Instant::now();
+        let outcome = deliver("EHLO", "hang");
+        assert!(matches!(&outcome, Outcome::Retry { error, .. } if error.ends_with("within 0.5s")), "{outcome:?}");
+        assert!(started.elapsed() < Duration::from_secs(5));
+        let nobody = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+        let outcome = sink(&words(nobody, "")).deliver(&[failover()]);
+        assert!(format!("{outcome:?}").contains("Connection refused"), "{outcome:?}");
+    }
+
+    #[test]
+    fn no_error_shows_the_password() {
+        let outcome = deliver("AUTH", "535 s3cr3t is wrong");
+        assert!(!format!("{outcome:?}").contains("s3cr3t"), "{outcome:?}");
+    }
+
+    #[test]
+    fn a_server_without_starttls_is_refused_where_it_has_to_have_it() {
+        let settings = settings(&words(server("NONE", ""), ""));
+        let from: Address = "nginx@example.com".parse().expect("an address");
+        let client = Client::new(&settings, Security::StartTls, from.clone(), vec![from]);
+        let error = client.deliver(b"").expect_err("refused");
+        assert!(error.contains("offers no STARTTLS; write smtps://"), "{error}");
+        let plain = format!("{} tls=off", words(server("NONE", ""), ""));
+        assert_eq!(Sink::new(&crate::sink::settings::tests::settings(&plain)).deliver(&[failover()]), Outcome::Sent);
     }
 }
