@@ -53,14 +53,13 @@ impl Registration {
         let registered = Box::into_raw(Box::new(unsafe {
             Registered { connection: std::mem::zeroed(), read: std::mem::zeroed(), write: std::mem::zeroed(), on_wake }
         }));
-        let registration = Registration { waker, registered };
         // SAFETY: from here on the structures are reached by this one pointer only. They stay where they are until `drop`
         // has taken them out of the event loop. The log belongs to the cycle, which outlives its events.
         let added = unsafe {
             let (connection, read, write) =
                 (&raw mut (*registered).connection, &raw mut (*registered).read, &raw mut (*registered).write);
             let log = cycle.log().raw();
-            (*connection).fd = registration.waker.0.as_raw_fd();
+            (*connection).fd = waker.0.as_raw_fd();
             ((*connection).log, (*connection).read, (*connection).write) = (log, read, write);
             (*read).handler = Some(on_wake_up);
             (*write).set_write(1);
@@ -69,11 +68,12 @@ impl Registration {
             }
             ngx_handle_read_event(read, 0)
         };
-        if added == Status::NGX_OK.0 {
-            Ok(registration)
-        } else {
-            Err(io::Error::other("the event loop refuses a descriptor"))
+        if added != Status::NGX_OK.0 {
+            // SAFETY: from `Box::into_raw`, and the event loop has refused it.
+            drop(unsafe { Box::from_raw(registered) });
+            return Err(io::Error::other("the event loop refuses a descriptor"));
         }
+        Ok(Registration { waker, registered })
     }
 
     /// What threads wake it by.
@@ -87,9 +87,8 @@ static TAKEN_OUT: AtomicPtr<Registered> = AtomicPtr::new(ptr::null_mut());
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // SAFETY: both are in the event loop, or it has refused them, which these calls find out. A thread that has not
-        // ended may keep the descriptor open, so that closing it would not take it out. Methods like poll have no
-        // function for whole connections.
+        // SAFETY: both are in the event loop. A thread that has not ended may keep the descriptor open, so that closing it
+        // would not take it out. Methods like poll have no function for whole connections.
         unsafe {
             match ngx_event_actions.del_conn {
                 Some(remove) => remove(&raw mut (*self.registered).connection, 0),
