@@ -121,6 +121,7 @@ fn check(kind: SinkKind, body: &str) {
             }
         }
         "webhook" => assert!(body.len() < 64 << 10),
+        "grafana" => assert!((1..=2000).contains(&length(&json["text"]))),
         "ntfy" => assert!(json["message"].as_str().is_some_and(|text| (1..=4096).contains(&text.len()))),
         "telegram" | "googlechat" => assert!((1..=4096).contains(&length(&json["text"]))),
         other => panic!("nobody says what {other} takes"),

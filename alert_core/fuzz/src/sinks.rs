@@ -24,6 +24,7 @@ pub const WORDS: &[&str] = &[
     "slack_bot ",
     "telegram ",
     "googlechat ",
+    "grafana ",
     "email ",
     "smtp://",
     "smtps://",

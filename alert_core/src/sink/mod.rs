@@ -14,6 +14,7 @@ mod discord;
 mod email;
 mod endpoint;
 mod googlechat;
+mod grafana;
 mod http;
 mod ntfy;
 mod pagerduty;
@@ -61,6 +62,7 @@ static SERVICES: &[&Info] = &[
     &googlechat::INFO,
     &ntfy::INFO,
     &email::INFO,
+    &grafana::INFO,
 ];
 
 /// A service that alerts can be sent to.

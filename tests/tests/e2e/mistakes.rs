@@ -254,7 +254,7 @@ const PHRASES: [(&str, &str); 12] = [
     ),
     (
         "{kinds}",
-        "slack, webhook, alertmanager, pagerduty, teams, discord, slack_bot, telegram, googlechat, ntfy, email",
+        "slack, webhook, alertmanager, pagerduty, teams, discord, slack_bot, telegram, googlechat, ntfy, email, grafana",
     ),
     ("{parameters}", "'name=', 'timeout=', 'ca=', 'cert=', 'key=', 'kinds=', 'severity=', 'mention='"),
     ("{key}", "32 letters and digits"),

@@ -260,7 +260,7 @@ pub(crate) mod tests {
                 "",
                 &[
                     "no sink",
-                    "slack, webhook, alertmanager, pagerduty, teams, discord, slack_bot, telegram, googlechat, ntfy, email",
+                    "slack, webhook, alertmanager, pagerduty, teams, discord, slack_bot, telegram, googlechat, ntfy, email, grafana",
                 ][..],
             ),
             ("slak https://example.com", &["unknown sink \"slak\"", "slack, webhook"]),
