@@ -166,6 +166,8 @@ const FINE: fn(usize, u32) -> bool = |_, _| true;
 #[test]
 fn a_good_release_takes_over_and_two_messages_tell_it() {
     let mut rig = Rig::new(&[]);
+    let refused = rig.command("rollout", "monitor=app&pool=green&release=v43").expect_err("not what it answers with");
+    assert_eq!(refused, "the pool answers with another release than the one named: \"v42\"");
     assert_eq!(rig.command("rollout", "monitor=app&pool=green&release=v42"), Ok(202));
     rig.until("guard", 60, FINE);
     assert_eq!(rig.active(), "green");

@@ -138,7 +138,13 @@ impl Target<'_> {
             Order::RollBack { force } => command::Command::RollBack { force: *force },
         };
         let situation = self.situation(&of, state, order, pool.unwrap_or(state.to));
-        let refused = |refusal: command::Refusal| Refusal { status: 409, text: refusal.to_string() };
+        let refused = |refusal: command::Refusal| {
+            let text = match (refusal, pool) {
+                (command::Refusal::OtherRelease, Some(pool)) => format!("{refusal}: \"{}\"", of.release(pool)),
+                _ => refusal.to_string(),
+            };
+            Refusal { status: 409, text }
+        };
         let decided = state.command(command, &of.settings.rollout.rules, &situation, now_ms / 1000);
         let (next, act) = decided.map_err(refused)?;
         let steer = Steer { of };

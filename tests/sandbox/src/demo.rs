@@ -16,6 +16,7 @@ use crate::client;
 use crate::compose::Compose;
 use crate::interruption::Interruption;
 use crate::nginx::Program;
+use crate::rollout;
 use crate::runtime::{Breakdown, Pool, Runtime};
 use crate::say;
 use crate::settings::Settings;
@@ -185,7 +186,7 @@ impl Scene<'_> {
 
         say!("[6/7] a release that answers 500 takes over step by step from blue: it is aborted");
         self.stack.chaos(Pool::Green, Breakdown::Chaos(Chaos::Error))?;
-        self.roll_out(false)?;
+        rollout::begin(self.stack, Pool::Green, "")?;
         self.wait("the abort of the rollout", || Ok(self.messages()?.len() > 3))?;
         show(&self.arrived(2, BEGUN)?);
         show(&self.arrived(3, ABORTED)?);
@@ -196,7 +197,7 @@ impl Scene<'_> {
 
         say!("[7/7] it is mended and takes over once more");
         self.stack.recover()?;
-        self.roll_out(true)?;
+        rollout::begin(self.stack, Pool::Green, "&again=1")?;
         self.wait("the end of the rollout", || Ok(self.messages()?.len() > 5))?;
         show(&self.arrived(5, DONE)?);
         say!("      {}", self.traffic.totals());
@@ -204,16 +205,6 @@ impl Scene<'_> {
             "\nPASS: one failover alert and one recovery alert, one rollout aborted and one done, each told exactly once, \
              and no user saw a failure"
         );
-        Ok(())
-    }
-
-    /// Lets green take over step by step.
-    fn roll_out(&self, again: bool) -> Result<()> {
-        let url = format!("{}alert/control/rollout?monitor=app&pool=green&again={}", self.url, u8::from(again));
-        let mut answer = client::post(&url).with_context(|| format!("nginx does not answer at {url}"))?;
-        if !answer.status().is_success() {
-            bail!("{url} answered {}: {}", answer.status(), answer.body_mut().read_to_string()?.trim());
-        }
         Ok(())
     }
 

@@ -29,18 +29,11 @@ pub fn run(stack: &dyn Runtime, pool: Pool, release: Option<&str>, patience: Dur
     if !stack.runs("nginx")? {
         bail!("the stack does not run; `make up` starts it");
     }
-    let release = release.map(|release| format!("&release={release}")).unwrap_or_default();
-    let url = format!("{}alert/control/rollout?monitor=app&pool={pool}{release}", stack.url()?);
-    let mut answer = client::post(&url).with_context(|| format!("nginx does not answer at {url}"))?;
-    let body = answer.body_mut().read_to_string()?;
-    if !answer.status().is_success() {
-        let error = serde_json::from_str::<Value>(&body).ok().and_then(|body| Some(body["error"].as_str()?.to_owned()));
-        bail!("{}", error.unwrap_or(body));
-    }
+    begin(stack, pool, &release.map(|release| format!("&release={release}")).unwrap_or_default())?;
     say!("{pool} takes over step by step; it needs traffic, such as that of `make traffic`");
     let (deadline, mut shown) = (Instant::now() + patience, String::new());
     loop {
-        let rollout = status::document(stack)?["monitors"]["app"]["rollout"].take();
+        let rollout = stands(stack)?;
         let now = progress(&rollout);
         if now != shown {
             say!("{now}");
@@ -57,6 +50,23 @@ pub fn run(stack: &dyn Runtime, pool: Pool, release: Option<&str>, patience: Dur
             bail!("interrupted; the rollout goes on, `do=abort` ends it");
         }
     }
+}
+
+/// Begins a rollout of this pool, with further arguments of the command.
+pub(crate) fn begin(stack: &dyn Runtime, pool: Pool, arguments: &str) -> Result<()> {
+    let url = format!("{}alert/control/rollout?monitor=app&pool={pool}{arguments}", stack.url()?);
+    let mut answer = client::post(&url).with_context(|| format!("nginx does not answer at {url}"))?;
+    let body = answer.body_mut().read_to_string()?;
+    if !answer.status().is_success() {
+        let error = serde_json::from_str::<Value>(&body).ok().and_then(|body| Some(body["error"].as_str()?.to_owned()));
+        bail!("{}", error.unwrap_or(body));
+    }
+    Ok(())
+}
+
+/// Where the rollout stands, as nginx reports it.
+pub(crate) fn stands(stack: &dyn Runtime) -> Result<Value> {
+    Ok(status::document(stack)?["monitors"]["app"]["rollout"].take())
 }
 
 /// How it ended; `None` while it goes on.

@@ -13,6 +13,7 @@ use serde_json::Value;
 use crate::app::Chaos;
 use crate::client;
 use crate::interruption::Interruption;
+use crate::rollout;
 use crate::runtime::{Breakdown, Pool, Runtime};
 use crate::say;
 use crate::settings::Settings;
@@ -106,6 +107,7 @@ impl Acceptance<'_> {
                 self.failover(active, how)?;
             }
             self.outage(active)?;
+            self.takes_over(active)?;
             self.flip(active, "reload", |acceptance, settings, _| acceptance.stack.reload_nginx(settings))?;
             self.flip(active, "make switch", |acceptance, _, pool| acceptance.stack.switch(pool).map(drop))?;
         }
@@ -230,6 +232,47 @@ impl Acceptance<'_> {
         Ok(())
     }
 
+    /// The other pool takes over step by step: broken it is aborted, mended it gets all traffic.
+    fn takes_over(&mut self, active: Pool) -> Result<()> {
+        let next = active.other();
+        say!("{active} serves, {next} takes over step by step, broken first and then mended");
+        let settings = self.begin(active)?;
+        self.baseline(active, &settings)?;
+        self.stack.chaos(next, Breakdown::Chaos(Chaos::Error))?;
+        let traffic = Traffic::start(&self.url, CLIENTS, INTERVAL);
+        let begun = Instant::now();
+        rollout::begin(self.stack, next, "")?;
+        let aborted = self.wait_for_outcome("aborted")?;
+        let seen = format!("after {:.1} s", begun.elapsed().as_secs_f64());
+        self.check("broken it is aborted", aborted, seen);
+        self.stack.recover()?;
+        let begun = Instant::now();
+        rollout::begin(self.stack, next, "&again=1")?;
+        let done = self.wait_for_outcome("done")?;
+        let seen = format!("after {:.1} s", begun.elapsed().as_secs_f64());
+        self.check("mended it gets all traffic", done, seen);
+        let totals = traffic.finish();
+        self.check_no_failure(&totals);
+        let told = self.wait_until(TOLD_WITHIN, |alerts| alerts.len() == 4 && alerts.iter().all(|alert| alert.sent))?;
+        let alerts = self.alerts()?;
+        let alone = alerts.iter().all(|alert| alert.is("rollout"));
+        self.check("begun, aborted, begun, done, and no other alert", told && alone, names(&alerts));
+        say!();
+        Ok(())
+    }
+
+    /// Says whether a rollout ended so in time.
+    fn wait_for_outcome(&self, outcome: &str) -> Result<bool> {
+        let deadline = Instant::now() + PATIENCE;
+        while rollout::stands(self.stack)?["last"]["outcome"] != *outcome {
+            if Instant::now() > deadline {
+                return Ok(false);
+            }
+            self.pause(POLL)?;
+        }
+        Ok(true)
+    }
+
     /// Mends everything and starts an nginx with this active pool that has counted nothing yet.
     fn begin(&self, active: Pool) -> Result<Settings> {
         self.stack.recover()?;
@@ -237,6 +280,7 @@ impl Acceptance<'_> {
         for name in ["ERROR_RATE_THRESHOLD", "WINDOW_SIZE", "ALERT_COOLDOWN_SEC", "MAINTENANCE_MODE"] {
             settings.set(name, "");
         }
+        settings.set("ROLLOUT", "5% 25% 50% every=2s requests=20");
         settings.set("ACTIVE_POOL", active.name());
         self.stack.restart_nginx(&settings)?;
         Ok(settings)
