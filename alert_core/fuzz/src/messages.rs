@@ -117,7 +117,7 @@ fn check(kind: SinkKind, body: &str) {
             assert!(json.is_array() && body.len() < 128 << 10);
             for alert in json.as_array().into_iter().flatten() {
                 let labels = alert["labels"].as_object().expect("labels");
-                assert_eq!(labels.len(), 5);
+                assert_eq!(labels.len(), 6);
             }
         }
         "webhook" => assert!(body.len() < 64 << 10),

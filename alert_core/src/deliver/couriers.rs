@@ -12,7 +12,7 @@ use super::courier::Courier;
 use crate::base::log::{Level, Log};
 use crate::board::sink::SinkId;
 use crate::board::{Board, Plan};
-use crate::detect::judge::sinks_for;
+use crate::deliver::recipients::sinks_for;
 use crate::model::alert::Kind;
 use crate::settings::Settings;
 use crate::sink::Sink;

@@ -3,4 +3,5 @@
 pub mod coalesce;
 mod courier;
 pub(crate) mod couriers;
+pub(crate) mod recipients;
 mod threads;

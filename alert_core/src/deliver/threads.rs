@@ -48,3 +48,37 @@ impl Threads for BoardThreads<'_> {
 fn incident(alert: &Alert) -> NameKey {
     NameKey((NameKey::of(alert.monitor.as_bytes()).0.rotate_left(8) ^ alert.kind.incident() as u64).max(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::board::outbox::Delivery;
+    use crate::board::region::Region;
+    use crate::model::alert::Kind;
+    use crate::model::alert::tests::failover;
+
+    #[test]
+    fn the_first_message_comes_back_with_what_it_told_until_the_incident_ends() {
+        let board = Board::open(Region::private(1 << 20), 0).expect("a board");
+        let sink = board.sinks().assign(&[("slack_bot", 1)], |_| ()).expect("a place")[0];
+        let settings = Settings::default();
+        let threads = BoardThreads { board, sink, settings: &settings };
+        let publish = |alert: Alert| {
+            let id = board.outbox().publish(&alert, &[sink], Delivery::Pending);
+            board.outbox().get(id).expect("it is there")
+        };
+        let fired = publish(failover());
+        let reminder = publish(Alert { reminder: true, ..failover() });
+        assert_eq!(threads.first(&fired), None);
+        threads.begin(&fired, 77);
+        let over = publish(Alert { kind: Kind::Failback, status: Status::Resolved, ..failover() });
+        for alert in [&reminder, &over] {
+            let thread = threads.first(alert).expect("a thread");
+            assert_eq!((thread.message, thread.began.map(|began| began.id)), (77, Some(fired.id)));
+        }
+        let other = publish(Alert { kind: Kind::ErrorRate, ..failover() });
+        assert_eq!(threads.first(&other), None, "another incident");
+        threads.end(&over);
+        assert_eq!(threads.first(&over), None);
+    }
+}

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::service::{Configured, Info, Message, Service};
 use crate::base::clock::rfc3339;
@@ -61,20 +61,33 @@ fn entry(alert: &Alert, now_ms: u64) -> Value {
     // Alertmanager keeps the beginning that it knows. Where it knows none, because it was restarted, it waits for other
     // hosts from the beginning on: from a past one it would not wait, and would tell the end on one host as that on all.
     let starts_ms = if alert.status == Status::Resolved { ends_ms } else { starts_ms };
+    // The operator's labels first: none of them can take the place of those that are the identity.
+    let mut labels: Map<String, Value> =
+        alert.labels.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+    labels.extend([
+        ("alertname".to_owned(), Value::from(alert_name(alert.kind))),
+        ("severity".to_owned(), alert.kind.severity().name().into()),
+        ("monitor".to_owned(), alert.monitor.as_str().into()),
+        ("kind".to_owned(), alert.kind.incident().name().into()),
+        ("instance".to_owned(), alert.instance.as_str().into()),
+    ]);
+    let mut annotations = json!({
+        "summary": alert.headline(),
+        "description": alert.plain_text(),
+        "from_pool": alert.from.name,
+        "to_pool": alert.to.name,
+    });
+    // By the names that dashboards and templates know; an empty one would be a link to nowhere.
+    for (name, value) in
+        [("cause", &alert.cause), ("runbook_url", &alert.links.runbook), ("status_url", &alert.links.status)]
+    {
+        if !value.is_empty() {
+            annotations[name] = value.as_str().into();
+        }
+    }
     json!({
-        "labels": {
-            "alertname": alert_name(alert.kind),
-            "severity": alert.kind.severity().name(),
-            "monitor": alert.monitor,
-            "kind": alert.kind.incident().name(),
-            "instance": alert.instance,
-        },
-        "annotations": {
-            "summary": alert.headline(),
-            "description": alert.plain_text(),
-            "from_pool": alert.from.name,
-            "to_pool": alert.to.name,
-        },
+        "labels": labels,
+        "annotations": annotations,
         "startsAt": rfc3339(starts_ms),
         "endsAt": rfc3339(ends_ms),
     })
@@ -139,6 +152,17 @@ mod tests {
     }
 
     #[test]
+    fn the_labels_and_links_of_the_operator_are_there() {
+        let mut alert = failover();
+        alert.labels.push(("instance".into(), "somewhere else".into()));
+        alert.links.runbook = "https://wiki.example/app".into();
+        let entry = &body(&Alertmanager, &[alert])[0];
+        assert_eq!((&entry["labels"]["env"], &entry["labels"]["instance"]), (&json!("prod"), &json!("edge-1")));
+        assert_eq!(entry["annotations"]["runbook_url"], "https://wiki.example/app");
+        assert_eq!(entry["annotations"]["status_url"], "https://ops.example/alert");
+    }
+
+    #[test]
     fn what_fires_expires_unless_it_is_told_again() {
         let fired = &body(&Alertmanager, &[failover()])[0];
         assert_eq!(fired["endsAt"], rfc3339(NOW_MS + EXPIRES_AFTER_MS));
@@ -160,7 +184,7 @@ mod tests {
         #[test]
         fn any_name_gives_an_alert_with_all_labels(alerts in named_alerts()) {
             for entry in body(&Alertmanager, &alerts).as_array().expect("an array") {
-                assert_eq!(entry["labels"].as_object().map(serde_json::Map::len), Some(5));
+                assert_eq!(entry["labels"].as_object().map(Map::len), Some(6));
             }
         }
     }

@@ -44,7 +44,10 @@ impl PagerDuty {
     }
 
     fn event(&self, alert: &Alert) -> serde_json::Value {
+        let links = [("Status page", &alert.links.status), ("Runbook", &alert.links.runbook)];
+        let links = links.into_iter().filter(|(_, url)| !url.is_empty());
         json!({
+            "links": links.map(|(text, url)| json!({ "href": url, "text": text })).collect::<Vec<_>>(),
             "routing_key": self.routing_key.reveal(),
             "event_action": if alert.status == Status::Resolved { "resolve" } else { "trigger" },
             "dedup_key": dedup_key(alert),
@@ -104,6 +107,7 @@ mod tests {
         assert_eq!(fired["dedup_key"], resolved["dedup_key"]);
         assert_eq!(fired["routing_key"], "0123456789abcdef0123456789abcdef");
         assert_eq!(fired["payload"]["severity"], "critical");
+        assert_eq!(fired["links"], json!([{ "href": "https://ops.example/alert", "text": "Status page" }]));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::board::cell::Packed;
 use crate::board::monitor::{IncidentBoard, MonitorBoard};
 use crate::board::outbox::Delivery;
 use crate::board::window::Window;
+use crate::deliver::recipients::takers;
 use crate::model::alert::{Alert, Kind, Links, Missed, PoolLabel, Status, WindowFigures};
 use crate::model::ids::PoolId;
 use crate::rules::failover::{self, Observation};
@@ -185,7 +186,7 @@ impl Judged<'_> {
         let held_back = if state == Delivery::HeldBack { ", held back" } else { "" };
         let line = format!("{} (monitor \"{}\"{held_back})", alert.headline(), alert.monitor);
         self.judge.log.write(if alert.status == Status::Firing { Level::Warn } else { Level::Notice }, line);
-        let sinks = super::takers(&self.monitor.sinks, alert.kind);
+        let sinks = takers(&self.monitor.sinks, alert.kind);
         self.judge.board.outbox().publish(&alert, &sinks, state);
     }
 
