@@ -39,7 +39,7 @@ fn an_incident_is_two_mails_in_one_thread() {
     let over = server.wait_for(2, LIMIT).into_iter().find(|mail| *mail != fired).expect("another mail");
     assert_eq!(header(&fired, "X-RcptTo"), "ops@example.com, dev@example.com");
     assert_eq!(header(&fired, "References"), header(&over, "References"));
-    assert_eq!(scene.status()["sinks"]["email"]["sent"], 2);
+    wait::until("both are sent", LIMIT, || scene.status()["sinks"]["email"]["sent"] == 2);
 }
 
 #[test]
