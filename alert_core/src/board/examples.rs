@@ -79,9 +79,18 @@ impl Examples {
 
     /// The requests, newest first.
     pub fn recent(&self) -> Vec<Kept> {
+        self.newest_first().collect()
+    }
+
+    /// When the newest of them ended.
+    pub fn newest_ms(&self) -> Option<u64> {
+        self.newest_first().next().map(|kept| kept.time_ms)
+    }
+
+    fn newest_first(&self) -> impl Iterator<Item = Kept> {
         let next = self.next.load(Relaxed) as usize;
-        let places = (1..=EXAMPLES_MAX).map(|back| next.wrapping_sub(back) % EXAMPLES_MAX);
-        places.filter_map(|at| parse(&self.texts[at].bytes())).collect()
+        let places = (1..=EXAMPLES_MAX).map(move |back| next.wrapping_sub(back) % EXAMPLES_MAX);
+        places.filter_map(|at| parse(&self.texts[at].bytes()))
     }
 }
 

@@ -19,12 +19,20 @@ pub(super) fn look(shared: &MonitorBoard, window: &Counts, now_ms: u64) {
     if told || window.failed > 0 || window.retried > 0 || window.abandoned > 0 {
         return;
     }
+    // Nothing is written while nothing happens: the board is saved when it has changed.
+    let mut has_news = shared.examples.newest_ms().is_some_and(|time_ms| time_ms >= shared.calm_ms.load(Relaxed));
     for pool in &shared.pools {
         for (before, now) in pool.causes_before.iter().zip(&pool.causes) {
-            before.store(now.load(Relaxed), Relaxed);
+            let now = now.load(Relaxed);
+            if before.load(Relaxed) != now {
+                before.store(now, Relaxed);
+                has_news = true;
+            }
         }
     }
-    shared.calm_ms.store(now_ms, Relaxed);
+    if has_news {
+        shared.calm_ms.store(now_ms, Relaxed);
+    }
 }
 
 /// "blue: connection refused, 12 times; answered 503, 4 times"; empty where nothing failed.
@@ -119,6 +127,20 @@ mod tests {
         assert_eq!(words(shared), "blue: connection refused, 12 times; answered with an error, 4 times");
         shared.pools[0].causes[Cause::Connect as usize].fetch_add(1, Relaxed);
         assert!(words(shared).starts_with("no pool: no server was left to ask, once. blue: "), "{}", words(shared));
+    }
+
+    #[test]
+    fn a_monitor_at_which_nothing_happens_leaves_the_board_as_it_is() {
+        let shared = monitor();
+        let calm_ms = |now_ms| {
+            look(shared, &Counts::default(), now_ms);
+            shared.calm_ms.load(Relaxed)
+        };
+        assert_eq!((calm_ms(1000), calm_ms(2000)), (0, 0));
+        fail(shared, Cause::Timeout, 1);
+        assert_eq!((calm_ms(3000), calm_ms(4000)), (3000, 3000));
+        shared.examples.put(&failed_request(b"/cart", 4500));
+        assert_eq!((calm_ms(5000), calm_ms(6000)), (5000, 5000));
     }
 
     #[test]
