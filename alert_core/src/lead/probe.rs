@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use crate::base::cause::reason;
@@ -12,6 +13,9 @@ use crate::settings::rollout::ProbeSettings;
 const ANSWER_MAX: usize = 16 * 1024;
 /// Headers that an answer may have.
 const HEADERS_MAX: usize = 128;
+/// The longest wait after which a probe looks whether it is to stop. A connection is begun anew after it, as the system
+/// would repeat what was lost.
+const SLICE: Duration = Duration::from_millis(250);
 /// An interim answer (100, 103) says nothing yet; so many are passed over.
 const INTERIM_MAX: usize = 8;
 
@@ -30,10 +34,14 @@ pub(crate) struct Found {
 
 /// Asks an address, within the time that a probe may take. `release_header` is in lower case with `_` for `-`, as variables
 /// of nginx name it.
-pub(crate) fn probe(address: &str, settings: &ProbeSettings, release_header: &str) -> Found {
+/// `None` where it was to stop before it knew.
+pub(crate) fn probe(address: &str, settings: &ProbeSettings, release_header: &str, stop: &AtomicBool) -> Option<Found> {
     let began = Instant::now();
     let deadline = began + Duration::from_millis(settings.timeout_ms);
-    let answer = ask(address, settings, deadline);
+    let answer = ask(address, settings, &Patience { deadline, stop });
+    if stop.load(Relaxed) {
+        return None;
+    }
     let mut found = Found { took: began.elapsed(), ..Found::default() };
     match answer.and_then(|bytes| read(&bytes, release_header)) {
         Ok((status, release)) => {
@@ -44,7 +52,34 @@ pub(crate) fn probe(address: &str, settings: &ProbeSettings, release_header: &st
         }
         Err(error) => found.error = cause(&error),
     }
-    found
+    Some(found)
+}
+
+/// How long a probe waits.
+struct Patience<'a> {
+    deadline: Instant,
+    stop: &'a AtomicBool,
+}
+
+impl Patience<'_> {
+    /// How long to wait before the next look at whether to stop.
+    fn slice(&self) -> io::Result<Duration> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let is_over = left.is_zero() || self.stop.load(Relaxed);
+        if is_over { Err(ErrorKind::TimedOut.into()) } else { Ok(left.min(SLICE)) }
+    }
+
+    /// Tries again as long as a slice ends without a result.
+    fn try_in_slices<T>(&self, mut attempt: impl FnMut(Duration) -> io::Result<T>) -> io::Result<T> {
+        loop {
+            match attempt(self.slice()?) {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                }
+                done => return done,
+            }
+        }
+    }
 }
 
 fn cause(error: &io::Error) -> String {
@@ -56,7 +91,7 @@ fn cause(error: &io::Error) -> String {
 }
 
 /// Sends the request and returns the beginning of the answer, up to the end of its headers.
-fn ask(address: &str, settings: &ProbeSettings, deadline: Instant) -> io::Result<Vec<u8>> {
+fn ask(address: &str, settings: &ProbeSettings, patience: &Patience<'_>) -> io::Result<Vec<u8>> {
     let request = |host: &str| {
         format!(
             "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: nginx-alert/{} (probe)\r\nAccept: */*\r\nConnection: close\r\n\r\n",
@@ -68,48 +103,43 @@ fn ask(address: &str, settings: &ProbeSettings, deadline: Instant) -> io::Result
     if let Some(path) = address.strip_prefix("unix:") {
         let stream = UnixStream::connect(path)?;
         let limit = |left| stream.set_read_timeout(left).and_then(|()| stream.set_write_timeout(left));
-        return exchange(&stream, &request("localhost"), deadline, limit);
+        return exchange(&stream, &request("localhost"), patience, limit);
     }
     let mut at: SocketAddr = address.parse().map_err(|_| io::Error::other("is no address"))?;
     if let Some(port) = settings.port {
         at.set_port(port);
     }
-    let stream = TcpStream::connect_timeout(&at, left(deadline)?)?;
+    let stream = patience.try_in_slices(|slice| TcpStream::connect_timeout(&at, slice))?;
     let limit = |left| stream.set_read_timeout(left).and_then(|()| stream.set_write_timeout(left));
-    exchange(&stream, &request(&at.to_string()), deadline, limit)
+    exchange(&stream, &request(&at.to_string()), patience, limit)
 }
 
 fn exchange<S>(
     stream: &S,
     request: &str,
-    deadline: Instant,
+    patience: &Patience<'_>,
     limit: impl Fn(Option<Duration>) -> io::Result<()>,
 ) -> io::Result<Vec<u8>>
 where
     for<'a> &'a S: Read + Write,
 {
     let mut stream = stream;
-    limit(Some(left(deadline)?))?;
+    limit(Some(patience.slice()?))?;
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     let mut buffer = [0; 2048];
     while !is_whole(&answer) {
-        limit(Some(left(deadline)?))?;
-        match stream.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) if answer.len() + count <= ANSWER_MAX => answer.extend_from_slice(&buffer[..count]),
-            Ok(_) => return Err(io::Error::other("answered with more than 16 KiB of headers")),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+        let read = patience.try_in_slices(|slice| {
+            limit(Some(slice))?;
+            stream.read(&mut buffer)
+        });
+        match read? {
+            0 => break,
+            count if answer.len() + count <= ANSWER_MAX => answer.extend_from_slice(&buffer[..count]),
+            _ => return Err(io::Error::other("answered with more than 16 KiB of headers")),
         }
     }
     Ok(answer)
-}
-
-/// The time that is left.
-fn left(deadline: Instant) -> io::Result<Duration> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 
 /// Whether there is nothing more to wait for: an answer that is no interim one, or none at all.
@@ -157,6 +187,27 @@ mod tests {
     use std::thread;
 
     use super::*;
+
+    /// A probe that nobody stops.
+    fn probe(address: &str, settings: &ProbeSettings, release_header: &str) -> Found {
+        super::probe(address, settings, release_header, &AtomicBool::new(false)).expect("a result")
+    }
+
+    #[test]
+    fn a_probe_that_waits_ends_soon_when_it_is_to_stop() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let (stop, settings) = (AtomicBool::new(false), ProbeSettings { timeout_ms: 60_000, ..settings() });
+        let began = Instant::now();
+        thread::scope(|scope| {
+            let probing = scope.spawn(|| super::probe(&address, &settings, "", &stop));
+            // It is connected, and waits for an answer.
+            let _connection = listener.accept().expect("a connection");
+            stop.store(true, Relaxed);
+            assert_eq!(probing.join().expect("the probe"), None);
+        });
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    }
 
     fn settings() -> ProbeSettings {
         ProbeSettings {

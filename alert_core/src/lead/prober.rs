@@ -139,7 +139,7 @@ impl Monitor {
             thread::scope(|scope| {
                 for (address, probed) in some {
                     let body = move || {
-                        let found = probe(&address.text, settings, release_header);
+                        let Some(found) = probe(&address.text, settings, release_header, stop) else { return };
                         let now_ms = board.clock().now_ms();
                         probed.note(&found, settings, busy, now_ms);
                         let undecided = probed.streak.load().up.is_none();
