@@ -1,6 +1,7 @@
 //! What it costs the event loop to report on a hundred monitors: `cargo bench --package alert_core --bench reports`.
 
 use std::hint::black_box;
+use std::time::Instant;
 
 use alert_core::base::log;
 use alert_core::board::region::Region;
@@ -58,7 +59,7 @@ impl Bench {
                 event.latency_ms = (number * 7 % 90) as u32;
                 judge.observe(&event, now_ms);
             }
-            judge.commit(now_ms);
+            judge.commit(now_ms, Instant::now());
             judge.tick(now_ms);
         }
     }

@@ -1,6 +1,7 @@
 //! Each stage of the way from a finished request to a message, by itself: `cargo bench --package alert_core`.
 
 use std::hint::black_box;
+use std::time::Instant;
 
 use alert_core::base::log;
 use alert_core::board::monitor::MonitorBoard;
@@ -65,10 +66,10 @@ impl Bench {
 
     /// The alert of a failover.
     fn alert(&self) -> Alert {
-        let judge = self.judge();
+        let mut judge = self.judge();
         for attempts in [[(0, 200)].as_slice(), &[(0, 500), (1, 200)], &[(0, 500), (1, 200)], &[(0, 500), (1, 200)]] {
             judge.observe(&self.event(attempts), NOW);
-            judge.commit(NOW);
+            judge.commit(NOW, Instant::now());
         }
         self.board.outbox().alerts().next().expect("a failover is told")
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::base::log::{self, Level, Lines};
+use crate::board::doorbell::Doorbell;
 use crate::board::worker::WorkerBoard;
 use crate::board::{Board, Plan};
 use crate::deliver::couriers::Couriers;
@@ -16,7 +17,7 @@ use crate::detect::detector::Detector;
 use crate::detect::judge::Judge;
 use crate::lead::leader::Leader;
 use crate::lead::prober::Prober;
-use crate::observe::intake::{Doorbell, Intake};
+use crate::observe::intake::Intake;
 use crate::observe::spsc::{CAPACITY, Producer, channel};
 use crate::persist::saver::Saver;
 use crate::persist::state_file::StateFile;
@@ -34,6 +35,7 @@ pub struct Engine {
     lines: Lines,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    doorbell: &'static Doorbell,
     sinks: Vec<Arc<Sink>>,
     couriers_wanted: Arc<AtomicBool>,
     /// Disconnected when the detector has ended, which waits for the couriers.
@@ -45,8 +47,8 @@ pub struct Engine {
 
 impl Engine {
     /// Starts the threads of this worker. They inherit the caller's signal mask, so the caller blocks all signals first.
-    /// The ring is for a caller with one thread. Whenever lines for the log wait, and once a second, a thread
-    /// of them makes the `call`.
+    /// The ring is for a caller with one thread. Whenever lines for the log wait, and every
+    /// few seconds, a thread of them makes the `call`.
     ///
     /// # Errors
     /// A thread cannot be started; none is left behind.
@@ -75,7 +77,11 @@ impl Engine {
 
         let couriers = Couriers::new(board, plan, settings, pid, &log);
         let (sinks, couriers_wanted) = (couriers.sinks(), couriers.wanted());
-        let doorbell = Arc::new(Doorbell::default());
+        let doorbell = match place {
+            Some(place) => &place.doorbell,
+            // Nobody else can know it; it lives as long as the process.
+            None => Box::leak(Box::default()),
+        };
         let detector = Detector {
             clock: board.clock(),
             judge: Judge::new(board, plan, settings, log.clone()),
@@ -83,23 +89,24 @@ impl Engine {
             events: received,
             successes: consumer,
             answers: Vec::with_capacity(CAPACITY),
-            doorbell: doorbell.clone(),
+            doorbell,
             worker: place,
             couriers,
             stop: stop.clone(),
             log: log.clone(),
-            alone: false,
+            ticks: 0,
+            rests: false,
         };
-        let thread = threads.spawn("alert-detector", move || detector.run())?;
+        threads.spawn("alert-detector", move || detector.run())?;
         if let Some(prober) = Prober::new(board, plan, settings, pid, stop.clone(), log.clone()) {
             threads.spawn("alert-prober", move || prober.run())?;
         }
         if place.is_none() {
             log.write(Level::Warn, "too many workers share the zone, this one is not in the status".into());
         }
-        let intake = Intake::new(events, (doorbell, thread), place);
+        let intake = Intake::new(events, doorbell, place);
         let threads = std::mem::take(&mut threads.handles);
-        Ok((Engine { intake, lines, stop, threads, sinks, couriers_wanted, ended, kept, place }, producer))
+        Ok((Engine { intake, lines, stop, threads, doorbell, sinks, couriers_wanted, ended, kept, place }, producer))
     }
 
     /// The event loop's end.
@@ -111,7 +118,7 @@ impl Engine {
     /// Gets alerts delivered that somebody else than the detector decided.
     pub fn wake_couriers(&self) {
         self.couriers_wanted.store(true, Relaxed);
-        self.threads.iter().for_each(|handle| handle.thread().unpark());
+        self.doorbell.ring();
     }
 
     /// What the threads have to say to the error log.
@@ -124,6 +131,7 @@ impl Engine {
     pub fn stop(self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         self.stop.store(true, Relaxed);
+        self.doorbell.ring();
         self.threads.iter().for_each(|handle| handle.thread().unpark());
         // Each thread holds a sender and never sends: the channel is disconnected when the last one has ended.
         let grace = Instant::now() + limit / 2;

@@ -19,6 +19,10 @@ mod model {
     pub mod ids;
     pub mod outcome;
 }
+#[path = "../src/rules"]
+mod rules {
+    pub mod limit;
+}
 #[path = "../src/board"]
 mod board {
     pub mod cell;

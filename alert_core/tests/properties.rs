@@ -117,8 +117,10 @@ proptest! {
             prop_assert_eq!(counts.filled, model.count(|_| true));
             prop_assert_eq!(counts.failed, model.count(|(_, _, outcome)| *outcome == Outcome::Failed));
             prop_assert_eq!(counts.retried, model.count(|(_, _, outcome)| *outcome == Outcome::Retried));
-            prop_assert_eq!(counts.slow, model.count(|(_, ms, _)| u64::from(*ms) > limit));
-            prop_assert_eq!(counts.nearly_slow, model.count(|(_, ms, _)| u64::from(*ms) * 5 > limit * 4));
+            let slow = |ms: u64, outcome: &Outcome| outcome.is_answer() && ms > limit;
+            prop_assert_eq!(counts.slow, model.count(|(_, ms, outcome)| slow((*ms).into(), outcome)));
+            let nearly = |ms: u64, outcome: &Outcome| outcome.is_answer() && ms * 5 > limit * 4;
+            prop_assert_eq!(counts.nearly_slow, model.count(|(_, ms, outcome)| nearly((*ms).into(), outcome)));
         }
     }
 
@@ -165,6 +167,8 @@ struct History {
     active: u8,
     confirm: usize,
     serving: u8,
+    /// Answers in a row that are no chance, where both pools serve anyway.
+    row: usize,
     /// Requests since the serving pool last answered or traffic last moved, oldest first.
     since: Vec<(Vec<u8>, u8, bool, u64)>,
 }
@@ -181,9 +185,13 @@ impl History {
         if !answered || last == 0 {
             return None;
         }
-        // The answers in a row of this pool: unknown pools do not interrupt, another pool's answer or its own failure do.
+        // The answers in a row of this pool: unknown pools do not interrupt, another pool's answer or its own failure do,
+        // unless another of its servers made that good.
         let mut row: Vec<u64> = Vec::new();
-        for (_, pool, answered, time) in self.since.iter().rev() {
+        for (failed, pool, answered, time) in self.since.iter().rev() {
+            if *pool != last && failed.contains(&last) {
+                break;
+            }
             match (*pool, *answered) {
                 (0, _) => continue,
                 (pool, true) if pool == last => row.push(*time),
@@ -195,7 +203,7 @@ impl History {
         let moved = if last == self.active {
             row.len() >= 10 && now_ms - row[row.len() - 1] >= 2000
         } else {
-            row.len() >= if struck { self.confirm } else { 20 }
+            row.len() >= self.row.max(if struck { self.confirm } else { 20 })
         };
         if !moved {
             return None;
@@ -210,6 +218,7 @@ proptest! {
     #[test]
     fn traffic_moves_exactly_when_the_history_says_so(
         confirm in 1_u32..5,
+        row in prop_oneof![3 => Just(0_u16), 1 => Just(3), 1 => Just(30)],
         requests in prop::collection::vec(request(), 0..400),
         runs in prop::collection::vec((0_usize..400, 1_usize..30), 0..12),
     ) {
@@ -220,8 +229,9 @@ proptest! {
                 traffic.splice(at..at, std::iter::repeat_n(request, length));
             }
         }
-        let rules = Rules { active: PoolId::new(1), confirm };
-        let mut history = History { active: 1, confirm: confirm as usize, serving: 1, since: Vec::new() };
+        let rules = Rules { active: PoolId::new(1), confirm, row, ..Rules::default() };
+        let (confirm, row) = (confirm as usize, row.into());
+        let mut history = History { active: 1, confirm, serving: 1, row, since: Vec::new() };
         let mut state = failover::State::default();
         let (mut now_ms, mut last_answers) = (T0, [0; 4]);
         for (earlier, last, answered, pause_ms) in traffic {
@@ -233,12 +243,13 @@ proptest! {
             let mut set = PoolSet::EMPTY;
             failed.iter().for_each(|pool| set.insert(PoolId::new(*pool)));
             let failed: Vec<u8> = failed.into_iter().filter(|pool| *pool != 0).collect();
-            let seen = Observation { last: PoolId::new(last), answered, failed: set, time_ms: now_ms };
+            let last_pool = PoolId::new(last);
+            let seen = Observation { last: last_pool, answered, failed: set, began_ms: now_ms, header_ms: now_ms };
             let served_ms = last_answers[state.serving.get() as usize];
             if answered {
                 last_answers[last as usize] = now_ms;
             }
-            let next = state.step(&seen, &rules, served_ms);
+            let next = state.step(&seen, &Rules { served_ms, ..rules });
             prop_assert_eq!(failover::State::from_word(next.to_word()), next);
             let taken_over = next.take_over();
             state = taken_over.map_or(next, |(after, _)| after);
@@ -251,6 +262,7 @@ proptest! {
     #[test]
     fn a_notice_keeps_its_promises(
         cooldown_ms in prop_oneof![Just(0_u64), Just(300_000), 1_u64..1_000_000],
+        reminds in any::<bool>(),
         steps in prop::collection::vec((0_u64..120_000, 0_u8..8, prop::bool::weighted(0.15)), 0..300),
     ) {
         let mut notice = Throttle::default();
@@ -261,14 +273,19 @@ proptest! {
             let signal = match what {
                 0 if !broken => Signal::Raised,
                 1 if broken => Signal::Cleared,
+                2 => Signal::Unwatched,
                 _ => Signal::Unchanged,
             };
             broken = match signal {
                 Signal::Raised => true,
-                Signal::Cleared => false,
+                Signal::Cleared | Signal::Unwatched => false,
                 Signal::Unchanged => broken,
             };
-            let (next, action) = notice.on(signal, now_ms, &Policy { cooldown_ms, muted });
+            if signal == Signal::Unwatched {
+                // Nothing of before hides what is told later.
+                (held, last_firing_ms) = (0, None);
+            }
+            let (next, action) = notice.on(signal, now_ms, &Policy { cooldown_ms, muted, reminds });
             prop_assert_eq!(Throttle::from_word(next.to_word()), next);
             prop_assert_eq!(next.raised, broken);
             notice = next;
@@ -285,7 +302,7 @@ proptest! {
                         prop_assert!(broken, "nothing is told that is not so");
                         let enough = last_firing_ms.is_none_or(|last: u64| now_ms - last >= cooldown_ms);
                         prop_assert!(enough, "one message and one reminder per cooldown");
-                        prop_assert!(!message.reminder || (owed && cooldown_ms > 0));
+                        prop_assert!(!message.reminder || (owed && reminds && cooldown_ms > 0));
                         // What was held back and is told now is no longer held back.
                         prop_assert!(message.held_back == held || message.held_back + 1 == held);
                         (owed, last_firing_ms) = (true, Some(now_ms));
@@ -303,7 +320,7 @@ proptest! {
         failures in prop::collection::vec(prop::bool::weighted(0.1), 0..500),
     ) {
         let percent = format!("{}.{:02}%", hundredths / 100, hundredths % 100);
-        let lines = [format!("window {size}"), format!("error_rate {percent}"), "failover off".into(), "cooldown 0".into()];
+        let lines = [format!("window {size}"), format!("error_rate {percent}"), "failover off".into(), "outage off".into(), "cooldown 0".into()];
         let settings = settings(&lines);
         let (board, plan) = board(&settings);
         let judge = Judge::new(board, &plan, &settings, alert_core::base::log::queue().0);
@@ -336,7 +353,7 @@ proptest! {
         workers in 2_usize..8,
         failures in 5_u32..60,
     ) {
-        let settings = settings(&["window 1000".into(), "error_rate 0.4%".into(), "failover off".into()]);
+        let settings = settings(&["window 1000".into(), "error_rate 0.4%".into(), "failover off".into(), "outage off".into()]);
         let (board, plan) = board(&settings);
         let judges: Vec<Judge> =
             (0..workers).map(|_| Judge::new(board, &plan, &settings, alert_core::base::log::queue().0)).collect();

@@ -155,11 +155,11 @@ impl Engine {
                 running.put.fetch_add(1, Relaxed);
             }),
             None => {
-                let judge = self.judge_here()?;
+                let mut judge = self.judge_here()?;
                 recorder.record(&request, |record| {
                     judge.observe(&record.into(), now);
                 });
-                judge.commit(now);
+                judge.commit(now, Instant::now());
             }
         }
         Ok(())
@@ -174,7 +174,7 @@ impl Engine {
         if self.running()?.is_none() {
             let mut judge = self.judge_here()?;
             // What had to wait for the threads of other processes.
-            judge.commit(now);
+            judge.commit(now, Instant::now());
             judge.tick(now);
         }
         Ok(())

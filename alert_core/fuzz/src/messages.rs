@@ -3,7 +3,9 @@
 use std::sync::OnceLock;
 
 use alert_core::deliver::coalesce::notifications;
-use alert_core::model::alert::{Alert, Example, Kind, Links, Missed, PoolLabel, Status, WindowFigures};
+use alert_core::model::alert::{
+    Alert, Example, Kind, Links, Missed, POOL_FIGURES_MAX, PoolFigures, PoolLabel, Status, WindowFigures,
+};
 use alert_core::sink::settings::{SinkSettings, SystemSource};
 use alert_core::sink::{Sink, SinkKind};
 use arbitrary::{Result, Unstructured};
@@ -92,7 +94,14 @@ fn alert(input: &mut Unstructured<'_>, id: u64) -> Result<Alert> {
         }],
         held_back: number(input)? as u32,
         missed: Missed::default(),
+        unwatched: input.arbitrary()?,
+        pools: (0..input.int_in_range(0..=POOL_FIGURES_MAX)?).map(|_| figures(input)).collect::<Result<_>>()?,
     })
+}
+
+fn figures(input: &mut Unstructured<'_>) -> Result<PoolFigures> {
+    let (requests, count, latency_ms) = (number(input)? as u32, number(input)? as u32, number(input)? as u32);
+    Ok(PoolFigures { name: name(input)?.into(), requests, count, latency_ms })
 }
 
 fn check(kind: SinkKind, body: &str) {

@@ -1,6 +1,7 @@
 //! A board on which things have happened, and everything that reads a board.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use alert_core::base::log;
 use alert_core::base::name::NameKey;
@@ -110,7 +111,7 @@ impl Rig {
             let mut event = Event::of_statuses((number % 3) as u16, now_ms, attempts, status);
             event.latency_ms = (number % 90) as u32;
             judge.observe(&event, now_ms);
-            judge.commit(now_ms);
+            judge.commit(now_ms, Instant::now());
             if number % 8 == 0 {
                 judge.tick(now_ms);
             }

@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::board::text::{NameCell, TextCell};
-use crate::model::alert::{Alert, Example, Kind, Links, Missed, PoolLabel, Status, WindowFigures};
+use crate::model::alert::{
+    Alert, Example, Kind, Links, Missed, POOL_FIGURES_MAX, PoolFigures, PoolLabel, Status, WindowFigures,
+};
 
 const INSTANCE_WORDS: usize = 16;
 const STORY_WORDS: usize = 56;
@@ -45,6 +47,18 @@ pub(super) struct AlertCell {
     pub(super) instance: TextCell<INSTANCE_WORDS>,
     cause: TextCell<CAUSE_WORDS>,
     examples: [ExampleCells; EXAMPLES_MAX],
+    pools: [FigureCells; POOL_FIGURES_MAX],
+}
+
+/// The figures of one pool.
+#[repr(C)]
+#[derive(Debug)]
+struct FigureCells {
+    name: NameCell,
+    /// Zero where there is no pool.
+    requests: AtomicU64,
+    count: AtomicU64,
+    latency_ms: AtomicU64,
 }
 
 /// A request that failed.
@@ -60,6 +74,7 @@ struct ExampleCells {
 
 const REMINDER: u64 = 1 << 16;
 const NO_FAILURE_SEEN: u64 = 1 << 17;
+const UNWATCHED: u64 = 1 << 18;
 
 impl AlertCell {
     /// Writes an alert, as one of this instance.
@@ -68,7 +83,8 @@ impl AlertCell {
         let what = u64::from(alert.kind as u8)
             | (u64::from(alert.status as u8) << 8)
             | flag(alert.reminder, REMINDER)
-            | flag(alert.no_failure_seen, NO_FAILURE_SEEN);
+            | flag(alert.no_failure_seen, NO_FAILURE_SEEN)
+            | flag(alert.unwatched, UNWATCHED);
         for (cell, value) in [
             (&self.time_ms, alert.time_ms),
             (&self.since_ms, alert.since_ms),
@@ -95,6 +111,9 @@ impl AlertCell {
         self.cause.store(alert.cause.as_bytes());
         for (at, cells) in self.examples.iter().enumerate() {
             cells.write(alert.examples.get(at).unwrap_or(&Example::default()));
+        }
+        for (at, cells) in self.pools.iter().enumerate() {
+            cells.write(alert.pools.get(at).unwrap_or(&PoolFigures::default()));
         }
     }
 
@@ -126,6 +145,8 @@ impl AlertCell {
             from: self.from.read(),
             to: self.to.read(),
             no_failure_seen: what & NO_FAILURE_SEEN != 0,
+            unwatched: what & UNWATCHED != 0,
+            pools: self.pools.iter().filter_map(FigureCells::read).collect(),
             window: WindowFigures { size, filled, failed, retried, abandoned: self.abandoned.load(Relaxed) as u32 },
             failed_attempts: self.failed_attempts.load(Relaxed),
             retries_absorbed: self.retries_absorbed.load(Relaxed),
@@ -151,6 +172,21 @@ impl ExampleCells {
         let (method, path, address) = (self.method.load(), self.path.load(), self.address.load());
         let status = self.status.load(Relaxed) as u16;
         (status != 0).then_some(Example { method, path, status, address })
+    }
+}
+
+impl FigureCells {
+    fn write(&self, figures: &PoolFigures) {
+        self.name.store(figures.name.as_bytes());
+        self.requests.store(figures.requests.into(), Relaxed);
+        self.count.store(figures.count.into(), Relaxed);
+        self.latency_ms.store(figures.latency_ms.into(), Relaxed);
+    }
+
+    fn read(&self) -> Option<PoolFigures> {
+        let [requests, count, latency_ms] =
+            [&self.requests, &self.count, &self.latency_ms].map(|figure| figure.load(Relaxed) as u32);
+        (requests > 0).then(|| PoolFigures { name: self.name.load(), requests, count, latency_ms })
     }
 }
 

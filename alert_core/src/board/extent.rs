@@ -14,7 +14,7 @@ use crate::base::word::Word;
 pub(super) const EXTENTS_MAX: usize = 512;
 
 /// A stretch of the region, in words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
     /// Its first word.
     pub offset: u32,
@@ -98,7 +98,7 @@ impl Entry {
     }
 
     fn free(&self) {
-        self.place.store(Extent::from_word(0));
+        self.place.store(Extent::default());
         self.stage.store(0, Relaxed);
     }
 }

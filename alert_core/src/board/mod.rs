@@ -8,6 +8,7 @@
 
 pub mod alert;
 pub mod cell;
+pub mod doorbell;
 pub mod examples;
 pub mod extent;
 pub mod facts;
@@ -25,6 +26,7 @@ pub mod rollout;
 mod shape;
 pub mod sink;
 pub mod snapshot;
+pub mod split;
 mod tally;
 pub mod text;
 pub mod window;
@@ -49,7 +51,7 @@ use crate::base::name::NameKey;
 use crate::board::outbox::Outbox;
 use crate::board::window::{Window, WindowHead};
 use crate::model::ids::{PoolId, PoolSet};
-use crate::rules::failover;
+use crate::rules::outage;
 use crate::settings::{MonitorSettings, Settings};
 use crate::sink::SINKS_MAX;
 
@@ -87,6 +89,8 @@ pub struct Header {
     outbox: Outbox,
     /// [`Clock::offset_ms`].
     clock: AtomicU64,
+    /// [`Board::ahead_of_wall_ms`].
+    ahead_of_wall_ms: AtomicU64,
 }
 
 /// How the board is saved to a file.
@@ -189,6 +193,25 @@ impl Board {
     #[inline]
     pub fn clock(&self) -> Clock {
         Clock::from_offset_ms(self.header.clock.load(Relaxed))
+    }
+
+    /// How far the clock of the board is ahead of the wall clock, in milliseconds (wraps), as all workers have it, given what
+    /// one of them measured. Clocks that are cut to milliseconds, and a worker that loses the processor between two looks,
+    /// leave a doubt of some of them; were each worker to keep its own measure, an event of one could seem to come before an
+    /// earlier one of another. Only a step of the wall clock is another measure.
+    pub fn ahead_of_wall_ms(&self, measured: u64) -> u64 {
+        const STEP_MIN_MS: u64 = 100;
+        let cell = &self.header.ahead_of_wall_ms;
+        let is_near = |agreed: u64| agreed != 0 && (measured.wrapping_sub(agreed) as i64).unsigned_abs() < STEP_MIN_MS;
+        let agreed = cell.load(Relaxed);
+        if is_near(agreed) {
+            return agreed;
+        }
+        match cell.compare_exchange(agreed, measured, Relaxed, Relaxed) {
+            // Another worker was faster.
+            Err(agreed) if is_near(agreed) => agreed,
+            _ => measured,
+        }
     }
 
     fn set_clock(&self, clock: Clock, now_ms: u64) {
@@ -317,8 +340,12 @@ impl Board {
     fn lay_out(&self, Reservation { mut monitors, polled }: Reservation, settings: &Settings) -> Plan {
         for (place, monitor) in monitors.iter_mut().zip(&settings.monitors) {
             let Some(board) = self.monitor_at(place.state) else { continue };
-            board.configure(place, monitor);
+            let before = board.window.swap(place.window);
+            board.configure(place, monitor, self.clock().now_ms());
             if let Some(window) = self.window(board) {
+                if before != place.window && before != Extent::NONE {
+                    window.begin_anew();
+                }
                 window.set_slow_ms(monitor.latency.map_or(u32::MAX, |latency| latency.limit_ms));
             }
         }
@@ -356,11 +383,10 @@ impl Board {
 
 impl MonitorBoard {
     /// Brings the shared state in line with its settings. What did not change goes on as it was.
-    fn configure(&self, place: &mut MonitorPlan, settings: &MonitorSettings) {
+    fn configure(&self, place: &mut MonitorPlan, settings: &MonitorSettings, now_ms: u64) {
         if self.name.is_empty() {
             self.name.store(settings.name.as_bytes());
         }
-        self.window.store(place.window);
         self.rollout.store(place.rollout.unwrap_or(Extent::NONE));
         place.pools.clear();
         let mut configured = PoolSet::EMPTY;
@@ -371,7 +397,7 @@ impl MonitorBoard {
         };
         place.pools.extend(settings.pools.iter().map(|(name, _)| configure(name)));
         let active = settings.active.as_deref().map_or(PoolId::NONE, configure);
-        self.configured.store(configured);
+        let before = self.configured.swap(configured);
         self.unlist_peers();
         for ((_, addresses), pool) in settings.pools.iter().zip(&place.pools) {
             for address in addresses {
@@ -383,10 +409,33 @@ impl MonitorBoard {
         if self.active_setting.swap(setting) != setting {
             // A planned switch: the pool that should serve is expected to, without an alert.
             self.active.store(active);
-            self.failover.store(failover::State::serving(active));
-            self.serving_since_ms.store(0, Relaxed);
+            self.expect(active, now_ms);
+        }
+        if !place.pools.is_empty() {
+            // One that lists none knows pools by their names alone.
+            self.forget_pools_that_are_gone(before, configured, active, now_ms);
+        }
+        if settings.failover.is_none() && self.is_failed_over() {
+            // Nobody looks any more whether it is over, and it would explain retries for ever.
+            self.expect(self.active(), now_ms);
+        }
+        if settings.outage.is_none() {
+            self.outage.store(outage::State::default());
         }
         self.maintenance.configure(&settings.maintenance);
+    }
+
+    /// Pools that the configuration named and does not any more (removed, or renamed) can neither serve nor be expected to.
+    fn forget_pools_that_are_gone(&self, before: PoolSet, configured: PoolSet, active: PoolId, now_ms: u64) {
+        let is_gone = |pool: PoolId| before.contains(pool) && !configured.contains(pool);
+        if is_gone(self.active()) {
+            // Without a setting, the first one seen serving takes its place.
+            self.active.store(active);
+        }
+        if is_gone(self.serving()) || is_gone(self.failed_over_from.load()) {
+            self.expect(self.active(), now_ms);
+            self.failed_over_from.store(PoolId::NONE);
+        }
     }
 }
 
@@ -427,6 +476,7 @@ fn rollout_bytes(settings: &MonitorSettings) -> usize {
 pub(crate) mod tests {
     use super::*;
     use crate::model::outcome::Outcome;
+    use crate::rules::failover;
     use crate::settings::MonitorReader;
 
     /// Settings with one monitor `app` of these directives.

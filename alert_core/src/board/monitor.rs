@@ -1,6 +1,6 @@
 //! The state of one monitor that all workers share.
 
-use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::Release};
 
 use crate::base::name::NameKey;
 use crate::board::cell::Packed;
@@ -9,14 +9,15 @@ use crate::board::extent::Extent;
 use crate::board::history::History;
 use crate::board::maintenance::MaintenanceBoard;
 use crate::board::peer::{AddressCell, PEERS_MAX, PeerBoard};
+use crate::board::split::SplitBoard;
 use crate::board::text::NameCell;
 use crate::model::alert::Kind;
 use crate::model::ids::{POOLS_MAX, PeerId, PoolId, PoolSet};
 use crate::model::outcome::Cause;
 use crate::model::success::Success;
 use crate::rules::failover::State;
-use crate::rules::flapping;
 use crate::rules::throttle::Throttle;
+use crate::rules::{flapping, outage};
 
 /// Upper bounds of the latency histogram, in milliseconds; the last bucket is unbounded.
 pub const BUCKETS_MS: [u32; 12] = [5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000];
@@ -50,8 +51,8 @@ pub struct MonitorBoard {
     pub stand_in: Packed<PoolId>,
     /// Since when the serving pool serves, in milliseconds since the Unix epoch; zero while unknown.
     pub serving_since_ms: AtomicU64,
-    /// When the active pool was last changed at run time, in milliseconds since the Unix epoch.
-    pub switched_ms: AtomicU64,
+    /// When traffic last moved, or was moved on purpose, in milliseconds: what began before says nothing about now.
+    pub moved_ms: AtomicU64,
     /// Whether it sends.
     pub maintenance: MaintenanceBoard,
     /// What each kind of incident was told and is owed.
@@ -82,6 +83,12 @@ pub struct MonitorBoard {
     pub epoch: AtomicU64,
     /// When it was last calm: nothing told, and no failure in the window.
     pub calm_ms: AtomicU64,
+    /// Whether nothing works.
+    pub outage: Packed<outage::State>,
+    /// How traffic is split over the pools.
+    pub split: SplitBoard,
+    /// The pool that should have served when a failover was told.
+    pub failed_over_from: Packed<PoolId>,
 }
 
 /// Requests whose address belongs to no pool although pools are listed.
@@ -226,16 +233,24 @@ impl MonitorBoard {
     /// Makes this pool the one that should serve, and expects it to from now on. Returns the one before; `None` where
     /// nothing changes.
     pub fn switch(&self, pool: PoolId, now_ms: u64) -> Option<PoolId> {
-        // Detectors that see the new state must not take requests of the time before for its answers.
-        let before_ms = self.switched_ms.swap(now_ms, AcqRel);
         let before = self.active.swap(pool);
         if before == pool {
-            self.switched_ms.store(before_ms, Relaxed);
             return None;
         }
-        self.failover.store(State::serving(pool));
+        self.expect(pool, now_ms);
         self.serving_since_ms.store(now_ms, Relaxed);
         Some(before)
+    }
+
+    /// Takes this pool for the serving one from now on, without having seen it.
+    pub fn expect(&self, pool: PoolId, now_ms: u64) {
+        if self.serving().is_known() {
+            // Detectors that see the new state must not take requests of the time before for its answers.
+            self.moved_ms.store(now_ms, Release);
+        }
+        self.split.begin(0);
+        self.failover.store(State::serving(pool));
+        self.serving_since_ms.store(0, Relaxed);
     }
 
     /// The pool that served instead of the active one last.
@@ -255,6 +270,11 @@ impl MonitorBoard {
     pub fn is_failed_over(&self) -> bool {
         let (active, serving) = (self.active(), self.serving());
         active.is_known() && serving.is_known() && serving != active
+    }
+
+    /// When any pool last answered, in milliseconds; zero is never.
+    pub fn answered_ms(&self) -> u64 {
+        self.pools.iter().map(|pool| pool.last_seen_ms.load(Relaxed)).max().unwrap_or(0)
     }
 
     /// The state of one kind of alert.

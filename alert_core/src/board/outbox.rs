@@ -312,6 +312,9 @@ mod tests {
         let (outbox, sinks) = outbox();
         let mut alert = crate::model::alert::tests::failover();
         alert.story = ":rocket: Rollout begun — green takes over‖Rate: 5 %".into();
+        alert.pools =
+            vec![crate::model::alert::PoolFigures { name: "green".into(), requests: 196, count: 10, latency_ms: 7 }];
+        alert.unwatched = true;
         let id = outbox.publish(&alert, &sinks, Delivery::Pending);
         // Those of the configuration are put in when it is read.
         (alert.id, alert.labels, alert.links) = (id, Vec::new(), Default::default());

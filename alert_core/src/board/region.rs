@@ -21,7 +21,7 @@ use crate::board::window::WindowHead;
 /// A type that may be read and written by several processes at once.
 ///
 /// # Safety
-/// The type is `repr(C)`, holds atomics of eight bytes only (or arrays and structures of such), has no padding, no
+/// The type is `repr(C)`, holds atomics of eight bytes only, or of four in pairs (or arrays and structures of such), has no padding, no
 /// pointer and no destructor, and every pattern of bits is a valid value.
 pub unsafe trait Shared {}
 
@@ -29,7 +29,7 @@ pub unsafe trait Shared {}
 unsafe impl Shared for AtomicU64 {}
 // SAFETY: an `AtomicU64` by `repr(transparent)`; what a pattern of bits means is up to `Word`, and each means something.
 unsafe impl<T: Word> Shared for Packed<T> {}
-// SAFETY: `repr(C)` of `AtomicU64`, `Packed` and `AtomicI64` only, in arrays and structures of such; so are all that follow.
+// SAFETY: `repr(C)` of `AtomicU64`, `Packed`, `AtomicI64` and a pair of `AtomicU32` only, in arrays and structures of such; so are all that follow.
 unsafe impl<const WORDS: usize> Shared for TextCell<WORDS> {}
 // SAFETY: as above.
 unsafe impl Shared for WindowHead {}

@@ -20,7 +20,9 @@ use super::{Board, Reservation};
 use crate::base::clock::Clock;
 use crate::board::outbox::Outbox;
 use crate::board::sink::SinkTable;
-use crate::rules::flapping;
+use crate::model::alert::Kind;
+use crate::model::ids::PoolId;
+use crate::rules::{failover, flapping, outage};
 use crate::settings::Settings;
 
 /// "alertsav" in ASCII.
@@ -167,11 +169,9 @@ impl Board {
                 self.fill((at, ROLLOUT_WORDS), &saved_monitor.rollout, &from.rollout, &to.rollout);
                 self.region.get(at).into_iter().for_each(RolloutBoard::start_anew);
             }
-            let (Some(window), Some((head, ring))) =
-                (self.window(monitor), saved_monitor.window.split_at_checked(from.window_head))
-            else {
-                continue;
-            };
+            let Some(window) = self.window(monitor) else { continue };
+            window.begin_anew();
+            let Some((head, ring)) = saved_monitor.window.split_at_checked(from.window_head) else { continue };
             if ring.len() == window.size() as usize {
                 window.refill(head.first().copied().unwrap_or(0), ring.iter().copied());
             }
@@ -215,11 +215,18 @@ impl MonitorBoard {
             }
         }
         // A switch in the future would make every request one of the time before it.
-        for time in [&self.serving_since_ms, &self.switched_ms] {
+        for time in [&self.serving_since_ms, &self.moved_ms] {
             if time.load(Relaxed) > now_ms {
                 time.store(now_ms, Relaxed);
             }
         }
+        if self.is_raised(Kind::Failover) {
+            // Other versions do not say.
+            self.failed_over_from.replace(PoolId::NONE, self.active());
+        }
+        // Rows of requests are of that time, and other versions keep them in another way.
+        self.failover.update(failover::State::rested);
+        self.outage.update(outage::State::rested);
         if now_ms.abs_diff(taken_ms) >= flapping::SPAN_S * 1000 {
             self.flapping.update(flapping::State::without_moves);
         }
@@ -353,8 +360,7 @@ mod tests {
     use super::super::tests::settings;
     use super::*;
     use crate::board::outbox::Delivery;
-    use crate::model::alert::{Alert, Kind};
-    use crate::model::ids::PoolId;
+    use crate::model::alert::Alert;
     use crate::model::outcome::Outcome;
     use crate::report::view::Source;
     use crate::rollout::share::Bucket;
@@ -392,7 +398,7 @@ mod tests {
             window.record(T0 + u64::from(n) * 100, n, outcome, PoolId::new(1));
         }
         monitor.failover.store(failover::State::serving(PoolId::new(2)));
-        let policy = Policy { cooldown_ms: 300_000, muted: false };
+        let policy = Policy { cooldown_ms: 300_000, muted: false, reminds: true };
         let (throttle, _) = Throttle::default().on(Signal::Raised, T0, &policy);
         monitor.incident(Kind::Failover).throttle.store(throttle);
         board.outbox().publish(&crate::model::alert::tests::failover(), plan.sinks(), Delivery::Pending);

@@ -8,8 +8,9 @@
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use crate::base::atomic::{AtomicI64, AtomicU64};
-use crate::model::ids::PoolId;
+use crate::model::ids::{POOLS_MAX, PoolId};
 use crate::model::outcome::{Counts, Outcome};
+use crate::rules::limit::ENOUGH_REQUESTS;
 
 /// One request in the window, packed into a word: when, how long, what became of it, who answered.
 ///
@@ -34,6 +35,7 @@ const WEIGHED: u64 = (0x7 << OUTCOME_SHIFT) | SLOW | NEARLY_SLOW;
 /// Places in [`Sample::weight`].
 const FAILED: usize = 0;
 const RETRIED: usize = 1;
+const FILLED: usize = 4;
 const ABANDONED: usize = 5;
 const COUNTS: usize = 6;
 
@@ -47,7 +49,7 @@ impl Sample {
             (time << TIME_SHIFT)
                 | (latency << LATENCY_SHIFT)
                 | ((outcome as u64) << OUTCOME_SHIFT)
-                | slowness(latency, slow_ms)
+                | slowness(latency, outcome, slow_ms)
                 | u64::from(pool.get()),
         )
     }
@@ -80,7 +82,8 @@ impl Sample {
     }
 
     fn with_limit(self, slow_ms: u32) -> Sample {
-        Sample((self.0 & !(SLOW | NEARLY_SLOW)) | slowness(u64::from(self.latency_ms()), slow_ms))
+        let Some(outcome) = self.outcome() else { return self };
+        Sample((self.0 & !(SLOW | NEARLY_SLOW)) | slowness(u64::from(self.latency_ms()), outcome, slow_ms))
     }
 
     /// What this word adds to (failed, retried, slow, nearly slow, filled, abandoned).
@@ -98,10 +101,11 @@ impl Sample {
     }
 }
 
-/// The two bits that the latency rule counts: above the limit, and above the 80 % at which it resolves.
+/// The two bits that the latency rule counts: above the limit, and above the 80 % at which it resolves. Only an answer
+/// has a latency: a failure is told by rules of its own.
 #[inline]
-fn slowness(latency: u64, slow_ms: u32) -> u64 {
-    if slow_ms == u32::MAX {
+fn slowness(latency: u64, outcome: Outcome, slow_ms: u32) -> u64 {
+    if slow_ms == u32::MAX || !outcome.is_answer() {
         return 0;
     }
     let limit = u64::from(slow_ms);
@@ -119,6 +123,8 @@ pub struct WindowHead {
     slow_limit: AtomicU64,
     /// In the order of [`Sample::weight`].
     counts: [AtomicI64; COUNTS],
+    /// The request as of which a window that took the place of another one says that something is over.
+    resolves_from: AtomicU64,
 }
 
 /// A view of one window in shared memory.
@@ -168,6 +174,7 @@ impl<'a> Window<'a> {
     /// Fills an empty window with the words of another of its size. Words that are no request leave their place empty.
     pub fn refill(&self, next: u64, words: impl Iterator<Item = u64>) {
         self.head.next.store(next % self.ring.len() as u64, Relaxed);
+        self.begin_anew();
         for (cell, word) in self.ring.iter().zip(words) {
             let sample = Sample(word).with_limit(self.slow_ms());
             if sample.outcome().is_some() {
@@ -177,11 +184,27 @@ impl<'a> Window<'a> {
         }
     }
 
+    /// Says that this window takes the place of another one, in which something may have been wrong.
+    pub fn begin_anew(&self) {
+        self.head.resolves_from.store(self.head.next.load(Relaxed) + u64::from(self.enough()), Relaxed);
+    }
+
+    /// Whether the window has seen enough to say that something is over. One that begins anew has not, until it holds
+    /// as many requests as latency is judged by. One that grew empty with age has.
+    #[inline]
+    pub fn may_resolve(&self) -> bool {
+        self.head.next.load(Relaxed) >= self.head.resolves_from.load(Relaxed) || self.count(FILLED) >= self.enough()
+    }
+
+    fn enough(&self) -> u32 {
+        self.size().min(ENOUGH_REQUESTS)
+    }
+
     /// The counts of this instant.
     #[inline]
     pub fn counts(&self) -> Counts {
         let [failed, retried, slow, nearly_slow, filled, abandoned] =
-            [FAILED, RETRIED, 2, 3, 4, ABANDONED].map(|at| self.count(at));
+            [FAILED, RETRIED, 2, 3, FILLED, ABANDONED].map(|at| self.count(at));
         Counts { failed, retried, slow, nearly_slow, filled, abandoned }
     }
 
@@ -206,27 +229,27 @@ impl<'a> Window<'a> {
         older.iter().chain(newer).map(|word| Sample(word.load(Relaxed))).filter(|sample| sample.outcome().is_some())
     }
 
-    /// The given percentiles (in thousandths, ascending) of the latencies in the window, in milliseconds, by nearest
-    /// rank; `None` while it is empty. Copies the window: for status and messages, not for rules.
+    /// The given percentiles (in thousandths, ascending) of the latencies of the answers in the window, in milliseconds, by nearest
+    /// rank; `None` while there is none. Copies the window: for status and messages, not for rules.
     pub fn percentiles<const P: usize>(&self, per_mille: [u32; P]) -> Option<[u32; P]> {
         // In any order, which spares a look at where the newest is.
-        let words = self.ring.iter().map(|word| Sample(word.load(Relaxed)));
-        let mut latencies: Vec<u32> = Vec::with_capacity(self.ring.len());
-        latencies.extend(words.filter(|sample| sample.outcome().is_some()).map(Sample::latency_ms));
-        if latencies.is_empty() {
-            return None;
-        }
-        // The highest first, so that each of the others is looked for among what lies below the one before it.
-        let (len, mut below) = (latencies.len() as u64, latencies.as_mut_slice());
-        let mut values = [0; P];
-        for (value, rank) in values.iter_mut().zip(per_mille).rev() {
-            let at = (len * u64::from(rank)).div_ceil(1000).clamp(1, len) as usize - 1;
-            // Ranks ascend, so this one lies there.
-            let at = at.min(below.len() - 1);
-            *value = *below.select_nth_unstable(at).1;
-            below = &mut below[..=at];
-        }
-        Some(values)
+        let samples = self.ring.iter().map(|word| Sample(word.load(Relaxed)));
+        let answers = samples.filter(|sample| sample.outcome().is_some_and(Outcome::is_answer));
+        percentiles(answers.map(Sample::latency_ms), per_mille)
+    }
+
+    /// Of each pool whose requests are in the window: how many, how many of them with this outcome, and this percentile (in
+    /// thousandths) of its latencies, in milliseconds. Copies the window: for messages.
+    pub fn by_pool(&self, outcome: Outcome, per_mille: Option<u32>) -> impl Iterator<Item = (PoolId, u32, u32, u32)> {
+        let samples: Vec<Sample> = self.samples().collect();
+        (0..=POOLS_MAX as u8).map(PoolId::new).filter_map(move |pool| {
+            let own = || samples.iter().filter(|sample| sample.pool() == pool);
+            let requests = own().count() as u32;
+            let count = own().filter(|sample| sample.outcome() == Some(outcome)).count() as u32;
+            let answers = own().filter(|sample| sample.outcome().is_some_and(Outcome::is_answer));
+            let latency = per_mille.and_then(|rank| percentiles(answers.map(|sample| sample.latency_ms()), [rank]));
+            (requests > 0).then(|| (pool, requests, count, latency.map_or(0, |[value]| value)))
+        })
     }
 
     /// Sets the counts right where a writer was killed between its swap and the adjustment. Returns whether they are
@@ -282,6 +305,12 @@ impl<'a> Window<'a> {
         self.count(FAILED)
     }
 
+    /// The requests whose client gave up waiting, without the other counts.
+    #[inline]
+    pub fn abandoned(&self) -> u32 {
+        self.count(ABANDONED)
+    }
+
     /// The requests with a failure hidden by a retry, without the other counts.
     #[inline]
     pub fn retried(&self) -> u32 {
@@ -311,6 +340,25 @@ impl<'a> Window<'a> {
             }
         }
     }
+}
+
+/// The given percentiles (in thousandths, ascending) of these values, by nearest rank; `None` where there are none.
+fn percentiles<const P: usize>(values: impl Iterator<Item = u32>, per_mille: [u32; P]) -> Option<[u32; P]> {
+    let mut values: Vec<u32> = values.collect();
+    if values.is_empty() {
+        return None;
+    }
+    // The highest first, so that each of the others is looked for among what lies below the one before it.
+    let (len, mut below) = (values.len() as u64, values.as_mut_slice());
+    let mut found = [0; P];
+    for (value, rank) in found.iter_mut().zip(per_mille).rev() {
+        let at = (len * u64::from(rank)).div_ceil(1000).clamp(1, len) as usize - 1;
+        // Ranks ascend, so this one lies there.
+        let at = at.min(below.len() - 1);
+        *value = *below.select_nth_unstable(at).1;
+        below = &mut below[..=at];
+    }
+    Some(found)
 }
 
 #[cfg(test)]
@@ -426,6 +474,50 @@ mod tests {
     }
 
     #[test]
+    fn a_window_that_begins_anew_resolves_nothing_until_it_holds_50_requests_or_as_many_as_it_can() {
+        for (size, enough) in [(200, 50), (7, 7)] {
+            let owned = window(size);
+            let window = owned.view();
+            assert!(window.may_resolve(), "nothing went before it");
+            window.begin_anew();
+            for _ in 0..enough {
+                assert!(!window.may_resolve());
+                window.record(NOW, 0, Outcome::Answered, PoolId::NONE);
+            }
+            assert!(window.may_resolve());
+            window.expire(NOW + 1000);
+            assert!(window.counts().filled == 0 && window.may_resolve(), "it grew empty with age");
+        }
+    }
+
+    #[test]
+    fn a_restored_window_resolves_by_what_it_holds() {
+        let filled = |count: usize| {
+            let (old, new) = (window(100), window(100));
+            (0..count).for_each(|_| old.view().record(NOW, 0, Outcome::Answered, PoolId::NONE));
+            new.view().refill(count as u64, old.1.iter().map(|word| word.load(Relaxed)));
+            new.view().may_resolve()
+        };
+        assert!(filled(50) && !filled(49));
+    }
+
+    #[test]
+    fn only_answers_have_a_latency() {
+        let owned = window(10);
+        let window = owned.view();
+        window.set_slow_ms(500);
+        for outcome in [Outcome::Failed, Outcome::Abandoned, Outcome::Answered] {
+            window.record(NOW, 900, outcome, PoolId::NONE);
+        }
+        let one_of_three = |window: &Window<'_>| (window.counts().slow, window.counts().answers()) == (1, 1);
+        assert!(one_of_three(&window));
+        window.set_slow_ms(400);
+        assert!(one_of_three(&window));
+        window.record(NOW, 100, Outcome::Retried, PoolId::NONE);
+        assert_eq!(window.percentiles([500]), Some([100]));
+    }
+
+    #[test]
     fn a_changed_latency_limit_counts_the_requests_already_there() {
         let owned = window(100);
         let window = owned.view();
@@ -435,6 +527,19 @@ mod tests {
         assert_eq!((window.counts().slow, window.counts().nearly_slow), (10, 28));
         window.set_slow_ms(u32::MAX);
         assert_eq!((window.counts().slow, window.counts().nearly_slow), (0, 0));
+    }
+
+    #[test]
+    fn each_pool_has_its_own_figures() {
+        let owned = window(100);
+        let window = owned.view();
+        let (blue, green) = (PoolId::new(1), PoolId::new(2));
+        (0..40).for_each(|ms| window.record(NOW, ms, Outcome::Answered, blue));
+        (0..2).for_each(|_| window.record(NOW, 900, Outcome::Failed, blue));
+        (0..10).for_each(|ms| window.record(NOW, 500 + ms, Outcome::Answered, green));
+        (0..5).for_each(|_| window.record(NOW, 900, Outcome::Failed, green));
+        let figures: Vec<_> = window.by_pool(Outcome::Failed, Some(500)).collect();
+        assert_eq!(figures, [(blue, 42, 2, 19), (green, 15, 5, 504)]);
     }
 
     #[test]

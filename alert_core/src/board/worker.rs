@@ -8,6 +8,8 @@ use std::path::Path;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicU64, fence};
 
+use crate::board::doorbell::{Doorbell, Sleep};
+
 /// Workers that can share a board, those of earlier reloads that still drain included.
 pub const WORKERS_MAX: usize = 256;
 /// How often a worker renews its time, in milliseconds.
@@ -27,16 +29,14 @@ pub struct WorkerBoard {
     pub seen_ms: AtomicU64,
     /// Requests that its event loop has handed to its detector.
     pub queued: AtomicU64,
-    /// When the latest of them ended, in milliseconds since the Unix epoch.
-    pub latest_ms: AtomicU64,
     /// Requests that its detector has taken out and counted.
     pub events: AtomicU64,
-    /// Up to when all of them are judged, by the same time.
-    pub judged_ms: AtomicU64,
     /// Requests it could not count, because the channel was full.
     pub dropped: AtomicU64,
     /// Whether it may be changing windows.
     judging: AtomicU64,
+    /// How its detector sleeps.
+    pub doorbell: Doorbell,
 }
 
 /// All workers.
@@ -60,22 +60,27 @@ impl WorkerBoard {
         self.queued.load(Acquire).saturating_sub(self.events.load(Relaxed))
     }
 
-    /// Whether requests wait that can have ended between these times.
-    pub fn owes(&self, since_ms: u64, until_ms: u64) -> bool {
-        self.queue_depth() > 0 && self.latest_ms.load(Relaxed) >= since_ms && self.judged_ms.load(Relaxed) < until_ms
-    }
-
     /// Counts a request that was handed to the detector, by any of several threads.
-    pub fn queue(&self, time_ms: u64) {
-        self.latest_ms.fetch_max(time_ms, Release);
+    pub fn queue(&self) {
         self.queued.fetch_add(1, Release);
     }
 
     /// The same where no other thread counts meanwhile, which spares the processor's lock.
     #[inline]
-    pub fn queue_alone(&self, time_ms: u64) {
-        self.latest_ms.store(time_ms, Release);
+    pub fn queue_alone(&self) {
         self.queued.store(self.queued.load(Relaxed) + 1, Release);
+    }
+
+    /// Counts requests that the detector has judged: who reads the count sees what came of them.
+    pub fn judged(&self, requests: u64) {
+        self.events.fetch_add(requests, Release);
+    }
+
+    /// Lets the detector judge what waits for it, since a decision of another worker waits for that.
+    pub fn hurry(&self) {
+        if self.queue_depth() > 0 {
+            self.doorbell.ring();
+        }
     }
 
     /// Says that the worker is alive.
@@ -120,9 +125,8 @@ impl WorkerTable {
             worker.renew(now_ms);
             worker.generation.store(generation, Relaxed);
             worker.queued.store(0, Relaxed);
-            worker.latest_ms.store(0, Relaxed);
-            worker.judged_ms.store(0, Relaxed);
             worker.events.store(0, Relaxed);
+            worker.doorbell.set(Sleep::Awake);
             self.dropped_before.fetch_add(worker.dropped.swap(0, Relaxed), Relaxed);
             true
         })
@@ -207,17 +211,13 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_is_owed_if_it_is_late_enough() {
+    fn what_was_queued_and_not_judged_waits() {
         let worker = table().join(10, 1, 1000).expect("a place");
-        assert!(!worker.owes(0, 99));
-        worker.queue_alone(50);
-        worker.queue(40);
+        worker.queue_alone();
+        worker.queue();
         assert_eq!(worker.queue_depth(), 2);
-        assert!(worker.owes(50, 99) && !worker.owes(51, 99));
-        worker.judged_ms.store(40, Relaxed);
-        assert!(worker.owes(0, 41) && !worker.owes(0, 40));
-        worker.events.store(2, Relaxed);
-        assert!(!worker.owes(0, 99));
+        worker.judged(2);
+        assert_eq!(worker.queue_depth(), 0);
     }
 
     #[test]

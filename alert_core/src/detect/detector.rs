@@ -1,39 +1,42 @@
 //! The detector thread of a worker: takes requests from the ring and the channel and judges them.
 //!
-//! It never sleeps inside the channel, where every event would have to wake it. Successes of the fast path wait in the ring until it
-//! comes by, every few milliseconds. An event wakes it from that; after one it looks again every millisecond by itself
-//! until they stop coming. Only when nothing has come at all does it sleep until it is woken.
+//! It never sleeps inside the channel, which would cost the event loop a mutex for each event. Successes of the fast path
+//! wait in the ring until it comes by, every few milliseconds; an event wakes it from that, and so does another worker whose
+//! decision waits for what lies here. Only when nothing has come for a while does it sleep until anything wakes it. Where events
+//! come so fast that each of them would wake it, it takes short naps that nobody ends.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
 use crate::base::clock::Clock;
 use crate::base::log::{Level, Log};
+use crate::board::doorbell::{Doorbell, Sleep};
 use crate::board::worker::{HEARTBEAT_MS, WorkerBoard};
 use crate::deliver::couriers::Couriers;
 use crate::detect::judge::Judge;
 use crate::model::event::Event;
 use crate::model::success::Success;
-use crate::observe::intake::{Doorbell, Sleep};
 use crate::observe::spsc::Consumer;
 
-/// Between two looks at the channel while events come.
-const NAP: Duration = Duration::from_millis(1);
-/// The same while a failover waits for the other workers.
-const SHORT_NAP: Duration = Duration::from_micros(250);
-/// Between two looks at the ring while answers come. A failover that another worker has in sight can have to wait for it.
-const DOZE: Duration = Duration::from_millis(2);
-/// The same where there is no other worker.
-const DOZE_ALONE: Duration = Duration::from_millis(10);
-/// Looks without an event after which the detector asks to be woken for the next one.
-const QUIET_LOOKS: u32 = 8;
-/// Looks without an answer after which it asks to be woken for that too.
+/// Between two looks at the channel while events come fast.
+const NAP: Duration = Duration::from_micros(250);
+/// Events in one round that are fast.
+const FAST: usize = 8;
+/// Between two looks while a decision waits for the other workers.
+const WAIT: Duration = Duration::from_micros(100);
+/// Between two looks at the ring while answers come.
+const DOZE: Duration = Duration::from_millis(10);
+/// Looks at nothing after which the detector asks to be woken for answers too.
 const EMPTY_LOOKS: u32 = 4;
+/// Between two ticks of a worker at rest.
+const REST_MS: u64 = 2 * HEARTBEAT_MS;
+/// Ticks between two calls of the event loop, which also looks then whether the module is still wanted.
+const CALL_TICKS: u32 = 2;
 /// Events after which it looks at the time even if more wait.
 const BATCH: usize = 1024;
 
@@ -47,13 +50,15 @@ pub(crate) struct Detector {
     pub(crate) successes: Consumer,
     /// Those taken from the ring last, with room for all that can wait there.
     pub(crate) answers: Vec<Success>,
-    pub(crate) doorbell: Arc<Doorbell>,
+    pub(crate) doorbell: &'static Doorbell,
     pub(crate) worker: Option<&'static WorkerBoard>,
     pub(crate) couriers: Couriers,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) log: Log,
-    /// Whether there was no other worker at the last tick.
-    pub(crate) alone: bool,
+    /// Ticks so far; wraps.
+    pub(crate) ticks: u32,
+    /// Nothing has come since the last tick.
+    pub(crate) rests: bool,
 }
 
 /// What came of one round.
@@ -70,28 +75,27 @@ struct Round {
 impl Detector {
     /// Runs until it is told to stop; then judges what still waits.
     pub(crate) fn run(mut self) {
-        let (mut quiet_looks, mut empty_looks) = (QUIET_LOOKS, EMPTY_LOOKS);
+        let mut empty_looks = EMPTY_LOOKS;
         let mut next_tick_ms = 0;
         loop {
             let stopping = self.stop.load(Relaxed);
             let round = self.guarded(&mut next_tick_ms);
-            quiet_looks = if round.events > 0 { 0 } else { quiet_looks.saturating_add(1) };
-            empty_looks = if round.answers > 0 { 0 } else { empty_looks.saturating_add(1) };
+            empty_looks = if round.events + round.answers > 0 { 0 } else { empty_looks.saturating_add(1) };
             if round.events == BATCH {
                 continue;
             }
             if round.waiting {
-                thread::sleep(SHORT_NAP);
+                thread::sleep(WAIT);
             } else if stopping {
                 if round.events == 0 && round.answers == 0 {
                     break;
                 }
-            } else if quiet_looks < QUIET_LOOKS {
+            } else if round.events >= FAST {
                 thread::sleep(NAP);
             } else if empty_looks < EMPTY_LOOKS {
-                self.sleep(Sleep::Dozing, if self.alone { DOZE_ALONE } else { DOZE });
+                self.sleep(Sleep::Dozing, DOZE);
             } else {
-                let until_tick = next_tick_ms.saturating_sub(self.clock.now_ms()).clamp(1, HEARTBEAT_MS);
+                let until_tick = next_tick_ms.saturating_sub(self.clock.now_ms()).clamp(1, REST_MS);
                 self.sleep(Sleep::Asleep, Duration::from_millis(until_tick));
             }
         }
@@ -102,8 +106,8 @@ impl Detector {
     fn sleep(&self, sleep: Sleep, limit: Duration) {
         self.doorbell.set(sleep);
         let waits = !self.events.is_empty() || (sleep == Sleep::Asleep && self.successes.waiting() > 0);
-        if !waits && !self.stop.load(Relaxed) {
-            thread::park_timeout(limit);
+        if !waits && !self.stop.load(Relaxed) && !self.couriers.are_wanted() {
+            self.doorbell.wait(sleep, limit);
         }
         self.doorbell.set(Sleep::Awake);
     }
@@ -127,11 +131,8 @@ impl Detector {
         let now = self.clock.now_ms();
         let mut look = self.couriers.are_wanted();
         let mut round = Round::default();
-        let mut latest_ms = 0;
         if let Some(worker) = self.worker {
             worker.begin_judging();
-            // Before the looks at the ring and the channel, which have everything up to then.
-            latest_ms = worker.latest_ms.load(Acquire);
         }
         while round.events < BATCH {
             // Looked at before the channel: what is in the ring now has no unseen event before it.
@@ -148,25 +149,25 @@ impl Detector {
             look |= self.judge.observe(&event, now);
         }
         if let Some(worker) = self.worker.filter(|_| round.events + round.answers > 0) {
-            worker.events.fetch_add((round.events + round.answers) as u64, Relaxed);
-            if round.events < BATCH {
-                worker.judged_ms.store(latest_ms, Relaxed);
-            }
+            worker.judged((round.events + round.answers) as u64);
         }
-        let committed = self.judge.commit(now);
+        let committed = self.judge.commit(now, Instant::now());
         look |= committed.told;
         round.waiting = committed.waiting;
-        // A clock that was set back must not stop the heart.
-        if now >= *next_tick_ms || *next_tick_ms > now + 2 * HEARTBEAT_MS {
-            *next_tick_ms = now + HEARTBEAT_MS;
+        self.rests &= round.events + round.answers == 0;
+        if now >= *next_tick_ms {
+            *next_tick_ms = now + if self.rests { REST_MS } else { HEARTBEAT_MS };
+            self.rests = true;
             self.judge.tick(now);
             if let Some(lead) = &self.lead {
                 lead(now);
             }
             // What another worker left, what waits for its time, and what has to be told again.
             look = true;
-            self.alone = self.judge.is_alone(now);
-            self.log.call();
+            self.ticks = self.ticks.wrapping_add(1);
+            if self.ticks % CALL_TICKS == 0 {
+                self.log.call();
+            }
             if let Some(worker) = self.worker {
                 worker.renew(now);
                 self.judge.mend(worker);

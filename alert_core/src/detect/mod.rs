@@ -2,3 +2,4 @@
 
 pub(crate) mod detector;
 pub mod judge;
+mod order;

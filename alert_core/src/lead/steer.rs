@@ -184,6 +184,8 @@ impl Steer<'_> {
             from: label(shared, state.from),
             to: label(shared, state.to),
             no_failure_seen: false,
+            unwatched: false,
+            pools: Vec::new(),
             window: WindowFigures {
                 size: settings.window,
                 filled: counts.filled,

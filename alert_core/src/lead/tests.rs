@@ -117,7 +117,7 @@ impl Rig {
         // A failed attempt is tried again at the other pool.
         let got = if attempt(at) || attempt(1 - at) { ClientGot::Answer } else { ClientGot::Failure };
         self.judge.observe(&event.finish(got), self.now_ms);
-        self.judge.commit(self.now_ms);
+        self.judge.commit(self.now_ms, std::time::Instant::now());
     }
 
     /// Lets seconds pass with traffic, probes that pass, and a look in each.

@@ -16,6 +16,14 @@ pub enum Outcome {
     Abandoned = 5,
 }
 
+impl Outcome {
+    /// Whether the client got an answer.
+    #[inline]
+    pub const fn is_answer(self) -> bool {
+        !matches!(self, Outcome::Failed | Outcome::Abandoned)
+    }
+}
+
 /// Why an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -109,4 +117,12 @@ pub struct Counts {
     pub filled: u32,
     /// Requests whose client gave up waiting.
     pub abandoned: u32,
+}
+
+impl Counts {
+    /// Requests whose client got an answer.
+    #[inline]
+    pub const fn answers(&self) -> u32 {
+        self.filled.saturating_sub(self.failed).saturating_sub(self.abandoned)
+    }
 }

@@ -6,7 +6,8 @@
 
 use std::cell::Cell;
 
-use crate::base::clock::{Clock, wall_ms};
+use crate::base::clock::wall_ms;
+use crate::board::Board;
 
 /// What lies between the two clocks is their difference, and not that the event loop has not looked for so long.
 const BUSY_MAX_MS: u64 = 1000;
@@ -14,7 +15,7 @@ const BUSY_MAX_MS: u64 = 1000;
 /// Puts the times of one event loop on the clock of the board.
 #[derive(Debug)]
 pub struct EventClock {
-    clock: Clock,
+    board: Board,
     /// The second of the wall clock, and the millisecond in it, that were read last.
     second: Cell<i64>,
     millisecond: Cell<u64>,
@@ -24,8 +25,8 @@ pub struct EventClock {
 
 impl EventClock {
     /// Goes by the clock of the board.
-    pub fn new(clock: Clock) -> EventClock {
-        EventClock { clock, second: Cell::new(i64::MIN), millisecond: Cell::new(0), began_ms: Cell::new(0) }
+    pub fn new(board: Board) -> EventClock {
+        EventClock { board, second: Cell::new(i64::MIN), millisecond: Cell::new(0), began_ms: Cell::new(0) }
     }
 
     /// The time of the board when the event loop noted this time of the wall clock, in milliseconds. It never goes back.
@@ -42,11 +43,12 @@ impl EventClock {
     #[cold]
     #[inline(never)]
     fn compare(&self, second: i64, millisecond: u64) -> u64 {
-        let (now_ms, now_wall_ms) = (self.clock.now_ms(), wall_ms());
+        let (now_ms, now_wall_ms) = (self.board.clock().now_ms(), wall_ms());
         let noted_ms = (second as u64).wrapping_mul(1000).wrapping_add(millisecond);
-        let ago_ms = Some(now_wall_ms.wrapping_sub(noted_ms)).filter(|ago| *ago <= BUSY_MAX_MS).unwrap_or(0);
+        let ahead_ms = self.board.ahead_of_wall_ms(now_ms.wrapping_sub(now_wall_ms));
+        let is_recent = now_wall_ms.wrapping_sub(noted_ms) <= BUSY_MAX_MS;
         let last_ms = self.began_ms.get() + self.millisecond.get();
-        let at_ms = now_ms.saturating_sub(ago_ms).max(last_ms);
+        let at_ms = if is_recent { noted_ms.wrapping_add(ahead_ms) } else { now_ms }.max(last_ms);
         self.second.set(second);
         self.millisecond.set(millisecond);
         self.began_ms.set(at_ms.saturating_sub(millisecond));
@@ -57,11 +59,12 @@ impl EventClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::board::region::Region;
 
     #[test]
     fn times_go_on_with_the_wall_clock_and_no_step_of_it_moves_them() {
-        let clock = Clock::that_says(5_000_000);
-        let events = EventClock::new(clock);
+        let board = Board::open(Region::private(1 << 20), 5_000_000).expect("a board");
+        let (clock, events) = (board.clock(), EventClock::new(board));
         let wall = wall_ms();
         let (second, millisecond) = ((wall / 1000) as i64, wall % 1000);
         let first = events.at(second, millisecond);
@@ -72,5 +75,18 @@ mod tests {
             let at = events.at(second, millisecond);
             assert!(at >= first + 7 && at.abs_diff(clock.now_ms()) < 500, "{second} {millisecond}");
         }
+    }
+
+    #[test]
+    fn all_workers_put_the_same_moment_at_the_same_time() {
+        let board = Board::open(Region::private(1 << 20), 5_000_000).expect("a board");
+        let wall = wall_ms();
+        // Each measures at another moment of a millisecond.
+        let times = (0..200).map(|_| {
+            std::thread::sleep(std::time::Duration::from_micros(130));
+            EventClock::new(board).at((wall / 1000) as i64, wall % 1000)
+        });
+        let times: Vec<u64> = times.collect();
+        assert!(times.iter().all(|time| *time == times[0]), "{times:?}");
     }
 }

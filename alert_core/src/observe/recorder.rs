@@ -12,6 +12,7 @@ use crate::model::event::{self, Event};
 use crate::model::outcome::{AttemptEnd, Cause, ClientGot, is_failure};
 use crate::model::success::{HEADER_AGO_MAX_MS, Success};
 use crate::observe::peers::{PeerMap, Server};
+use crate::rules::failover::TICK_MS;
 use crate::settings::{LatencyOf, Settings};
 
 /// The status that nginx gives a request whose client went away.
@@ -216,7 +217,10 @@ impl Recorder {
         let mut event = Event::begin(self.monitor, ended_ms);
         event.began_ms = ended_ms.saturating_sub(began_ago_ms);
         if let Some(header_ms) = last.header_ms {
-            event.header_ms = ended_ms.min(event.began_ms + u64::from(header_ms));
+            let header_ms = event.began_ms + u64::from(header_ms);
+            // Less than the ticks of nginx's time can tell is at the end, or an answer would seem to come before an earlier
+            // one of another worker.
+            event.header_ms = if header_ms + TICK_MS >= ended_ms { ended_ms } else { header_ms };
         }
         event.latency_ms = course.latency_ms(self.latency_of);
         event

@@ -338,6 +338,8 @@ impl<'a> Target<'a> {
             from: label(self.shared, from),
             to: label(self.shared, to),
             no_failure_seen: false,
+            unwatched: false,
+            pools: Vec::new(),
             window: WindowFigures {
                 size: self.at.settings.monitors[self.number].window,
                 filled: counts.filled,

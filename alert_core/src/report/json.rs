@@ -233,7 +233,8 @@ mod tests {
         let rig = Rig::new(&["pool blue b:1", "pool green g:1", "active blue"]);
         let state = || document(&rig)["monitors"]["app"]["state"].clone();
         let raise = |kind| {
-            let (raised, _) = Throttle::default().on(Signal::Raised, T0, &Policy { cooldown_ms: 1, muted: false });
+            let (raised, _) =
+                Throttle::default().on(Signal::Raised, T0, &Policy { cooldown_ms: 1, muted: false, reminds: true });
             rig.monitor(0).incident(kind).throttle.store(raised);
         };
         assert_eq!(state(), "ok");

@@ -1,50 +1,62 @@
-//! Which pool serves, decided from the stream of answers. A pure function of state, observation and time.
+//! Which pool serves, decided from the stream of answers. A pure function of state and observation.
 //!
 //! Counting answers in a row, and not errors, is what tells a dead primary from a hiccup: a pool has taken over when it
 //! has answered `confirm` requests since the serving one last answered, and the serving one failed in between. A failure
 //! moves nothing, since a 5xx from a pool is no sign that it serves. The way back asks for more (answers in a row, over
 //! some seconds), so that a primary that nginx merely probes does not ring twice.
 //!
-//! Each worker judges its own requests a moment after they end, so observations come a little out of order, and nginx's
-//! clock has ticks of a millisecond. Therefore an answer of a candidate counts only from the millisecond after the serving
-//! pool's last one, and a candidate that has answered enough is only *confirmed*: it takes over once nobody can have an earlier
-//! answer of the serving pool any more, which would have interrupted its row.
+//! Where both pools serve anyway, some answers in a row are chance: [`chance`] says how many are not.
+//! There, answers of the stand-in do not interrupt the way back either, as long as they are as few as chance makes them.
+//!
+//! An answer says who serves as of when its header came. Each worker judges its own requests a moment after they end, so
+//! observations come out of order. Therefore an answer of a candidate counts only from the millisecond after the serving
+//! pool's last one, and a candidate that has answered enough is only *confirmed*: it takes over once nobody can have an
+//! earlier answer of the serving pool any more, which would have interrupted its row.
 
 use crate::base::word::Word;
 use crate::model::ids::{PoolId, PoolSet};
+use crate::rules::chance;
 
 /// Answers in a row after which a pool serves although no failure of the other was seen.
-pub const UNEXPLAINED_ANSWERS: u32 = 20;
+pub const UNEXPLAINED_ANSWERS: u16 = 20;
 /// Answers in a row of the active pool after which traffic is back.
-pub const FAILBACK_ANSWERS: u32 = 10;
+pub const FAILBACK_ANSWERS: u16 = 10;
 /// Time over which these answers must be spread, in milliseconds.
 pub const FAILBACK_MS: u64 = 2000;
+/// When something happened in another worker is known to this, in milliseconds: clocks have ticks.
+pub const TICK_MS: u64 = 10;
+/// An answer that took longer, in milliseconds, is a long poll: begun before its pool failed, it says nothing about now.
+const LONG_POLL_MS: u64 = 10_000;
 
-/// What one request says about who serves.
+/// What one request says about who serves. All times are those of the board's clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation {
-    /// The pool of the last attempt.
+    /// The pool that answered; where none did, the one that failed last.
     pub last: PoolId,
-    /// Whether that attempt answered, that is, did not fail.
+    /// Whether a pool answered.
     pub answered: bool,
     /// The pools of failed attempts.
     pub failed: PoolSet,
-    /// When the request ended, in milliseconds since the Unix epoch.
-    pub time_ms: u64,
+    /// When the last attempt began, in milliseconds; earlier ones failed before.
+    pub began_ms: u64,
+    /// When the header of the answer came, in milliseconds; where there was none, when the request ended.
+    pub header_ms: u64,
 }
 
 /// What the decision goes by.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Rules {
     /// The pool that should serve, as far as it is known.
     pub active: PoolId,
     /// Answers in a row that confirm a failover.
     pub confirm: u32,
+    /// When the serving pool last answered, as far as any worker knows, in milliseconds.
+    pub served_ms: u64,
+    /// Answers in a row of the pool seen that are no chance: [`chance::row`].
+    pub row: u16,
+    /// The same of the serving pool where it stands in for the active one, from when that one served.
+    pub stand_in_row: u16,
 }
-
-/// A pool's last answer lies at most this far behind a request that another worker saw, in milliseconds. What seems to
-/// lie further in the future is from before the clock was set back.
-pub const DISORDER_MS: u64 = 10_000;
 
 /// Who serves and who may be about to, packed into one word of shared memory. Zero is the state before any answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,9 +66,12 @@ pub struct State {
     /// The pool that has been answering since the serving one last did.
     candidate: PoolId,
     /// How many requests in a row the candidate answered; saturates.
-    streak: u8,
-    /// When that row began, in milliseconds since the Unix epoch.
-    streak_since_ms: u64,
+    streak: u16,
+    /// When that row began.
+    since: Instant,
+    /// Answers in a row of the candidate that are no chance. Where the candidate is the active pool on its way back: answers
+    /// of the serving pool since the candidate's last one.
+    row: u16,
     /// Whether the serving pool failed an attempt since it last answered.
     pub failure_seen: bool,
     /// Whether the candidate has answered enough to take over.
@@ -72,31 +87,74 @@ pub struct Move {
     pub to: PoolId,
     /// Whether the old pool was seen failing.
     pub failure_seen: bool,
+    /// Answers in a row of the new pool that were no chance; zero where it was sent nothing before.
+    pub row: u16,
 }
 
-const TIME_BITS: u32 = 42;
-const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
+/// A time modulo 2³⁰ milliseconds, which is twelve days: enough to say which of two times within six days is earlier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Instant(u32);
+
+const TIME_BITS: u32 = 30;
+const ROW_BITS: u32 = 11;
+const ROW_MAX: u16 = (1 << ROW_BITS) - 1;
+const POOL_BITS: u32 = 5;
+const STREAK_SHIFT: u32 = TIME_BITS;
+const ROW_SHIFT: u32 = STREAK_SHIFT + ROW_BITS;
+const CANDIDATE_SHIFT: u32 = 50;
+/// Here since the first version, so that every version finds on a board who serves.
+const SERVING_SHIFT: u32 = CANDIDATE_SHIFT + POOL_BITS;
+const FAILURE_SEEN_SHIFT: u32 = SERVING_SHIFT + POOL_BITS;
+const CONFIRMED_SHIFT: u32 = FAILURE_SEEN_SHIFT + 1;
+/// The bits of the row that have no room before the candidate.
+const ROW_HIGH_SHIFT: u32 = CONFIRMED_SHIFT + 1;
+const ROW_LOW_BITS: u32 = CANDIDATE_SHIFT - ROW_SHIFT;
+/// A row is remembered to have begun at most this long ago, in milliseconds, so that [`Instant`] can tell.
+const ROW_AGE_MAX_MS: u32 = 86_400_000;
+
+impl Instant {
+    const MASK: u32 = (1 << TIME_BITS) - 1;
+
+    fn at(time_ms: u64) -> Instant {
+        Instant(time_ms as u32 & Instant::MASK)
+    }
+
+    /// Milliseconds from `self` to `later`; zero where that is earlier.
+    fn until(self, later: Instant) -> u32 {
+        let span = later.0.wrapping_sub(self.0) & Instant::MASK;
+        if span <= Instant::MASK / 2 { span } else { 0 }
+    }
+
+    fn is_before(self, other: Instant) -> bool {
+        self.until(other) > 0
+    }
+}
 
 impl Word for State {
     #[inline]
     fn to_word(self) -> u64 {
-        (self.streak_since_ms & TIME_MASK)
-            | (u64::from(self.streak) << TIME_BITS)
-            | (u64::from(self.candidate.get()) << (TIME_BITS + 8))
-            | (u64::from(self.serving.get()) << (TIME_BITS + 13))
-            | (u64::from(self.failure_seen) << (TIME_BITS + 18))
-            | (u64::from(self.confirmed) << (TIME_BITS + 19))
+        u64::from(self.since.0)
+            | (u64::from(self.streak) << STREAK_SHIFT)
+            | ((u64::from(self.row) & ((1 << ROW_LOW_BITS) - 1)) << ROW_SHIFT)
+            | ((u64::from(self.row) >> ROW_LOW_BITS) << ROW_HIGH_SHIFT)
+            | (u64::from(self.candidate.get()) << CANDIDATE_SHIFT)
+            | (u64::from(self.serving.get()) << SERVING_SHIFT)
+            | (u64::from(self.failure_seen) << FAILURE_SEEN_SHIFT)
+            | (u64::from(self.confirmed) << CONFIRMED_SHIFT)
     }
 
     #[inline]
     fn from_word(word: u64) -> State {
+        let field = |shift: u32, bits: u32| (word >> shift) & ((1 << bits) - 1);
         State {
-            serving: PoolId::new(((word >> (TIME_BITS + 13)) & 0x1f) as u8),
-            candidate: PoolId::new(((word >> (TIME_BITS + 8)) & 0x1f) as u8),
-            streak: (word >> TIME_BITS) as u8,
-            streak_since_ms: word & TIME_MASK,
-            failure_seen: word >> (TIME_BITS + 18) & 1 != 0,
-            confirmed: word >> (TIME_BITS + 19) & 1 != 0,
+            serving: PoolId::new(field(SERVING_SHIFT, POOL_BITS) as u8),
+            candidate: PoolId::new(field(CANDIDATE_SHIFT, POOL_BITS) as u8),
+            streak: field(STREAK_SHIFT, ROW_BITS) as u16,
+            since: Instant(field(0, TIME_BITS) as u32),
+            row: (field(ROW_SHIFT, ROW_LOW_BITS) | field(ROW_HIGH_SHIFT, ROW_BITS - ROW_LOW_BITS) << ROW_LOW_BITS)
+                as u16,
+            failure_seen: field(FAILURE_SEEN_SHIFT, 1) != 0,
+            confirmed: field(CONFIRMED_SHIFT, 1) != 0,
         }
     }
 }
@@ -111,16 +169,11 @@ impl State {
     /// leaves as it is: by far the most frequent case.
     #[inline]
     pub fn is_steady(word: u64, pool: PoolId) -> bool {
-        pool.is_known() && word == u64::from(pool.get()) << (TIME_BITS + 13)
+        pool.is_known() && word == u64::from(pool.get()) << SERVING_SHIFT
     }
 
-    /// When the candidate's row of answers began, in milliseconds since the Unix epoch; zero where there is no candidate.
-    pub fn row_since_ms(self) -> u64 {
-        self.streak_since_ms
-    }
-
-    /// The state after a request. `served_ms` is when the serving pool last answered, as far as any worker knows.
-    pub fn step(self, seen: &Observation, rules: &Rules, served_ms: u64) -> State {
+    /// The state after a request.
+    pub fn step(self, seen: &Observation, rules: &Rules) -> State {
         let mut next = self;
         if !next.serving.is_known() {
             next.serving = if rules.active.is_known() {
@@ -132,59 +185,138 @@ impl State {
             };
         }
         let serving_answered = seen.answered && seen.last == next.serving;
-        if serving_answered && next.candidate.is_known() && seen.time_ms & TIME_MASK < next.streak_since_ms {
-            // It ended before the candidate's row began, and comes late from another worker.
+        if serving_answered && next.candidate.is_known() && next.says_nothing_about_now(seen) {
             return next;
         }
-        let served_since = seen.time_ms <= served_ms && served_ms <= seen.time_ms + DISORDER_MS;
-        if seen.failed.contains(next.serving) {
+        // What failed before the last attempt had failed when that began.
+        let failed_at_last = !seen.answered && seen.last == next.serving;
+        let failed_ms = if failed_at_last { seen.header_ms } else { seen.began_ms };
+        if seen.failed.contains(next.serving) && failed_ms + TICK_MS >= rules.served_ms {
             next.failure_seen = true;
+        }
+        if seen.failed.contains(next.candidate) && seen.last != next.candidate {
+            next.forget_candidate();
         }
         if !seen.last.is_known() {
             return next;
         }
         if serving_answered {
             next.failure_seen = false;
-            next.forget_candidate();
+            next.interrupt(rules);
         } else if !seen.answered {
             if seen.last == next.candidate {
                 next.forget_candidate();
             }
-        } else if served_since {
-            // The serving pool has answered after this, or in the same millisecond.
-        } else if seen.last == next.candidate {
-            next.streak = next.streak.saturating_add(1);
-            next.streak_since_ms = next.streak_since_ms.min(seen.time_ms & TIME_MASK);
-            next.confirmed |= next.candidate_took_over(seen.time_ms, rules);
+        } else if next.came_before_the_serving_pool_answered(seen, rules) {
+            // That has interrupted the row already.
+        } else if seen.last == next.candidate && !next.is_interrupted(rules) {
+            next.streak = (next.streak + 1).min(ROW_MAX);
+            next.begin_by(Instant::at(seen.header_ms));
+            next.confirm(seen, rules);
         } else {
             next.candidate = seen.last;
             next.streak = 1;
-            next.streak_since_ms = seen.time_ms & TIME_MASK;
-            next.confirmed = next.candidate_took_over(seen.time_ms, rules);
+            next.since = Instant::at(seen.header_ms);
+            next.confirmed = false;
+            next.row = rules.row;
+            next.confirm(seen, rules);
         }
         next
     }
 
+    /// Whether the serving pool has answered since the candidate's row began, in the same millisecond even: then it is none. Who
+    /// counted that answer had not seen the candidate.
+    pub fn is_interrupted(&self, rules: &Rules) -> bool {
+        self.candidate.is_known()
+            && !self.are_side_by_side(self.candidate, rules)
+            && rules.served_ms > 0
+            && !Instant::at(rules.served_ms).is_before(self.since)
+    }
+
+    /// The state without a candidate, since its row was none.
+    pub fn interrupted(mut self) -> State {
+        self.forget_candidate();
+        self
+    }
+
     /// The state after the confirmed candidate took over, and the move; `None` where no candidate is confirmed.
     pub fn take_over(self) -> Option<(State, Move)> {
-        let moved = Move { from: self.serving, to: self.candidate, failure_seen: self.failure_seen };
+        let row = self.row;
+        let moved = Move { from: self.serving, to: self.candidate, failure_seen: self.failure_seen, row };
         self.confirmed.then(|| (State::serving(self.candidate), moved))
     }
 
-    fn forget_candidate(&mut self) {
-        self.candidate = PoolId::NONE;
-        self.streak = 0;
-        self.streak_since_ms = 0;
-        self.confirmed = false;
+    /// The state after a rest: who serves, and nothing of the rows of before.
+    pub fn rested(self) -> State {
+        State::serving(self.serving)
     }
 
-    fn candidate_took_over(&self, now_ms: u64, rules: &Rules) -> bool {
-        let streak = u32::from(self.streak);
-        if self.candidate == rules.active {
-            let lasted = (now_ms & TIME_MASK).saturating_sub(self.streak_since_ms);
-            return streak >= FAILBACK_ANSWERS && lasted >= FAILBACK_MS;
+    /// The state at this time without a request: a row that goes on for days stays comparable.
+    pub fn tick(self, now_ms: u64) -> State {
+        let now = Instant::at(now_ms);
+        if !self.candidate.is_known() || self.since.until(now) <= ROW_AGE_MAX_MS {
+            return self;
         }
-        streak >= if self.failure_seen { rules.confirm } else { UNEXPLAINED_ANSWERS }
+        State { since: Instant(now.0.wrapping_sub(ROW_AGE_MAX_MS) & Instant::MASK), ..self }
+    }
+
+    /// Whether an answer of the serving pool is older than the candidate's row: its header came clearly before that began, or
+    /// it is a long poll that began before that.
+    fn says_nothing_about_now(&self, seen: &Observation) -> bool {
+        let lasted_ms = seen.header_ms.saturating_sub(seen.began_ms);
+        let began = Instant::at(seen.began_ms);
+        Instant::at(seen.header_ms + TICK_MS).is_before(self.since)
+            || (self.failure_seen && lasted_ms > LONG_POLL_MS && began.is_before(self.since))
+    }
+
+    /// Whether the serving pool has answered after this answer of another one, or in the same millisecond. Where both serve
+    /// side by side, it always does.
+    fn came_before_the_serving_pool_answered(&self, seen: &Observation, rules: &Rules) -> bool {
+        seen.header_ms <= rules.served_ms && !self.are_side_by_side(seen.last, rules)
+    }
+
+    /// Whether this pool is on its way back beside a stand-in that always had a share.
+    fn are_side_by_side(&self, pool: PoolId, rules: &Rules) -> bool {
+        self.is_way_back(pool, rules) && rules.stand_in_row > 1
+    }
+
+    /// The serving pool has answered: the row of a candidate ends. The way back of the active pool goes on as long as that
+    /// may be one of the answers that its stand-in always had.
+    fn interrupt(&mut self, rules: &Rules) {
+        if self.is_way_back(self.candidate, rules) {
+            self.row = (self.row + 1).min(ROW_MAX);
+            if self.row < rules.stand_in_row {
+                return;
+            }
+        }
+        self.forget_candidate();
+    }
+
+    fn is_way_back(&self, pool: PoolId, rules: &Rules) -> bool {
+        pool.is_known() && pool == rules.active
+    }
+
+    fn forget_candidate(&mut self) {
+        *self = State { serving: self.serving, failure_seen: self.failure_seen, ..State::default() };
+    }
+
+    /// Observations come out of order: the row may have begun earlier.
+    fn begin_by(&mut self, time: Instant) {
+        if time.is_before(self.since) {
+            self.since = time;
+        }
+    }
+
+    fn confirm(&mut self, seen: &Observation, rules: &Rules) {
+        self.confirmed |= if self.is_way_back(self.candidate, rules) {
+            // The answers of the stand-in begin to count anew.
+            self.row = 0;
+            let lasted_ms = u64::from(self.since.until(Instant::at(seen.header_ms)));
+            self.streak >= FAILBACK_ANSWERS && lasted_ms >= FAILBACK_MS
+        } else {
+            let explained = if self.failure_seen { rules.confirm } else { UNEXPLAINED_ANSWERS.into() };
+            u32::from(self.streak) >= explained.max(self.row.into()) && self.row < chance::NEVER
+        };
     }
 }
 
@@ -194,11 +326,13 @@ mod tests {
 
     const BLUE: PoolId = PoolId::new(1);
     const GREEN: PoolId = PoolId::new(2);
-    const RULES: Rules = Rules { active: BLUE, confirm: 2 };
+    const RULES: Rules = Rules { active: BLUE, confirm: 2, served_ms: 0, row: 0, stand_in_row: 0 };
+    const T0: u64 = 1_790_000_000_000;
+    const DAY_MS: u64 = 86_400_000;
 
     /// Feeds requests, each the list of its attempts as (pool, answered), `step_ms` apart.
     fn run(rules: &Rules, state: &mut State, requests: &[&[(PoolId, bool)]], step_ms: u64) -> Vec<Move> {
-        let mut now = state.streak_since_ms.max(1_790_000_000_000);
+        let mut now = T0;
         let mut moves = Vec::new();
         let mut last_answers = [0; 32];
         for attempts in requests {
@@ -210,7 +344,8 @@ mod tests {
             if answered {
                 last_answers[last.get() as usize] = now;
             }
-            let next = state.step(&Observation { last, answered, failed, time_ms: now }, rules, served_ms);
+            let seen = Observation { last, answered, failed, began_ms: now - 1, header_ms: now };
+            let next = state.step(&seen, &Rules { served_ms, ..*rules });
             assert_eq!(State::from_word(next.to_word()), next);
             *state = next;
             if let Some((next, moved)) = next.take_over() {
@@ -247,7 +382,10 @@ mod tests {
     fn a_dead_primary_is_reported_at_the_second_request() {
         let mut state = State::default();
         assert_eq!(run(&RULES, &mut state, &[BLUE_OK, RETRIED], 10), []);
-        assert_eq!(run(&RULES, &mut state, &[RETRIED], 10), [Move { from: BLUE, to: GREEN, failure_seen: true }]);
+        assert_eq!(
+            run(&RULES, &mut state, &[RETRIED], 10),
+            [Move { from: BLUE, to: GREEN, failure_seen: true, row: 0 }]
+        );
         assert_eq!(run(&RULES, &mut state, &[GREEN_OK, RETRIED, GREEN_OK], 10), []);
     }
 
@@ -270,7 +408,10 @@ mod tests {
     fn without_a_failure_twenty_answers_are_needed() {
         let mut state = State::default();
         assert_eq!(run(&RULES, &mut state, &[GREEN_OK; 19], 10), []);
-        assert_eq!(run(&RULES, &mut state, &[GREEN_OK], 10), [Move { from: BLUE, to: GREEN, failure_seen: false }]);
+        assert_eq!(
+            run(&RULES, &mut state, &[GREEN_OK], 10),
+            [Move { from: BLUE, to: GREEN, failure_seen: false, row: 0 }]
+        );
     }
 
     #[test]
@@ -289,13 +430,13 @@ mod tests {
         let mut state = failed_over;
         assert_eq!(
             run(&RULES, &mut state, &[BLUE_OK; 10], 1000),
-            [Move { from: GREEN, to: BLUE, failure_seen: false }]
+            [Move { from: GREEN, to: BLUE, failure_seen: false, row: 0 }]
         );
     }
 
     #[test]
     fn the_first_pool_seen_serving_serves_where_none_is_set() {
-        let rules = Rules { active: PoolId::NONE, confirm: 2 };
+        let rules = Rules { active: PoolId::NONE, ..RULES };
         let mut state = State::default();
         run(&rules, &mut state, &[BLUE_DOWN, GREEN_OK], 10);
         assert_eq!(state.serving, GREEN);
@@ -324,7 +465,6 @@ mod tests {
 
     #[test]
     fn answers_that_come_late_from_another_worker_count_where_they_belong() {
-        const T0: u64 = 1_790_000_000_000;
         /// Plays observations as (pool, milliseconds after T0) in the order in which they are judged.
         fn judge(order: &[(PoolId, u64)]) -> State {
             let (mut state, mut served_ms) = (State::serving(BLUE), 0);
@@ -335,13 +475,14 @@ mod tests {
                 } else {
                     served_ms = served_ms.max(T0 + ms);
                 }
-                let seen = Observation { last: *pool, answered: true, failed, time_ms: T0 + ms };
-                state = state.step(&seen, &RULES, served_ms);
+                let header_ms = T0 + ms;
+                let seen = Observation { last: *pool, answered: true, failed, began_ms: header_ms - 1, header_ms };
+                state = state.step(&seen, &Rules { served_ms, ..RULES });
             }
             state
         }
         // Green, blue, green: no two answers in a row, in whatever order the workers judge them.
-        let (first, between, second) = ((GREEN, 10), (BLUE, 20), (GREEN, 30));
+        let (first, between, second) = ((GREEN, 100), (BLUE, 200), (GREEN, 300));
         for order in [
             [first, between, second],
             [first, second, between],
@@ -352,24 +493,116 @@ mod tests {
         ] {
             assert!(!judge(&order).confirmed, "{order:?}");
         }
-        for tie in [[(GREEN, 10), (BLUE, 10), (GREEN, 11)], [(BLUE, 10), (GREEN, 10), (GREEN, 11)]] {
+        // In the same millisecond, and by another worker's clock.
+        let ties = [[(GREEN, 10), (BLUE, 10), (GREEN, 11)], [(BLUE, 10), (GREEN, 10), (GREEN, 11)]];
+        for tie in
+            ties.into_iter().chain([[(GREEN, 10), (BLUE, 9), (GREEN, 10)], [(GREEN, 10), (GREEN, 10), (BLUE, 9)]])
+        {
             assert!(!judge(&tie).confirmed, "{tie:?}");
         }
+        // Blue's answer in between was counted by somebody who had not seen green yet.
+        let mut failed = PoolSet::EMPTY;
+        failed.insert(BLUE);
+        let retried = |ms: u64| Observation { failed, ..answer(GREEN, T0 + ms - 1, T0 + ms) };
+        let state = State::serving(BLUE).step(&retried(10), &RULES);
+        let state = state.step(&retried(30), &Rules { served_ms: T0 + 20, ..RULES });
+        assert!(!state.confirmed && state.step(&retried(40), &Rules { served_ms: T0 + 20, ..RULES }).confirmed);
         // Blue answered before it failed, and that is judged last.
-        let state = judge(&[(GREEN, 10), (GREEN, 30), (BLUE, 5)]);
+        let state = judge(&[(GREEN, 100), (GREEN, 300), (BLUE, 50)]);
         assert!(state.confirmed && state.failure_seen);
     }
 
-    #[test]
-    fn a_clock_that_was_set_back_does_not_blind_it() {
-        const T0: u64 = 1_790_000_000_000;
+    /// An answer of a pool that began and got its header at these times.
+    fn answer(last: PoolId, began_ms: u64, header_ms: u64) -> Observation {
+        Observation { last, answered: true, failed: PoolSet::EMPTY, began_ms, header_ms }
+    }
+
+    /// The same after a failure of blue.
+    fn retried(began_ms: u64, header_ms: u64) -> Observation {
         let mut failed = PoolSet::EMPTY;
         failed.insert(BLUE);
-        let mut state = State::serving(BLUE);
-        for ms in 0..2 {
-            let seen = Observation { last: GREEN, answered: true, failed, time_ms: T0 + ms };
-            state = state.step(&seen, &RULES, T0 + 3_600_000);
+        Observation { failed, ..answer(GREEN, began_ms, header_ms) }
+    }
+
+    #[test]
+    fn an_answer_that_came_before_the_row_began_says_nothing_however_late_it_ends() {
+        let rules = Rules { served_ms: T0 - 1000, ..RULES };
+        let failing = State::serving(BLUE).step(&retried(T0, T0 + 1), &rules);
+        // A WebSocket of yesterday, and one whose header came in the row.
+        assert_eq!(failing.step(&answer(BLUE, T0 - DAY_MS, T0 - DAY_MS + 5), &rules), failing);
+        assert_eq!(failing.step(&answer(BLUE, T0 + 2, T0 + 3), &rules), State::serving(BLUE));
+        // A long poll that a dying blue ends, and a request of the usual kind.
+        assert_eq!(failing.step(&answer(BLUE, T0 - 30_000, T0 + 5), &rules), failing);
+        assert_eq!(failing.step(&answer(BLUE, T0 - 3000, T0 + 5), &rules), State::serving(BLUE));
+    }
+
+    #[test]
+    fn a_failure_counts_as_of_when_it_happened_and_not_as_of_when_its_retry_ended() {
+        // Two requests fail at blue, and green takes five seconds for each. Blue goes on answering meanwhile.
+        let rules = Rules { served_ms: T0 + 4900, ..RULES };
+        let slow = [retried(T0, T0 + 5000), retried(T0 + 1, T0 + 5001)];
+        let state = slow.iter().fold(State::serving(BLUE), |state, seen| state.step(seen, &rules));
+        assert!(!state.failure_seen && !state.confirmed);
+        // A failure after blue's last answer, in the same millisecond even, is one.
+        let state = State::serving(BLUE).step(&retried(T0 + 4900, T0 + 4950), &rules);
+        assert!(state.failure_seen && !state.step(&retried(T0 + 4901, T0 + 4951), &rules).serving.eq(&GREEN));
+        assert!(state.step(&retried(T0 + 4901, T0 + 4951), &rules).confirmed);
+    }
+
+    #[test]
+    fn where_both_pools_serve_anyway_a_row_must_be_longer_than_chance_makes_it() {
+        for (row, failures) in [(3, 2), (6, 5), (20, 19), (131, 130)] {
+            let rules = Rules { row, ..RULES };
+            let mut state = State::default();
+            let hiccup = [&[BLUE_OK, RETRIED][..], &vec![GREEN_OK; failures - 1], &[BLUE_OK]].concat();
+            assert_eq!(run(&rules, &mut state, &hiccup, 10), [], "chance");
+            let dead = [&[RETRIED][..], &vec![GREEN_OK; failures]].concat();
+            let moved = Move { from: BLUE, to: GREEN, failure_seen: true, row };
+            assert_eq!(run(&rules, &mut state, &dead, 10), [moved], "no chance");
         }
-        assert!(state.confirmed);
+        let rules = Rules { row: chance::NEVER, ..RULES };
+        assert_eq!(run(&rules, &mut State::default(), &[RETRIED; 5000], 10), [], "green always gets everything");
+    }
+
+    #[test]
+    fn where_both_pools_serve_anyway_the_stand_in_does_not_interrupt_the_way_back() {
+        let rules = Rules { stand_in_row: 20, ..RULES };
+        let side_by_side = [GREEN_OK, BLUE_OK].repeat(30);
+        let moved = Move { from: GREEN, to: BLUE, failure_seen: false, row: 0 };
+        let mut state = State::serving(GREEN);
+        assert_eq!(run(&rules, &mut state, &side_by_side, 150), [moved]);
+        let mut state = State::serving(GREEN);
+        assert_eq!(run(&rules, &mut state, &side_by_side, 10), [], "too fast");
+        let mut state = State::serving(GREEN);
+        let failing = [GREEN_OK, BLUE_OK, BLUE_OK, RETRIED].repeat(30);
+        assert_eq!(run(&rules, &mut state, &failing, 150), [], "blue still fails");
+        let mut state = State::serving(GREEN);
+        let probed = [&[BLUE_OK; 5][..], &[GREEN_OK; 20]].concat().repeat(3);
+        assert_eq!(run(&rules, &mut state, &probed, 150), [], "twenty of green in a row are no chance");
+        let mut state = State::serving(GREEN);
+        assert_eq!(run(&RULES, &mut state, &side_by_side, 150), [], "a backup answers only while blue does not");
+    }
+
+    #[test]
+    fn a_row_that_lasts_for_days_stays_one() {
+        let mut state = State::serving(BLUE);
+        for day in 0..19 {
+            state = state.step(&answer(GREEN, T0 + day * DAY_MS, T0 + day * DAY_MS + 1), &RULES);
+            for hour in 1..=24 {
+                state = state.tick(T0 + day * DAY_MS + hour * DAY_MS / 24);
+            }
+        }
+        assert!(!state.confirmed);
+        let end = T0 + 19 * DAY_MS;
+        assert!(state.step(&answer(GREEN, end, end + 1), &RULES).confirmed, "the twentieth");
+        assert_eq!(state.step(&answer(BLUE, end, end + 1), &RULES), State::serving(BLUE));
+    }
+
+    #[test]
+    fn a_word_keeps_every_field() {
+        assert_eq!(State::serving(GREEN).to_word(), 2 << 55, "where every version looks for it");
+        for word in [0, u64::MAX, 0x0123_4567_89ab_cdef, 1 << 63] {
+            assert_eq!(State::from_word(word).to_word(), word);
+        }
     }
 }

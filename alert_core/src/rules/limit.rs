@@ -7,8 +7,9 @@ use std::fmt;
 
 use crate::model::outcome::Counts;
 
-/// Answers that a window holds at least before latency is judged (or as many as fit).
-const LATENCY_MIN_ANSWERS: u32 = 50;
+/// What a window has to hold (or as many as fit) before latency is judged, and before one that begins anew says that
+/// something is over.
+pub const ENOUGH_REQUESTS: u32 = 50;
 
 /// Where a measured value stands against its limit. Between the two thresholds nothing changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,14 +90,18 @@ impl LatencyLimit {
         (share.0 % 10 == 0 && (1..1000).contains(&(share.0 / 10))).then_some(share.0 / 10)
     }
 
-    /// Where the window stands. The nearest-rank percentile is above a value exactly when more requests than the
-    /// remaining share are, so two counts say it, and no order is kept. It resolves at 80 % of the limit.
+    /// Where the answers in the window stand. The nearest-rank percentile is above a value exactly when more requests than the
+    /// remaining share are, so two counts say it, and no order is kept. It resolves at 80 % of the limit, and where every
+    /// request grew too old.
     #[inline]
     pub fn judge(&self, counts: &Counts, size: u32) -> Standing {
-        if counts.filled < size.min(LATENCY_MIN_ANSWERS) {
+        if counts.filled == 0 {
+            return Standing::Below;
+        }
+        if counts.answers() < size.min(ENOUGH_REQUESTS) {
             return Standing::Hysteresis;
         }
-        let allowed = u64::from(counts.filled) * u64::from(1000 - self.per_mille) / 1000;
+        let allowed = u64::from(counts.answers()) * u64::from(1000 - self.per_mille) / 1000;
         if u64::from(counts.slow) > allowed {
             Standing::Above
         } else if u64::from(counts.nearly_slow) <= allowed {
@@ -151,7 +156,10 @@ mod tests {
     fn latency_waits_for_answers_then_judges_by_rank() {
         let limit = LatencyLimit { per_mille: 950, limit_ms: 500 };
         let counts = |filled, slow, nearly_slow| Counts { filled, slow, nearly_slow, ..Counts::default() };
+        assert_eq!(limit.judge(&counts(0, 0, 0), 200), Standing::Below);
         assert_eq!(limit.judge(&counts(49, 49, 49), 200), Standing::Hysteresis);
+        let failing = Counts { filled: 60, failed: 5, abandoned: 6, slow: 49, nearly_slow: 49, ..Counts::default() };
+        assert_eq!(limit.judge(&failing, 200), Standing::Hysteresis, "49 answers");
         assert_eq!(limit.judge(&counts(50, 3, 3), 200), Standing::Above);
         assert_eq!(limit.judge(&counts(100, 5, 6), 200), Standing::Hysteresis);
         assert_eq!(limit.judge(&counts(100, 6, 6), 200), Standing::Above);

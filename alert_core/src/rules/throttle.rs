@@ -15,6 +15,8 @@ pub enum Signal {
     Cleared,
     /// It is as it was.
     Unchanged,
+    /// Nobody watches it any more.
+    Unwatched,
 }
 
 /// How much may be said.
@@ -24,6 +26,8 @@ pub struct Policy {
     pub cooldown_ms: u64,
     /// Whether nothing may be sent now (maintenance, or flapping for what flaps).
     pub muted: bool,
+    /// Whether people are reminded at the end of each cooldown.
+    pub reminds: bool,
 }
 
 /// What to do about it.
@@ -84,9 +88,8 @@ impl Word for Throttle {
 
 impl Throttle {
     /// Whether a message now would come too soon after the last one.
-    pub fn cooling_down(self, now_ms: u64, policy: &Policy) -> bool {
-        // A clock that was set back must not stretch the cooldown.
-        self.last_told_ms > 0 && (self.last_told_ms..self.last_told_ms + policy.cooldown_ms).contains(&now_ms)
+    pub fn cooling_down(self, now_ms: u64, cooldown_ms: u64) -> bool {
+        self.last_told_ms > 0 && now_ms < self.last_told_ms + cooldown_ms
     }
 
     /// The state after a signal, and what to do.
@@ -94,13 +97,15 @@ impl Throttle {
         match signal {
             Signal::Raised => {
                 let next = Throttle { raised: true, ..self };
-                if policy.muted || self.cooling_down(now_ms, policy) {
+                if policy.muted || self.cooling_down(now_ms, policy.cooldown_ms) {
                     next.suppress()
                 } else {
                     next.notify(now_ms, false)
                 }
             }
             Signal::Cleared => Throttle { raised: false, ..self }.clear(policy),
+            // Neither a cooldown nor a count of before hides what is told once somebody watches again.
+            Signal::Unwatched => Throttle { told: self.told, ..Throttle::default() }.clear(policy),
             Signal::Unchanged if !self.raised => self.clear(policy),
             Signal::Unchanged => self.notify_again(now_ms, policy),
         }
@@ -117,7 +122,8 @@ impl Throttle {
 
     /// While the condition goes on: the message that was held back, or a reminder, as soon as either may be sent.
     fn notify_again(self, now_ms: u64, policy: &Policy) -> (Throttle, Action) {
-        if policy.muted || self.cooling_down(now_ms, policy) || (self.told && policy.cooldown_ms == 0) {
+        let reminds = policy.reminds && policy.cooldown_ms > 0;
+        if policy.muted || self.cooling_down(now_ms, policy.cooldown_ms) || (self.told && !reminds) {
             return (self, Action::Nothing);
         }
         if self.told {
@@ -140,12 +146,13 @@ impl Throttle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Signal::{Cleared, Raised, Unchanged};
+    use Signal::{Cleared, Raised, Unchanged, Unwatched};
 
     const T0: u64 = 1_790_000_000_000;
-    const POLICY: Policy = Policy { cooldown_ms: 300_000, muted: false };
+    const POLICY: Policy = Policy { cooldown_ms: 300_000, muted: false, reminds: true };
     const MUTED: Policy = Policy { muted: true, ..POLICY };
-    const NO_COOLDOWN: Policy = Policy { cooldown_ms: 0, muted: false };
+    const NO_COOLDOWN: Policy = Policy { cooldown_ms: 0, ..POLICY };
+    const NO_REMINDERS: Policy = Policy { reminds: false, ..POLICY };
 
     fn told(held_back: u32) -> Action {
         Action::Notify(Message { resolved: false, reminder: false, held_back })
@@ -243,9 +250,42 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_set_back_does_not_stretch_the_cooldown() {
-        let (throttle, _) = Throttle::default().on(Raised, T0, &POLICY);
-        let (throttle, _) = throttle.on(Cleared, T0, &POLICY);
-        assert_eq!(throttle.on(Raised, T0 - 3_600_000, &POLICY).1, told(0));
+    fn what_reminds_nobody_is_told_once_however_long_it_goes_on() {
+        let actions = play(&[
+            (0, Raised, &NO_REMINDERS),
+            (300, Unchanged, &NO_REMINDERS),
+            (9000, Unchanged, &NO_REMINDERS),
+            (9001, Cleared, &NO_REMINDERS),
+        ]);
+        assert_eq!(actions, [told(0), Action::Nothing, Action::Nothing, resolved(0)]);
+        let held = play(&[
+            (0, Raised, &NO_REMINDERS),
+            (1, Cleared, &NO_REMINDERS),
+            (2, Raised, &NO_REMINDERS),
+            (300, Unchanged, &NO_REMINDERS),
+        ]);
+        assert_eq!(held[3], told(0), "what the cooldown held back is no reminder");
+    }
+
+    #[test]
+    fn what_is_no_longer_watched_ends_once_and_hides_no_later_alert() {
+        let actions = play(&[
+            (0, Raised, &POLICY),
+            (1, Unwatched, &POLICY),
+            (2, Unwatched, &POLICY),
+            (3, Raised, &POLICY),
+            (4, Cleared, &POLICY),
+            (5, Raised, &POLICY),
+            (6, Unwatched, &POLICY),
+            (7, Raised, &POLICY),
+        ]);
+        let (held, nothing) = (Action::Suppress, Action::Nothing);
+        assert_eq!(actions, [told(0), resolved(0), nothing, told(0), resolved(0), held, nothing, told(0)]);
+    }
+
+    #[test]
+    fn the_end_of_what_is_no_longer_watched_waits_for_the_end_of_maintenance() {
+        let actions = play(&[(0, Raised, &POLICY), (1, Unwatched, &MUTED), (2, Unwatched, &POLICY)]);
+        assert_eq!(actions, [told(0), Action::Nothing, resolved(0)]);
     }
 }

@@ -6,7 +6,7 @@
 use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 use serde_json::{Value, json};
 
-use crate::model::alert::{Alert, Example, Kind, Links, Missed, PoolLabel, Status, WindowFigures};
+use crate::model::alert::{Alert, Example, Kind, Links, Missed, PoolFigures, PoolLabel, Status, WindowFigures};
 
 const NAME: &str = "body";
 /// Steps that one message may take: far more than any that ends by itself.
@@ -96,6 +96,8 @@ fn sample(kind: Kind, status: Status) -> Alert {
         from: pool(),
         to: pool(),
         no_failure_seen: false,
+        unwatched: false,
+        pools: vec![PoolFigures { name: name(), requests: 1, count: 1, latency_ms: 1 }],
         window: WindowFigures { size: 200, filled: 200, failed: 5, retried: 5, abandoned: 5 },
         failed_attempts: 1,
         retries_absorbed: 1,

@@ -1,7 +1,7 @@
 //! Making text fit: what comes from upstreams is cut, and loses what could break a line or a layout.
 
 use crate::base::name::plain;
-use crate::model::alert::{Alert, Example, Fired, Missed, PoolLabel};
+use crate::model::alert::{Alert, Example, Fired, Missed, PoolFigures, PoolLabel};
 
 /// Characters kept of any one string of an alert: enough for a host name, little enough for every service.
 const STRING_MAX: usize = 255;
@@ -22,6 +22,7 @@ pub(super) fn bounded_alert(alert: &Alert) -> Alert {
         address: one_line(&example.address),
         ..*example
     };
+    let figures = |pool: &PoolFigures| PoolFigures { name: one_line(&pool.name), ..*pool };
     let fired = |fired: &Fired| Fired { headline: one_line(&fired.headline), ..*fired };
     Alert {
         monitor: one_line(&alert.monitor),
@@ -33,6 +34,7 @@ pub(super) fn bounded_alert(alert: &Alert) -> Alert {
         limit: one_line(&alert.limit),
         from: pool(&alert.from),
         to: pool(&alert.to),
+        pools: alert.pools.iter().map(figures).collect(),
         missed: Missed { fired: alert.missed.fired.as_ref().map(fired), ..alert.missed },
         ..alert.clone()
     }

@@ -231,7 +231,7 @@ pub fn start(main: &Main, cycle: Cycle<'_>, on_wake: fn()) {
                 settings: settings.clone(),
                 log_phase: LogPhase {
                     producer: RefCell::new(producer),
-                    clock: EventClock::new(board.clock()),
+                    clock: EventClock::new(*board),
                     watched: watched(*board, plan, settings, sources),
                 },
                 _registration: registration,

@@ -103,7 +103,7 @@ fn wait() -> Instant {
 }
 
 fn judge(engine: &Engine) -> Work {
-    let judge = engine.judge();
+    let mut judge = engine.judge();
     let (mut events, end) = (0, wait());
     let start = cpu();
     while Instant::now() < end {
@@ -111,7 +111,7 @@ fn judge(engine: &Engine) -> Work {
         for _ in 0..100 {
             judge.observe(&event, event.time_ms);
         }
-        judge.commit(wall_ms());
+        judge.commit(wall_ms(), Instant::now());
         events += 100;
     }
     Work { events, cpu: cpu() - start }

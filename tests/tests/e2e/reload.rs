@@ -19,12 +19,13 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// How many errors it names depends on how many came at once.
 const OUTAGE: &str = ":warning: High upstream 5xx rate — 100.00% 5xx over last ";
 
-/// What comes and goes in the storm: a monitor whose window has another size each time, and up to two more.
+/// What comes and goes in the storm: a monitor whose window has another size each time, and up to two more. The zone keeps
+/// its size: what old workers still count in a zone whose place another took is no part of its state.
 fn passing_monitors(round: usize) -> String {
     let more: String =
         (0..round % 3).map(|at| format!("alert_monitor extra{} {{ window 50; }} ", (round + at) % 5)).collect();
     format!(
-        "alert_monitor changing {{ window {}; error_rate off; }} alert_monitor broken {{ failover off; }} {more}",
+        "alert_zone zone=alert:4m; alert_monitor changing {{ window {}; error_rate off; }} alert_monitor broken {{ failover off; outage off; }} {more}",
         100 + round % 7
     )
 }

@@ -79,7 +79,7 @@ fn a_window_of_100_000_requests_fits_a_zone_of_its_size() {
     let scene = Scene::start(&Setup {
         workers: 4,
         http: "alert_zone zone=alert:2m;",
-        rules: "window 100000; error_rate 0.01%; failover off;",
+        rules: "window 100000; error_rate 0.01%; failover off; outage off;",
         location: NO_RETRY,
         ..Setup::default()
     });

@@ -3,7 +3,9 @@
 //! A state machine is one packed word, changed by compare-and-swap. The worker whose swap succeeds owns the alert that
 //! comes of it, so it exists exactly once, however many workers see the same traffic.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::cell::OnceCell;
+use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Relaxed};
+use std::time::Instant;
 
 use crate::base::log::{Level, Log};
 use crate::board::monitor::MonitorBoard;
@@ -13,21 +15,23 @@ use crate::board::window::Window;
 use crate::board::worker::WorkerBoard;
 use crate::board::{Board, Plan};
 use crate::deliver::recipients::routes_of;
-use crate::model::alert::Kind;
+use crate::detect::order::Barrier;
 use crate::model::event::Event;
 use crate::model::ids::PoolId;
 use crate::model::outcome::{ClientGot, Outcome};
 use crate::model::success::Success;
 use crate::rules::failover::Observation;
-use crate::rules::throttle::Signal;
 use crate::settings::{MonitorSettings, Settings};
 use crate::sink::settings::Route;
 
 mod cause;
+mod limits;
 mod probes;
+mod serving;
 mod verdict;
 mod votes;
 
+use limits::Look;
 use verdict::Judged;
 pub(crate) use verdict::label;
 
@@ -50,25 +54,22 @@ struct Monitor {
     rollout: Option<&'static RolloutBoard>,
     /// Its window, and the word of the board that said where it lies.
     window: (u64, Option<Window<'static>>),
-    /// When this worker first saw a candidate confirmed to take over, in milliseconds since the Unix epoch; zero is not now.
-    confirmed_since_ms: AtomicU64,
+    /// Something is confirmed since the last look.
+    confirmed: AtomicBool,
+    /// What waits for the other workers.
+    barrier: Option<Barrier>,
 }
 
-/// How long a candidate stays confirmed before it takes over, in milliseconds: for a request whose answer is out and whose log
-/// phase is still to come.
-const COMMIT_MS: u64 = 1;
-/// The monitor whose events are a panic, for the test of what comes of one.
+/// A monitor that no configuration has: its events make the judge panic, to see what comes of that.
 #[cfg(test)]
 pub(crate) const PANICS: u16 = u16::MAX;
-/// How long to wait at most for a worker that has not judged what it has seen.
-const COMMIT_LIMIT_MS: u64 = 50;
 
-/// What came of a look at the confirmed candidates.
+/// What came of a look at what is confirmed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Committed {
     /// An alert was put into the outbox for delivery.
     pub told: bool,
-    /// Some candidate is confirmed and has to wait.
+    /// Something is confirmed and has to wait.
     pub waiting: bool,
 }
 
@@ -84,7 +85,8 @@ impl Judge {
                 sinks: routes_of(plan, settings, at),
                 pools: plan.pools(at).to_vec(),
                 rollout: board.rollout(plan, at),
-                confirmed_since_ms: AtomicU64::new(0),
+                confirmed: AtomicBool::new(false),
+                barrier: None,
             })
         });
         Judge {
@@ -119,8 +121,9 @@ impl Judge {
             return false;
         }
         let judged = Judged { judge: self, monitor, now_ms };
-        // A request that began before the active pool was changed on purpose went where it had to go then.
-        let is_late = event.began_ms < shared.switched_ms.load(Relaxed);
+        let told = outcome.is_some_and(|outcome| judged.outage(event, outcome));
+        // A request that began before traffic moved, or was moved on purpose, went where it had to go then.
+        let is_late = event.began_ms <= shared.moved_ms.load(Acquire);
         if let Some(confirm) = monitor.settings.failover.filter(|_| !is_late) {
             let (last, answered) = match (event.answered_by(), event.client()) {
                 (Some(pool), _) => (pool, true),
@@ -128,10 +131,13 @@ impl Judge {
                 (None, Some(ClientGot::Failure)) => (event.pool(), false),
                 (None, _) => (PoolId::NONE, false),
             };
-            let seen = Observation { last, answered, failed, time_ms: event.time_ms };
-            judged.who_serves(&seen, confirm, before);
+            let (began_ms, header_ms) = (event.began_ms, event.header_ms);
+            judged.who_serves(&Observation { last, answered, failed, began_ms, header_ms }, confirm, before);
+            if let Some(first) = event.attempts().first() {
+                shared.split.count(first.pool, 1, monitor.settings.window);
+            }
         }
-        judged.limits(&window)
+        judged.limits(&window, Look::Request) | told
     }
 
     /// Counts answers, nearly all of which are of the pool that serves. Returns whether an alert was put into the outbox
@@ -165,11 +171,18 @@ impl Judge {
             origin.pool(),
         );
         monitor.shared.count_answers(run);
-        self.board.generation() == self.generation && Judged { judge: self, monitor, now_ms }.limits(&window)
+        if self.board.generation() != self.generation {
+            return false;
+        }
+        monitor.shared.split.count(origin.pool(), run.len() as u64, monitor.settings.window);
+        let judged = Judged { judge: self, monitor, now_ms };
+        judged.still_serves(run);
+        let told = judged.outage_answers(run);
+        judged.limits(&window, Look::Request) | told
     }
 
     /// Whether no other worker judges.
-    pub(crate) fn is_alone(&self, now_ms: u64) -> bool {
+    fn is_alone(&self, now_ms: u64) -> bool {
         self.board.workers().of_generation(self.generation, now_ms).nth(1).is_none()
     }
 
@@ -180,28 +193,28 @@ impl Judge {
         if monitor.shared.window.word() == word { window } else { self.board.window(monitor.shared) }
     }
 
-    /// Lets candidates that [`Judge::observe`] saw confirmed take over, as soon as every worker has judged what it has seen: an
-    /// answer of the serving pool that comes in between still stops them. Where nobody else judges, that is at once.
-    /// Called after each batch of events, and again while something waits.
-    pub fn commit(&self, now_ms: u64) -> Committed {
+    /// Commits what [`Judge::observe`] saw confirmed (another pool takes over, nothing works any more), as soon as every
+    /// worker has judged what it had seen then: a request that comes in between still stops it. Where nobody else judges,
+    /// that is at once. Called after each batch of events, and again while something waits.
+    pub fn commit(&mut self, now_ms: u64, now: Instant) -> Committed {
         let mut committed = Committed::default();
-        for monitor in &self.monitors {
-            let since_ms = monitor.confirmed_since_ms.load(Relaxed);
-            if since_ms == 0 {
-                continue;
+        let (board, generation, alone) = (self.board, self.generation, OnceCell::new());
+        for at in 0..self.monitors.len() {
+            let monitor = &mut self.monitors[at];
+            if monitor.confirmed.swap(false, Relaxed) {
+                monitor.barrier = Some(Barrier::new(now));
             }
-            let waited_ms = now_ms.abs_diff(since_ms);
-            let workers = || self.board.workers().of_generation(self.generation, now_ms);
-            // What ended before the candidate's row began cannot interrupt it, nor what ended after it was complete.
-            let row_since_ms = monitor.shared.failover.load().row_since_ms();
-            let caught_up = || !workers().any(|worker| worker.owes(row_since_ms, since_ms));
-            if waited_ms < COMMIT_LIMIT_MS && !self.is_alone(now_ms) && (waited_ms < COMMIT_MS || !caught_up()) {
+            let Some(barrier) = &mut monitor.barrier else { continue };
+            let workers = || board.workers().of_generation(generation, now_ms);
+            if !alone.get_or_init(|| workers().nth(1).is_none()) && !barrier.is_passed(workers(), now) {
                 committed.waiting = true;
                 continue;
             }
-            monitor.confirmed_since_ms.store(0, Relaxed);
-            if self.board.generation() == self.generation {
-                committed.told |= Judged { judge: self, monitor, now_ms }.take_over();
+            monitor.barrier = None;
+            if board.generation() == generation {
+                let judged = Judged { judge: self, monitor: &self.monitors[at], now_ms };
+                committed.told |= judged.commit_outage();
+                committed.told |= judged.take_over();
             }
         }
         committed
@@ -228,16 +241,18 @@ impl Judge {
                 // Where nobody saw it begin, it serves at least since now.
                 let _ = shared.serving_since_ms.compare_exchange(0, now_ms, Relaxed, Relaxed);
             }
-            if let Some(max_age_ms) = monitor.settings.max_age_ms {
-                window.expire(now_ms.saturating_sub(max_age_ms));
+            let (_, serving) = shared.failover.update(|state| state.tick(now_ms));
+            if serving.confirmed || shared.outage.load().confirmed {
+                // The worker that saw it may have been killed before it committed.
+                monitor.confirmed.fetch_or(monitor.barrier.is_none(), Relaxed);
             }
-            cause::look(shared, &window.counts(), now_ms);
             let judged = Judged { judge: self, monitor, now_ms };
-            told |= judged.limits(&window);
-            told |= judged.rules_switched_off();
-            told |= judged.flapping(|state| state.tick(now_ms));
-            told |= judged.signal(Kind::Failover, judged.failover_goes_on(), None);
-            told |= judged.signal(Kind::Flapping, Signal::Unchanged, None);
+            judged.expire(&window);
+            cause::look(shared, &window.counts(), now_ms);
+            told |= judged.outage_at_rest();
+            told |= judged.limits(&window, Look::Tick);
+            told |= judged.flapping_at_rest();
+            told |= judged.failover_at_rest();
             told |= judged.probes();
         }
         told

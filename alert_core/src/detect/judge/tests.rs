@@ -4,8 +4,9 @@ use super::*;
 use crate::board::outbox::Delivery;
 use crate::board::region::Region;
 use crate::board::tests::settings;
-use crate::model::alert::{Alert, Status};
+use crate::model::alert::{Alert, Kind, Status};
 use crate::model::ids::{PeerId, PoolId};
+use crate::model::outcome::ClientGot;
 use crate::rollout::probe::Streak;
 use crate::rollout::state::{Phase, State};
 
@@ -50,9 +51,17 @@ impl Rig {
         self.now_ms += 10;
         let event = self.event(attempts, client_status);
         self.next += 1;
-        let judge = &self.judges[self.next % self.judges.len()];
+        let at = self.next % self.judges.len();
+        let judge = &mut self.judges[at];
         judge.observe(&event, self.now_ms);
-        judge.commit(self.now_ms);
+        judge.commit(self.now_ms, Instant::now());
+    }
+
+    /// A request of which more is known than statuses, at the first worker.
+    fn observe(&mut self, event: &Event) {
+        let (judge, now_ms) = (&mut self.judges[0], self.now_ms);
+        judge.observe(event, now_ms);
+        judge.commit(now_ms, Instant::now());
     }
 
     fn event(&self, attempts: &[(&str, u16)], client_status: u16) -> Event {
@@ -112,7 +121,7 @@ const RESOLVED: Status = Status::Resolved;
 #[test]
 fn the_fifth_error_of_200_fires_once_however_many_workers_there_are() {
     for workers in [1, 4, 16] {
-        let mut rig = Rig::new(workers, &["failover off"]);
+        let mut rig = Rig::new(workers, &["failover off", "outage off"]);
         rig.requests(100, BLUE);
         (0..4).for_each(|_| rig.request(&[("blue", 500)], 500));
         assert_eq!(rig.told(), []);
@@ -176,11 +185,11 @@ fn retries_of_a_primary_that_goes_on_answering_fire_their_own_alert() {
 }
 
 #[test]
-fn both_pools_down_is_an_error_rate_and_no_failover() {
+fn both_pools_down_is_an_error_rate_and_an_outage_and_no_failover() {
     let mut rig = Rig::new(4, &[]);
     rig.requests(10, BLUE);
     rig.requests(100, DOWN);
-    assert_eq!(rig.told(), [(Kind::ErrorRate, FIRING)]);
+    assert_eq!(rig.told(), [(Kind::ErrorRate, FIRING), (Kind::Outage, FIRING)]);
 }
 
 #[test]
@@ -285,8 +294,8 @@ fn answers_in_flight_when_the_active_pool_is_changed_are_no_failover() {
     for _ in 0..100 {
         rig.now_ms += 50;
         let mut event = rig.event(BLUE, 200);
-        event.latency_ms = u32::try_from(rig.now_ms - switched_ms).expect("seconds") + 1;
-        rig.judges[0].observe(&event, rig.now_ms);
+        event.began_ms = switched_ms;
+        rig.observe(&event);
     }
     rig.requests(30, GREEN);
     rig.pass(5);
@@ -348,19 +357,271 @@ fn what_was_told_before_flapping_is_ended_after_it() {
     }
 }
 
+const POOLS: [&str; 3] = ["pool blue b:1", "pool green g:1", "active blue"];
+
 #[test]
-fn a_rule_that_is_switched_off_ends_what_it_told() {
-    let mut rig = Rig::new(2, &["cooldown 10s"]);
+fn a_rule_that_is_switched_off_ends_in_words_that_are_true_and_hides_no_later_alert() {
+    let mut rig = Rig::new(2, &["outage on"]);
     rig.requests(10, BLUE);
     rig.requests(5, RETRIED);
     rig.requests(30, DOWN);
-    let told = rig.told();
-    assert_eq!(told, [(Kind::Failover, FIRING), (Kind::ErrorRate, FIRING)]);
-    let off = ["pool blue b:1", "pool green g:1", "active blue", "failover off", "error_rate off", "cooldown 10s"];
-    rig.settings = settings(&off);
+    let told = [Kind::Failover, Kind::ErrorRate, Kind::Outage];
+    assert_eq!(rig.told(), told.map(|kind| (kind, FIRING)));
+    let off = ["failover off", "error_rate off", "outage off"];
+    rig.settings = settings(&[&POOLS[..], &off].concat());
     rig.reload(2);
-    rig.pass(1000);
-    assert_eq!(rig.told()[2..], [(Kind::ErrorRate, RESOLVED), (Kind::Failback, RESOLVED)]);
+    rig.pass(3);
+    let ended = [Kind::Outage, Kind::ErrorRate, Kind::Failback];
+    assert_eq!(rig.told()[3..], ended.map(|kind| (kind, RESOLVED)));
+    let texts: Vec<String> = rig.board.outbox().alerts().take(3).map(|alert| alert.headline()).collect();
+    assert!(texts.iter().all(|text| text.contains("is no longer watched")), "{texts:?}");
+
+    rig.settings = settings(&POOLS);
+    rig.reload(2);
+    rig.requests(10, BLUE);
+    rig.pass(1);
+    assert_eq!(rig.told()[6..], [(Kind::ErrorRate, FIRING)], "that is so, within the cooldown of what was told before");
+    rig.requests(2, RETRIED);
+    assert_eq!(rig.told()[7..], [(Kind::Failover, FIRING)]);
+}
+
+#[test]
+fn pools_that_are_renamed_are_neither_a_failover_nor_a_recovery() {
+    let mut rig = Rig::new(2, &[]);
+    rig.requests(10, BLUE);
+    rig.requests(5, RETRIED);
+    rig.settings = settings(&["pool red b:1", "pool black g:1", "active red"]);
+    rig.reload(2);
+    rig.requests(30, &[("red", 200)]);
+    rig.pass(1);
+    assert_eq!(rig.told(), [(Kind::Failover, FIRING), (Kind::Failback, RESOLVED)]);
+    assert!(rig.last().headline().contains("is no longer watched"), "{}", rig.last().headline());
+    rig.requests(2, &[("red", 500), ("black", 200)]);
+    assert_eq!(rig.told()[2..], [(Kind::Failover, FIRING)]);
+    let alert = rig.last();
+    assert_eq!((alert.from.name.as_str(), alert.to.name.as_str()), ("red", "black"));
+}
+
+#[test]
+fn renamed_pools_of_which_none_is_set_to_be_active_are_no_failover() {
+    let mut rig = Rig::new(1, &[]);
+    rig.settings = settings(&["pool blue b:1", "pool green g:1"]);
+    rig.reload(1);
+    rig.requests(10, BLUE);
+    rig.settings = settings(&["pool red b:1", "pool black g:1"]);
+    rig.reload(1);
+    rig.requests(50, &[("red", 200)]);
+    rig.pass(1);
+    assert_eq!(rig.told(), []);
+    assert_eq!(rig.shared().active(), rig.shared().serving());
+    rig.requests(2, &[("red", 500), ("black", 200)]);
+    assert_eq!(rig.told(), [(Kind::Failover, FIRING)]);
+}
+
+#[test]
+fn an_outage_is_told_at_the_tenth_failure_in_a_row_and_its_end_after_ten_answers() {
+    for workers in [1, 4] {
+        let mut rig = Rig::new(workers, &["error_rate off"]);
+        rig.requests(20, BLUE);
+        rig.requests(9, DOWN);
+        rig.requests(1, BLUE);
+        rig.requests(9, DOWN);
+        assert_eq!(rig.told(), []);
+        rig.requests(1, DOWN);
+        assert_eq!(rig.told(), [(Kind::Outage, FIRING)]);
+        assert_eq!(rig.last().headline(), "Outage — the last 10 requests all failed; no pool answers");
+        rig.requests(50, DOWN);
+        rig.requests(9, BLUE);
+        assert_eq!(rig.told().len(), 1);
+        rig.requests(1, BLUE);
+        assert_eq!(rig.told()[1..], [(Kind::Outage, RESOLVED)], "{workers} workers");
+    }
+}
+
+#[test]
+fn clients_that_give_up_are_an_outage_and_a_rate_of_their_own() {
+    let mut rig = Rig::new(2, &["window 40", "abandon_rate 10%"]);
+    rig.requests(20, BLUE);
+    for _ in 0..20 {
+        rig.now_ms += 2000;
+        let mut event = rig.event(&[("blue", 0)], 499).finish(ClientGot::Nothing);
+        event.began_ms = rig.now_ms - 1500;
+        rig.observe(&event);
+    }
+    assert_eq!(rig.told(), [(Kind::AbandonRate, FIRING), (Kind::Outage, FIRING)]);
+    let alert = rig.board.outbox().alerts().last().expect("the first");
+    assert_eq!(
+        alert.headline(),
+        "Clients give up waiting — 20.00% over last 25 requests (5 abandoned). Threshold: 10%"
+    );
+    rig.requests(40, BLUE);
+    let mut ends = rig.told().split_off(2);
+    ends.sort_by_key(|(kind, _)| *kind as u8);
+    assert_eq!(ends, [(Kind::Outage, RESOLVED), (Kind::AbandonRate, RESOLVED)]);
+}
+
+#[test]
+fn old_downloads_that_break_off_are_no_outage() {
+    let mut rig = Rig::new(1, &["error_rate off"]);
+    rig.now_ms += 60_000;
+    let began_ms = rig.now_ms;
+    rig.requests(10, BLUE);
+    for _ in 0..30 {
+        let mut event = rig.event(&[("green", 502)], 200).finish(ClientGot::Failure);
+        event.began_ms = began_ms;
+        rig.observe(&event);
+    }
+    assert_eq!(rig.told(), [], "blue has answered since they began");
+}
+
+/// A request that got its header long before it ended: a WebSocket, a download.
+fn long(rig: &Rig, pool: &'static str, header_ms: u64) -> Event {
+    let mut event = rig.event(&[(pool, 200)], 200);
+    (event.began_ms, event.header_ms) = (header_ms - 1, header_ms);
+    event
+}
+
+#[test]
+fn websockets_of_a_stand_in_that_end_after_the_way_back_are_no_failover() {
+    let mut rig = Rig::new(1, &["cooldown 0s"]);
+    rig.requests(10, BLUE);
+    rig.requests(10, RETRIED);
+    let opened_ms = rig.now_ms;
+    for _ in 0..12 {
+        rig.requests(1, BLUE);
+        rig.pass(1);
+    }
+    let told = rig.told();
+    assert_eq!(told, [(Kind::Failover, FIRING), (Kind::Failback, RESOLVED)]);
+    for _ in 0..30 {
+        let event = long(&rig, "green", opened_ms);
+        rig.observe(&event);
+    }
+    rig.pass(3);
+    assert_eq!((rig.told(), rig.shared().serving()), (told, rig.shared().active()));
+}
+
+#[test]
+fn websockets_of_a_dying_primary_are_no_recovery() {
+    let mut rig = Rig::new(1, &[]);
+    rig.requests(10, BLUE);
+    let opened_ms = rig.now_ms;
+    rig.requests(2, RETRIED);
+    for _ in 0..15 {
+        rig.now_ms += 300;
+        let event = long(&rig, "blue", opened_ms);
+        rig.observe(&event);
+    }
+    rig.requests(5, GREEN);
+    assert_eq!(rig.told(), [(Kind::Failover, FIRING)]);
+}
+
+/// Numbers from 0 to 99, as good as chance.
+fn hundreds() -> impl FnMut() -> u64 {
+    let mut seed: u64 = 0x9e37_79b9_7f4a_7c15;
+    move || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % 100
+    }
+}
+
+#[test]
+fn hiccups_of_a_primary_beside_a_canary_are_no_failover_and_its_death_is_one() {
+    for (share_of_blue, workers) in [(50, 1), (50, 4), (90, 1), (90, 4), (99, 1)] {
+        let mut rig = Rig::new(workers, &["retry_rate off"]);
+        let mut hundred = hundreds();
+        let mut split = |rig: &mut Rig, requests: usize, hiccups: u64| {
+            for _ in 0..requests {
+                match (hundred() < share_of_blue, hundred() < hiccups) {
+                    (true, true) => rig.requests(1, RETRIED),
+                    (true, false) => rig.requests(1, BLUE),
+                    (false, _) => rig.requests(1, GREEN),
+                }
+            }
+        };
+        split(&mut rig, 1000, 0);
+        split(&mut rig, 10_000, 1);
+        assert_eq!(rig.told(), [], "{share_of_blue} %, {workers} workers");
+        // Blue is dead: what was sent to it is retried at green.
+        split(&mut rig, 200, 100);
+        assert_eq!(rig.told(), [(Kind::Failover, FIRING)], "{share_of_blue} %");
+        split(&mut rig, 1000, 0);
+        assert_eq!(rig.told()[1..], [(Kind::Failback, RESOLVED)], "{share_of_blue} %");
+        split(&mut rig, 2000, 0);
+        assert_eq!(rig.told().len(), 2);
+    }
+}
+
+#[test]
+fn flapping_is_told_once_however_long_it_goes_on() {
+    let mut rig = Rig::new(2, &["cooldown 10s", "retry_rate off"]);
+    for _ in 0..60 {
+        rig.requests(10, BLUE);
+        rig.pass(3);
+        rig.requests(1, BLUE);
+        rig.requests(3, RETRIED);
+        rig.pass(15);
+    }
+    let flapping = |rig: &Rig| rig.told().into_iter().filter(|(kind, _)| *kind == Kind::Flapping).collect::<Vec<_>>();
+    assert_eq!(flapping(&rig), [(Kind::Flapping, FIRING)]);
+    rig.pass(400);
+    assert_eq!(flapping(&rig), [(Kind::Flapping, FIRING), (Kind::Flapping, RESOLVED)]);
+}
+
+#[test]
+fn retries_while_failed_over_remind_nobody() {
+    let mut rig = Rig::new(1, &["window 20", "retry_rate 10%", "cooldown 10s"]);
+    rig.requests(10, BLUE);
+    for _ in 0..3 {
+        rig.requests(1, RETRIED);
+        rig.requests(1, BLUE);
+    }
+    assert_eq!(rig.told(), [(Kind::RetryRate, FIRING)]);
+    rig.requests(4, RETRIED);
+    rig.pass(100);
+    let reminders = rig.board.outbox().alerts().filter(|alert| alert.kind == Kind::RetryRate && alert.reminder).count();
+    assert_eq!((reminders, rig.told()[1]), (0, (Kind::Failover, FIRING)));
+}
+
+#[test]
+fn a_window_that_begins_anew_resolves_nothing_while_the_outage_goes_on() {
+    let mut rig = Rig::new(2, &["outage off", "failover off"]);
+    rig.requests(100, BLUE);
+    rig.requests(20, DOWN);
+    assert_eq!(rig.told(), [(Kind::ErrorRate, FIRING)]);
+    rig.settings = settings(&[&POOLS[..], &["window 300", "outage off", "failover off"]].concat());
+    rig.reload(2);
+    rig.pass(5);
+    rig.requests(49, BLUE);
+    assert_eq!(rig.told().len(), 1, "too few to say that it is over");
+    rig.requests(1, BLUE);
+    assert_eq!(rig.told()[1..], [(Kind::ErrorRate, RESOLVED)]);
+}
+
+#[test]
+fn what_is_too_old_leaves_before_anything_is_told() {
+    let mut rig = Rig::new(1, &["window 200 max_age=10s", "outage off", "failover off"]);
+    rig.requests(100, BLUE);
+    rig.requests(4, DOWN);
+    // No tick in between: the next request is the first to look.
+    rig.now_ms += 60_000;
+    rig.requests(4, DOWN);
+    assert_eq!(rig.told(), []);
+    rig.requests(1, DOWN);
+    assert_eq!((rig.told().len(), rig.last().window.failed, rig.last().window.filled), (1, 5, 5));
+    rig.pass(12);
+    assert_eq!(rig.told()[1..], [(Kind::ErrorRate, RESOLVED)], "with an age, also without traffic");
+}
+
+#[test]
+fn figures_that_one_pool_hides_of_another_are_in_the_message() {
+    let mut rig = Rig::new(1, &["failover off", "error_rate 2%"]);
+    rig.requests(1, &[("blue", 500)]);
+    rig.requests(150, BLUE);
+    rig.requests(30, GREEN);
+    rig.requests(4, &[("green", 503)]);
+    let figures: Vec<_> = rig.last().pools.into_iter().map(|pool| (pool.name, pool.count, pool.requests)).collect();
+    assert_eq!(figures, [("green".to_string(), 4, 34), ("blue".to_string(), 1, 151)]);
 }
 
 #[test]

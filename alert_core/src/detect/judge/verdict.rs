@@ -1,4 +1,4 @@
-//! One monitor at one instant: what its state machines decide, and the alerts that come of it.
+//! One monitor at one instant, and the alerts that come of what its state machines decide.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -9,11 +9,12 @@ use crate::board::monitor::{IncidentBoard, MonitorBoard};
 use crate::board::outbox::Delivery;
 use crate::board::window::Window;
 use crate::deliver::recipients::takers;
-use crate::model::alert::{Alert, Kind, Links, Missed, PoolLabel, Status, WindowFigures};
+use crate::model::alert::{
+    Alert, Kind, Links, Missed, POOL_FIGURES_MAX, PoolFigures, PoolLabel, Status, WindowFigures,
+};
 use crate::model::ids::PoolId;
-use crate::rules::failover::{self, Observation};
-use crate::rules::flapping;
-use crate::rules::limit::Standing;
+use crate::model::outcome::Outcome;
+use crate::rules::failover;
 use crate::rules::throttle::{Action, Message, Policy, Signal, Throttle};
 
 /// One monitor being judged at one instant.
@@ -24,132 +25,6 @@ pub(super) struct Judged<'a> {
 }
 
 impl Judged<'_> {
-    /// Steps the failover state machine.
-    #[inline]
-    pub(super) fn who_serves(&self, seen: &Observation, confirm: u32, before: Totals) {
-        let shared = self.monitor.shared;
-        let active = shared.active();
-        let (old, new) = shared.failover.update(|old| {
-            let mut served_ms = shared.pool(old.serving).last_seen_ms.load(Relaxed);
-            if served_ms >= seen.time_ms && self.judge.is_alone(self.now_ms) {
-                // One worker judges in the order in which requests end, whatever the ticks of the clock.
-                served_ms = 0;
-            }
-            old.step(seen, &failover::Rules { active, confirm }, served_ms)
-        });
-        if new.confirmed && self.monitor.confirmed_since_ms.load(Relaxed) == 0 {
-            self.monitor.confirmed_since_ms.store(self.now_ms, Relaxed);
-        }
-        if new == old {
-            return;
-        }
-        if !active.is_known() {
-            // The first pool seen serving is the one that should. Another worker may have been first.
-            shared.active.replace(PoolId::NONE, new.serving);
-        }
-        if new.failure_seen && !old.failure_seen {
-            // What follows belongs to one incident, if it becomes one.
-            let incident = shared.incident(Kind::Failover);
-            if !incident.throttle.load().raised {
-                incident.begin(seen.time_ms, before, shared.failed_attempts().saturating_sub(1));
-            }
-        }
-    }
-
-    /// Lets a confirmed candidate take over, if it still is confirmed and no other worker was faster.
-    pub(super) fn take_over(&self) -> bool {
-        let (old, _) = self.monitor.shared.failover.update(|state| state.take_over().map_or(state, |(after, _)| after));
-        old.take_over().is_some_and(|(_, moved)| self.moved(&moved))
-    }
-
-    /// Traffic moved: says so, unless it does so too often.
-    fn moved(&self, moved: &failover::Move) -> bool {
-        let shared = self.monitor.shared;
-        let back = moved.to == shared.active();
-        if !back && !moved.failure_seen {
-            shared.incident(Kind::Failover).begin(self.now_ms, Totals::of(shared), shared.failed_attempts());
-        }
-        if !back {
-            shared.stand_in.store(moved.to);
-        }
-        shared.serving_since_ms.store(self.now_ms, Relaxed);
-        let told = self.flapping(|state| state.moved(!back, self.now_ms));
-        let signal = if back { Signal::Cleared } else { Signal::Raised };
-        self.signal(Kind::Failover, signal, Some(moved)) | told
-    }
-
-    /// Changes the flapping state, and tells where that begins or ends.
-    pub(super) fn flapping(&self, change: impl Fn(flapping::State) -> flapping::State) -> bool {
-        let (old, new) = self.monitor.shared.flapping.update(change);
-        match (old.flapping, new.flapping) {
-            (false, true) => self.signal(Kind::Flapping, Signal::Raised, None),
-            (true, false) => self.signal(Kind::Flapping, Signal::Cleared, None),
-            _ => false,
-        }
-    }
-
-    /// Holds the window against the limits.
-    #[inline]
-    pub(super) fn limits(&self, window: &Window<'_>) -> bool {
-        let settings = &self.monitor.settings;
-        let size = window.size();
-        let mut told = false;
-        if let Some(limit) = settings.error_rate {
-            told |= self.limit(Kind::ErrorRate, || limit.judge(window.failed(), size));
-        }
-        if let Some(limit) = settings.retry_rate {
-            told |= self.limit(Kind::RetryRate, || match limit.judge(window.retried(), size) {
-                // While failed over, retries are explained by what was told already.
-                Standing::Above if self.monitor.shared.is_failed_over() => Standing::Hysteresis,
-                standing => standing,
-            });
-        }
-        if let Some(limit) = settings.latency {
-            told |= self.limit(Kind::Latency, || limit.judge(&window.counts(), size));
-        }
-        told
-    }
-
-    /// Ends what a rule told that a new configuration has switched off since: nothing else would.
-    pub(super) fn rules_switched_off(&self) -> bool {
-        let settings = &self.monitor.settings;
-        let off = [
-            (Kind::ErrorRate, settings.error_rate.is_none()),
-            (Kind::RetryRate, settings.retry_rate.is_none()),
-            (Kind::Latency, settings.latency.is_none()),
-        ];
-        off.into_iter()
-            .filter(|(_, off)| *off)
-            .fold(false, |told, (kind, _)| self.limit(kind, || Standing::Below) | told)
-    }
-
-    #[inline]
-    fn limit(&self, kind: Kind, standing: impl FnOnce() -> Standing) -> bool {
-        // In this order: a count from before another worker told would pass for the end of what it told.
-        let throttle = self.monitor.shared.incident(kind).throttle.load();
-        let standing = standing();
-        if throttle == Throttle::default() && standing != Standing::Above {
-            // Never broken: by far the most frequent case.
-            return false;
-        }
-        let signal = match (throttle.raised, standing) {
-            (false, Standing::Above) => Signal::Raised,
-            (true, Standing::Below) => Signal::Cleared,
-            _ => Signal::Unchanged,
-        };
-        self.signal(kind, signal, None)
-    }
-
-    /// What time alone says about the failover: it is over when another pool became the active one meanwhile, or when
-    /// nobody wants to know.
-    pub(super) fn failover_goes_on(&self) -> Signal {
-        let shared = self.monitor.shared;
-        let broken = shared.is_raised(Kind::Failover);
-        let over = self.monitor.settings.failover.is_none()
-            || (shared.active().is_known() && !self.monitor.shared.is_failed_over());
-        if broken && over { Signal::Cleared } else { Signal::Unchanged }
-    }
-
     /// Steps the throttle of a kind, and puts what it decides into the outbox.
     pub(super) fn signal(&self, kind: Kind, signal: Signal, moved: Option<&failover::Move>) -> bool {
         let shared = self.monitor.shared;
@@ -157,6 +32,8 @@ impl Judged<'_> {
         let policy = Policy {
             cooldown_ms: self.monitor.settings.cooldown_ms,
             muted: shared.maintenance.is_on(self.now_ms) || flaps,
+            // Flapping is told once, then there is silence.
+            reminds: kind != Kind::Flapping,
         };
         let incident = shared.incident(kind);
         let Some(action) = step(&incident.throttle, signal, kind, self.now_ms, &policy) else { return false };
@@ -168,7 +45,7 @@ impl Judged<'_> {
             Action::Suppress => {
                 incident.held_back.fetch_add(1, Relaxed);
                 let message = Message { resolved: false, reminder: false, held_back: 0 };
-                self.publish(self.alert(kind, &message, moved), Delivery::HeldBack);
+                self.publish(self.alert(kind, &message, signal, moved), Delivery::HeldBack);
                 false
             }
             Action::Notify(message) => {
@@ -176,7 +53,7 @@ impl Judged<'_> {
                 if message.resolved {
                     incident.resolved.fetch_add(1, Relaxed);
                 }
-                self.publish(self.alert(kind, &message, moved), Delivery::Pending);
+                self.publish(self.alert(kind, &message, signal, moved), Delivery::Pending);
                 true
             }
         }
@@ -190,8 +67,28 @@ impl Judged<'_> {
         self.judge.board.outbox().publish(&alert, &sinks, state);
     }
 
+    /// The figures of each pool in the window, of the kind that this alert is about, the worst first. One that is alone is
+    /// the window itself.
+    fn figures(&self, window: &Window<'_>, kind: Kind) -> Vec<PoolFigures> {
+        let outcome = match kind {
+            Kind::ErrorRate | Kind::Outage => Outcome::Failed,
+            Kind::AbandonRate => Outcome::Abandoned,
+            Kind::Latency => Outcome::Answered,
+            _ => return Vec::new(),
+        };
+        let per_mille = self.monitor.settings.latency.filter(|_| kind == Kind::Latency).map(|limit| limit.per_mille);
+        let name = |pool: PoolId| self.monitor.shared.pool(pool).name.load();
+        let mut pools: Vec<PoolFigures> = window
+            .by_pool(outcome, per_mille)
+            .map(|(pool, requests, count, latency_ms)| PoolFigures { name: name(pool), requests, count, latency_ms })
+            .collect();
+        pools.sort_by(|a, b| b.badness().total_cmp(&a.badness()));
+        pools.truncate(POOL_FIGURES_MAX);
+        if pools.len() > 1 { pools } else { Vec::new() }
+    }
+
     /// The alert with everything that is known at this instant.
-    fn alert(&self, incident: Kind, message: &Message, moved: Option<&failover::Move>) -> Alert {
+    fn alert(&self, incident: Kind, message: &Message, signal: Signal, moved: Option<&failover::Move>) -> Alert {
         let shared = self.monitor.shared;
         let began = shared.incident(incident);
         let (kind, status) = match (incident, message.resolved) {
@@ -203,7 +100,9 @@ impl Judged<'_> {
         let (from, to) = match (kind, moved) {
             (_, Some(moved)) => (moved.from, moved.to),
             (Kind::Failover, None) => (active, serving),
-            (Kind::Failback, None) => (shared.stand_in(), serving),
+            (Kind::Failback, None) if serving == shared.failed_over_from.load() => (shared.stand_in(), serving),
+            // Another pool is the active one now.
+            (Kind::Failback, None) => (serving, serving),
             (Kind::Flapping, None) => (active, shared.stand_in()),
             _ => (PoolId::NONE, serving),
         };
@@ -212,6 +111,9 @@ impl Judged<'_> {
             _ => (to, String::new()),
         };
         let window = self.judge.board.window(shared);
+        if let Some(window) = &window {
+            self.expire(window);
+        }
         let counts = window.map(|window| window.counts()).unwrap_or_default();
         let latency = self.monitor.settings.latency.filter(|_| kind == Kind::Latency);
         let latency_ms = window.zip(latency).and_then(|(window, limit)| window.percentiles([limit.per_mille]));
@@ -239,6 +141,8 @@ impl Judged<'_> {
             latency_ms: latency_ms.map_or(0, |[value]| value),
             from: label(shared, from),
             to: label(shared, to),
+            unwatched: signal == Signal::Unwatched,
+            pools: window.map(|window| self.figures(&window, incident)).unwrap_or_default(),
             no_failure_seen: kind == Kind::Failover && moved.is_some_and(|moved| !moved.failure_seen),
             window: WindowFigures {
                 size: self.monitor.settings.window,
@@ -269,6 +173,7 @@ fn step(cell: &Packed<Throttle>, signal: Signal, kind: Kind, now_ms: u64, policy
         let stale = match signal {
             Signal::Raised => old.raised && kind != Kind::Failover,
             Signal::Cleared => !old.raised,
+            Signal::Unwatched => old == Throttle::default(),
             Signal::Unchanged => false,
         };
         let (new, due) = old.on(signal, now_ms, policy);
@@ -279,7 +184,7 @@ fn step(cell: &Packed<Throttle>, signal: Signal, kind: Kind, now_ms: u64, policy
 }
 
 impl IncidentBoard {
-    fn begin(&self, now_ms: u64, before: Totals, failed_attempts: u64) {
+    pub(super) fn begin(&self, now_ms: u64, before: Totals, failed_attempts: u64) {
         self.since_ms.store(now_ms, Relaxed);
         self.failed_attempts_before.store(failed_attempts, Relaxed);
         self.retried_before.store(before.retried, Relaxed);
@@ -301,7 +206,9 @@ impl Monitor {
         match kind {
             Kind::ErrorRate => self.settings.error_rate.map(|limit| limit.to_string()),
             Kind::RetryRate => self.settings.retry_rate.map(|limit| limit.to_string()),
+            Kind::AbandonRate => self.settings.abandon_rate.map(|limit| limit.to_string()),
             Kind::Latency => self.settings.latency.map(|limit| limit.to_string()),
+            Kind::Outage => self.settings.outage.map(|confirm| confirm.to_string()),
             _ => None,
         }
         .unwrap_or_default()

@@ -42,6 +42,9 @@ impl Alert {
         if self.window.size > 0 {
             rows.push(("Window", self.window_sentence()));
         }
+        if !self.pools.is_empty() {
+            rows.push(("By pool", self.pools_sentence()));
+        }
         if let Some(lasted) = self.time_ms.checked_sub(self.since_ms).filter(|_| self.since_ms > 0) {
             let label = if self.status == Status::Resolved { "Lasted" } else { "Since" };
             let began = rfc3339(self.since_ms);
@@ -101,6 +104,18 @@ impl Alert {
             let _ = write!(text, "\n{label}: {value}");
         }
         text
+    }
+
+    /// "green 5.1% of 196, blue 0.4% of 240", or "green 900 ms, blue 20 ms".
+    fn pools_sentence(&self) -> String {
+        let figures = self.pools.iter().map(|pool| match self.kind {
+            Kind::Latency => format!("{} {} ms", named(&pool.name), pool.latency_ms),
+            _ => {
+                let share = f64::from(pool.count) * 100.0 / f64::from(pool.requests.max(1));
+                format!("{} {share:.1}% of {}", named(&pool.name), pool.requests)
+            }
+        });
+        figures.collect::<Vec<_>>().join(", ")
     }
 
     /// "5 of 37 requests (13.5%)", of the figure that this alert is about.

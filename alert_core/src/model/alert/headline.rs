@@ -28,6 +28,9 @@ impl Alert {
         let WindowFigures { filled, failed, retried, abandoned, .. } = self.window;
         let (from, to) = (named(&self.from.name), named(&self.to.name));
         let resolved = self.status == Status::Resolved;
+        if self.unwatched {
+            return self.unwatched_sentence().into();
+        }
         match self.kind {
             Kind::ErrorRate if resolved => {
                 format!("Upstream 5xx rate is back to normal — {} over last {filled} requests", percent(failed, filled))
@@ -90,6 +93,18 @@ impl Alert {
                 self.told().map_or("unknown", |(_, sentence)| sentence).into()
             }
             Kind::Test => format!("Test alert — monitor {} can reach you", self.monitor),
+        }
+    }
+
+    fn unwatched_sentence(&self) -> &'static str {
+        match self.kind {
+            Kind::ErrorRate => "Upstream 5xx rate is no longer watched — its rule was switched off",
+            Kind::RetryRate => "Upstream retry rate is no longer watched — its rule was switched off",
+            Kind::AbandonRate => "Share of clients that gave up is no longer watched — its rule was switched off",
+            Kind::Latency => "Upstream latency is no longer watched — its rule was switched off",
+            Kind::Outage => "Outage is no longer watched — its rule was switched off",
+            Kind::Flapping => "Flapping is no longer watched — its rule was switched off",
+            _ => "Failover is no longer watched — its rule was switched off, or its pools are no longer those",
         }
     }
 

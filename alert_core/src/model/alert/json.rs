@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Alert, Example, Fired, Kind, Links, PoolLabel, WindowFigures};
+use super::{Alert, Example, Fired, Kind, Links, PoolFigures, PoolLabel, WindowFigures};
 use crate::base::json::{Array, Json, Known, Object, Plain, Time, object};
 
 impl Alert {
@@ -35,6 +35,7 @@ impl Json for Alert {
             "to": Some(&self.to).filter(|pool| !pool.name.is_empty()),
             "no_failure_seen": self.no_failure_seen,
             "window": self.window,
+            "pools": Array(|| self.pools.iter()),
             "cause": Known(&self.cause),
             "examples": Array(|| self.examples.iter()),
             "links": self.links,
@@ -44,6 +45,17 @@ impl Json for Alert {
             "held_back": self.held_back,
             "fired": self.missed.fired.as_ref(),
             "left_out": self.missed.left_out,
+        });
+    }
+}
+
+impl Json for PoolFigures {
+    fn write(&self, json: &mut Vec<u8>) {
+        object!(json, {
+            "pool": Known(&self.name),
+            "requests": self.requests,
+            "count": self.count,
+            "latency_ms": (self.latency_ms > 0).then_some(self.latency_ms),
         });
     }
 }

@@ -101,6 +101,29 @@ pub struct Example {
     pub address: String,
 }
 
+/// Pools whose figures an alert has room for: the worst ones.
+pub const POOL_FIGURES_MAX: usize = 4;
+
+/// The figures of one pool in the window, which those of the others hide.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoolFigures {
+    /// Its name; empty for the unknown one.
+    pub name: String,
+    /// Requests in the window.
+    pub requests: u32,
+    /// Those of them that the alert is about: failed, or abandoned.
+    pub count: u32,
+    /// For `latency`: the percentile of this pool, in milliseconds.
+    pub latency_ms: u32,
+}
+
+impl PoolFigures {
+    /// The larger, the worse.
+    pub fn badness(&self) -> f64 {
+        f64::from(self.latency_ms) + f64::from(self.count) / f64::from(self.requests.max(1))
+    }
+}
+
 /// Where a reader finds more; empty where the operator gave no URL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Links {
@@ -143,8 +166,13 @@ pub struct Alert {
     pub to: PoolLabel,
     /// For `failover`: no failure of the old pool was seen (a planned flip, or a start on the wrong pool).
     pub no_failure_seen: bool,
+    /// The incident ends because nobody watches it any more: its rule is switched off, or its pools are gone.
+    pub unwatched: bool,
     /// The window.
     pub window: WindowFigures,
+    /// For `error_rate`, `abandon_rate`, `latency`, `outage`: the figures of each pool, the worst first, where requests of
+    /// several are in the window.
+    pub pools: Vec<PoolFigures>,
     /// Failed attempts since the incident began.
     pub failed_attempts: u64,
     /// Requests since the incident began in which a retry hid the failure.
@@ -219,6 +247,8 @@ pub(crate) mod tests {
             from: PoolLabel { name: "blue".into(), release: "v1".into(), address: "127.0.0.1:8081".into() },
             to: PoolLabel { name: "green".into(), release: "v2".into(), address: "127.0.0.1:8082".into() },
             no_failure_seen: false,
+            unwatched: false,
+            pools: Vec::new(),
             window: WindowFigures { size: 200, filled: 200, failed: 0, retried: 16, abandoned: 0 },
             failed_attempts: 16,
             retries_absorbed: 16,
@@ -288,6 +318,27 @@ pub(crate) mod tests {
             "Status page: https://ops.example/alert",
         ] {
             assert!(text.contains(part), "{part:?} is missing in {text}");
+        }
+    }
+
+    #[test]
+    fn the_figures_of_each_pool_are_in_the_message() {
+        let pool =
+            |name: &str, requests, count, latency_ms| PoolFigures { name: name.into(), requests, count, latency_ms };
+        let mut alert = failover();
+        alert.kind = Kind::ErrorRate;
+        alert.pools = vec![pool("green", 196, 10, 0), pool("blue", 240, 1, 0)];
+        assert!(alert.plain_text().contains("By pool: green 5.1% of 196, blue 0.4% of 240"));
+        alert.kind = Kind::Latency;
+        alert.pools = vec![pool("green", 10, 0, 900), pool("", 240, 1, 20)];
+        assert!(alert.plain_text().contains("By pool: green 900 ms, unknown 20 ms"));
+    }
+
+    #[test]
+    fn what_is_no_longer_watched_says_so_and_nothing_about_how_it_stands() {
+        for kind in Kind::ALL {
+            let alert = Alert { kind, status: Status::Resolved, unwatched: true, ..failover() };
+            assert!(alert.headline().contains("no longer watched"), "{}", alert.headline());
         }
     }
 

@@ -49,7 +49,8 @@ impl Rig {
     }
 
     fn raise(&self, number: usize, kind: Kind) {
-        let (raised, _) = Throttle::default().on(Signal::Raised, T0, &Policy { cooldown_ms: 1, muted: false });
+        let (raised, _) =
+            Throttle::default().on(Signal::Raised, T0, &Policy { cooldown_ms: 1, muted: false, reminds: true });
         self.monitor(number).incident(kind).throttle.store(raised);
     }
 }

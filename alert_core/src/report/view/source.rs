@@ -12,7 +12,6 @@ use crate::board::{Board, Plan};
 use crate::model::alert::{Alert, Kind};
 use crate::model::ids::PoolId;
 use crate::report::rollout::Rollout;
-use crate::rules::throttle::Policy;
 use crate::settings::{MonitorSettings, Settings};
 use crate::sink::settings::SinkSettings;
 
@@ -173,11 +172,10 @@ impl<'a> Source<'a> {
         };
         let incident = shared.incident(kind);
         let throttle = incident.throttle.load();
-        let policy = Policy { cooldown_ms: settings.cooldown_ms, muted: false };
         let state = match &limit {
             None => RuleState::Off,
             Some(_) if throttle.raised => RuleState::Firing,
-            Some(_) if throttle.cooling_down(self.now_ms, &policy) => RuleState::Cooldown,
+            Some(_) if throttle.cooling_down(self.now_ms, settings.cooldown_ms) => RuleState::Cooldown,
             Some(_) => RuleState::Ok,
         };
         Rule {

@@ -1,0 +1,143 @@
+//! Who serves: the failover state machine, and what comes of its moves.
+
+use std::sync::atomic::{Ordering::Relaxed, Ordering::Release, Ordering::SeqCst, fence};
+
+use super::Totals;
+use super::verdict::Judged;
+use crate::model::alert::Kind;
+use crate::model::ids::{PoolId, PoolSet};
+use crate::model::success::Success;
+use crate::rules::failover::{Move, Observation, Rules, State};
+use crate::rules::flapping;
+use crate::rules::throttle::Signal;
+
+impl Judged<'_> {
+    /// Steps the failover state machine.
+    pub(super) fn who_serves(&self, seen: &Observation, confirm: u32, before: Totals) {
+        let shared = self.monitor.shared;
+        let active = shared.active();
+        let (row, stand_in_row) = (shared.split.row(seen.last), shared.split.stand_in_row());
+        let (old, new) = shared.failover.update(|old| {
+            let mut rules = Rules { active, confirm, served_ms: self.served_ms(old), row, stand_in_row };
+            let out_of_order = rules.served_ms >= seen.header_ms || old.is_interrupted(&rules);
+            if out_of_order && self.judge.is_alone(self.now_ms) {
+                // One worker judges in the order in which requests end, whatever the ticks of the clock.
+                rules.served_ms = 0;
+            }
+            old.step(seen, &rules)
+        });
+        if new == old {
+            return;
+        }
+        if new.confirmed && !old.confirmed {
+            self.monitor.confirmed.store(true, Relaxed);
+        }
+        if !active.is_known() {
+            // The first pool seen serving is the one that should. Another worker may have been first.
+            shared.active.replace(PoolId::NONE, new.serving);
+        }
+        if new.failure_seen && !old.failure_seen {
+            // What follows belongs to one incident, if it becomes one.
+            let incident = shared.incident(Kind::Failover);
+            if !incident.throttle.load().raised {
+                incident.begin(seen.began_ms, before, shared.failed_attempts().saturating_sub(1));
+            }
+        }
+    }
+
+    /// Lets a confirmed candidate take over, if it still is confirmed and no other worker was faster.
+    pub(super) fn take_over(&self) -> bool {
+        let shared = self.monitor.shared;
+        let (old, new) = shared.failover.update(|state| {
+            let stand_in_row = shared.split.stand_in_row();
+            let rules =
+                Rules { active: shared.active(), served_ms: self.served_ms(state), stand_in_row, ..Rules::default() };
+            if state.confirmed && state.is_interrupted(&rules) && !self.judge.is_alone(self.now_ms) {
+                return state.interrupted();
+            }
+            state.take_over().map_or(state, |(after, _)| after)
+        });
+        new.serving != old.serving && old.take_over().is_some_and(|(_, moved)| self.moved(&moved))
+    }
+
+    /// When the serving pool last answered, as far as any worker knows.
+    fn served_ms(&self, state: State) -> u64 {
+        // Pairs with the fence of who counts an answer of the serving pool.
+        fence(SeqCst);
+        self.monitor.shared.pool(state.serving).last_seen_ms.load(Relaxed)
+    }
+
+    /// Steps the failover state machine by answers of the pool that served a moment ago, where another one has come into sight
+    /// since somebody looked.
+    pub(super) fn still_serves(&self, run: &[Success]) {
+        // Pairs with the fence of who looks when the serving pool last answered: either that sees these answers, or the
+        // candidate is seen here.
+        fence(SeqCst);
+        let (Some(last), Some(confirm)) = (run.last(), self.monitor.settings.failover) else { return };
+        let pool = last.origin.pool();
+        if self.monitor.shared.is_steady(pool) {
+            return;
+        }
+        for answer in run.iter().filter(|answer| answer.began_ms() > self.monitor.shared.moved_ms.load(Relaxed)) {
+            let (began_ms, header_ms) = (answer.began_ms(), answer.header_ms());
+            let seen = Observation { last: pool, answered: true, failed: PoolSet::EMPTY, began_ms, header_ms };
+            self.who_serves(&seen, confirm, Totals::of(self.monitor.shared));
+        }
+    }
+
+    /// Traffic moved: says so, unless it does so too often.
+    fn moved(&self, moved: &Move) -> bool {
+        let shared = self.monitor.shared;
+        let back = moved.to == shared.active();
+        shared.moved_ms.store(self.now_ms, Release);
+        shared.split.begin(if back { 0 } else { moved.row });
+        if !back && !moved.failure_seen {
+            shared.incident(Kind::Failover).begin(self.now_ms, Totals::of(shared), shared.failed_attempts());
+        }
+        if !back {
+            shared.stand_in.store(moved.to);
+            shared.failed_over_from.store(shared.active());
+        }
+        shared.serving_since_ms.store(self.now_ms, Relaxed);
+        let told = self.flapping(|state| state.moved(!back, self.now_ms));
+        let signal = if back { Signal::Cleared } else { Signal::Raised };
+        self.signal(Kind::Failover, signal, Some(moved)) | told
+    }
+
+    /// Changes the flapping state, and tells where that begins or ends.
+    pub(super) fn flapping(&self, change: impl Fn(flapping::State) -> flapping::State) -> bool {
+        let (old, new) = self.monitor.shared.flapping.update(change);
+        match (old.flapping, new.flapping) {
+            (false, true) => self.signal(Kind::Flapping, Signal::Raised, None),
+            (true, false) => self.signal(Kind::Flapping, Signal::Cleared, None),
+            _ => false,
+        }
+    }
+
+    /// What time alone says about the failover: it is over when another pool became the active one meanwhile, and is no
+    /// longer watched when nobody wants to know, or when its pools are gone.
+    pub(super) fn failover_at_rest(&self) -> bool {
+        let shared = self.monitor.shared;
+        let throttle = shared.incident(Kind::Failover).throttle.load();
+        let concerns = throttle.raised || throttle.told;
+        let signal =
+            if self.monitor.settings.failover.is_none() || (concerns && !shared.failed_over_from.load().is_known()) {
+                Signal::Unwatched
+            } else if throttle.raised && shared.active().is_known() && !shared.is_failed_over() {
+                Signal::Cleared
+            } else {
+                Signal::Unchanged
+            };
+        self.signal(Kind::Failover, signal, None)
+    }
+
+    /// The same about flapping.
+    pub(super) fn flapping_at_rest(&self) -> bool {
+        if self.monitor.settings.failover.is_some() {
+            return self.flapping(|state| state.tick(self.now_ms))
+                | self.signal(Kind::Flapping, Signal::Unchanged, None);
+        }
+        self.monitor.shared.flapping.store(flapping::State::default());
+        self.signal(Kind::Flapping, Signal::Unwatched, None)
+    }
+}
