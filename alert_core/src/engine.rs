@@ -18,6 +18,7 @@ use crate::detect::judge::Judge;
 use crate::lead::leader::Leader;
 use crate::lead::prober::Prober;
 use crate::observe::intake::Intake;
+use crate::observe::names::Names;
 use crate::observe::spsc::{CAPACITY, Producer, channel};
 use crate::persist::saver::Saver;
 use crate::persist::state_file::StateFile;
@@ -98,6 +99,9 @@ impl Engine {
             rests: false,
         };
         threads.spawn("alert-detector", move || detector.run())?;
+        if let Some(names) = Names::new(board, plan, settings, stop.clone(), log.clone()) {
+            threads.spawn("alert-names", move || names.run())?;
+        }
         if let Some(prober) = Prober::new(board, plan, settings, pid, stop.clone(), log.clone()) {
             threads.spawn("alert-prober", move || prober.run())?;
         }

@@ -35,6 +35,11 @@ pub fn resolve(written: &str) -> Result<Vec<String>, String> {
     if addresses.is_empty() { Err("host not found".into()) } else { Ok(addresses) }
 }
 
+/// Whether an address is written by a name, whose addresses can change.
+pub fn is_name(written: &str) -> bool {
+    matches!(parse(written), Ok(Written::Host(host, _)) if host.parse::<std::net::IpAddr>().is_err())
+}
+
 /// Reads `HOST[:PORT]`, `[IPV6][:PORT]` or `unix:/path`, without looking a name up.
 ///
 /// # Errors
@@ -87,6 +92,12 @@ mod tests {
             assert_eq!(resolve(written), Ok(vec![named.to_string()]), "{written}");
         }
         assert!(resolve("localhost:1").is_ok_and(|found| found.contains(&"127.0.0.1:1".to_string())));
+    }
+
+    #[test]
+    fn only_names_of_hosts_are_names() {
+        assert!(["app", "app.internal:8080", "localhost:1"].into_iter().all(is_name));
+        assert!(!["127.0.0.1", "127.0.0.1:80", "[::1]:80", "unix:/run/app", ":80"].into_iter().any(is_name));
     }
 
     #[test]

@@ -79,6 +79,8 @@ pub struct MonitorBoard {
     pub examples: Examples,
     /// The pools that the configuration names: the others make room for new names.
     pub configured: Packed<PoolSet>,
+    /// When host names of its pools were looked up last, by the board's clock in milliseconds.
+    pub named_ms: AtomicU64,
     /// Changes whenever a release does, or the pool of an address: what was recognised by them is looked up again then.
     pub epoch: AtomicU64,
     /// When it was last calm: nothing told, and no failure in the window.

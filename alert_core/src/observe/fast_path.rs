@@ -4,13 +4,11 @@
 //! about such a request was looked up before. What was found then is kept here, next to what it was found from. This
 //! runs in every request. It never allocates, locks, waits or fails.
 
-use crate::base::name::NameKey;
-use crate::base::word::Word;
+use std::sync::atomic::Ordering::Relaxed;
+
 use crate::board::monitor::MonitorBoard;
-use crate::board::text::NameCell;
 use crate::model::success::SourceId;
 use crate::observe::fingerprint::Fingerprint;
-use crate::rules::failover::State;
 
 /// PeerMap that are kept, as a power of two.
 const PLACES: u32 = 4;
@@ -30,11 +28,12 @@ struct Known {
     release: Fingerprint,
     /// The name of its pool in its answers, for an address that the configuration does not list.
     pool: Option<Fingerprint>,
-    /// Where the release of its pool is, and its key after the last answer.
-    cell: &'static NameCell,
-    key: NameKey,
-    /// The state in which its pool serves and no other is in sight.
+    /// [`MonitorBoard::epoch`] since which nothing has changed that was looked up.
+    epoch: u64,
+    /// The word of who serves in which its pool does and no other is in sight, as far as that matters: an unknown pool
+    /// moves nothing.
     steady: u64,
+    matters: u64,
     origin: SourceId,
 }
 
@@ -52,8 +51,8 @@ impl FastPath {
         let known = self.places[address.spread::<PLACES>()].as_ref()?;
         let usual = known.address == address
             && Fingerprint::of(release)? == known.release
-            && known.cell.key() == known.key
-            && self.shared.failover.word() == known.steady
+            && self.shared.epoch.load(Relaxed) == known.epoch
+            && self.shared.failover.word() & known.matters == known.steady
             && known.pool.is_none_or(|known| Fingerprint::of(pool()) == Some(known));
         usual.then_some(known.origin)
     }
@@ -65,9 +64,12 @@ impl FastPath {
             Some(None) => return,
             pool => pool.flatten(),
         };
-        let cell = &self.shared.pool(origin.pool()).release;
-        let (key, steady) = (cell.key(), State::serving(origin.pool()).to_word());
-        self.places[address.spread::<PLACES>()] = Some(Known { address, release, pool, cell, key, steady, origin });
+        let (word, matters) = (self.shared.failover.word(), if origin.pool().is_known() { u64::MAX } else { 0 });
+        if self.shared.is_steady(origin.pool()) {
+            let (epoch, steady) = (self.shared.epoch.load(Relaxed), word & matters);
+            let known = Known { address, release, pool, epoch, steady, matters, origin };
+            self.places[address.spread::<PLACES>()] = Some(known);
+        }
     }
 }
 
@@ -77,6 +79,7 @@ mod tests {
     use crate::board::region::Region;
     use crate::model::ids::PeerId;
     use crate::model::ids::PoolId;
+    use crate::rules::failover::State;
 
     const BLUE: PoolId = PoolId::new(1);
     const ORIGIN: SourceId = SourceId::new(0, BLUE, PeerId::new(3));
@@ -108,9 +111,9 @@ mod tests {
     fn what_changed_on_the_board_is_looked_up_again() {
         let (shared, mut usual) = usual();
         usual.remember(ADDRESS, b"v1", None, ORIGIN);
-        shared.pool(BLUE).release.store(b"v2");
-        assert_eq!(recognise(&usual, ADDRESS, b"v1"), None, "another worker saw another release");
-        shared.pool(BLUE).release.store(b"v1");
+        shared.epoch.fetch_add(1, Relaxed);
+        assert_eq!(recognise(&usual, ADDRESS, b"v1"), None, "a release, or whose an address is");
+        usual.remember(ADDRESS, b"v1", None, ORIGIN);
         assert_eq!(recognise(&usual, ADDRESS, b"v1"), Some(ORIGIN));
         shared.failover.store(State::serving(PoolId::new(2)));
         assert_eq!(recognise(&usual, ADDRESS, b"v1"), None, "another pool serves");
@@ -122,5 +125,14 @@ mod tests {
         usual.remember(ADDRESS, b"", Some(b"blue"), ORIGIN);
         assert_eq!(usual.recognise(ADDRESS, b"", || b"blue"), Some(ORIGIN));
         assert_eq!(usual.recognise(ADDRESS, b"", || b"green"), None);
+    }
+
+    #[test]
+    fn an_answer_of_an_unknown_pool_is_usual_whoever_serves() {
+        let (shared, mut usual) = usual();
+        let origin = SourceId::new(0, PoolId::NONE, PeerId::new(3));
+        usual.remember(ADDRESS, b"", Some(b""), origin);
+        shared.failover.store(State::serving(PoolId::new(2)));
+        assert_eq!(usual.recognise(ADDRESS, b"", || b""), Some(origin));
     }
 }

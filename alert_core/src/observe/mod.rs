@@ -5,6 +5,7 @@ pub mod event_clock;
 pub mod fast_path;
 mod fingerprint;
 pub mod intake;
+pub(crate) mod names;
 pub mod peers;
 pub mod recorder;
 pub mod spsc;

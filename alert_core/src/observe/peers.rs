@@ -46,7 +46,9 @@ impl PeerMap {
     fn new(shared: &'static MonitorBoard, settings: &MonitorSettings, pools: &[PoolId]) -> PeerMap {
         let mut listed = Vec::new();
         for ((_, addresses), pool) in settings.pools.iter().zip(pools) {
-            listed.extend(addresses.iter().map(|address| {
+            // What a name brought can move to another pool, so the board has that.
+            let is_named = |address: &&String| settings.hosts.iter().any(|host| host.addresses.contains(address));
+            listed.extend(addresses.iter().filter(|address| !is_named(address)).map(|address| {
                 let key = NameKey::of_whole(address.as_bytes());
                 let peer = shared.find_peer(key).unwrap_or(PeerId::NONE);
                 (key, Server { pool: *pool, peer, listed: true })

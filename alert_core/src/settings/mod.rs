@@ -69,6 +69,8 @@ pub struct MonitorSettings {
     pub name: String,
     /// The pools that are listed, each with its addresses as nginx writes them.
     pub pools: Vec<(String, Vec<String>)>,
+    /// The host names among those addresses, which are looked up again while nginx runs.
+    pub hosts: Vec<Host>,
     /// The variable that names the pool of an answer.
     pub pool_from: String,
     /// The variable that names the release that answered.
@@ -107,6 +109,17 @@ pub struct MonitorSettings {
     pub sinks: Option<Vec<usize>>,
 }
 
+/// A host name that is written as an address of a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// The place of the pool among those of the monitor.
+    pub pool: usize,
+    /// The name, as it is written: perhaps with a port.
+    pub written: String,
+    /// The addresses that it had when the configuration was read, which the pool lists.
+    pub addresses: Vec<String>,
+}
+
 /// The end of the time that counts as a request's latency; it begins with the first attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum LatencyOf {
@@ -134,6 +147,7 @@ impl MonitorSettings {
         MonitorSettings {
             name,
             pools: Vec::new(),
+            hosts: Vec::new(),
             pool_from: monitor::POOL_FROM.into(),
             release_from: monitor::RELEASE_FROM.into(),
             failure_if: None,

@@ -1,6 +1,7 @@
 //! The directives of one monitor: `alert_monitor NAME { … }`.
 
-use super::{Error, MonitorSettings, WINDOW_MAX, rollout, values};
+use super::{Error, Host, MonitorSettings, WINDOW_MAX, rollout, values};
+use crate::base::address;
 use crate::model::ids::POOLS_MAX;
 
 /// The variables that name pool and release where nothing else is written.
@@ -150,6 +151,10 @@ impl MonitorSettings {
         let mut resolved: Vec<String> = Vec::new();
         for written in addresses {
             let found = resolve(written).map_err(|cause| Error::Address { address: (*written).into(), cause })?;
+            if address::is_name(written) {
+                let (pool, written) = (self.pools.len(), (*written).into());
+                self.hosts.push(Host { pool, written, addresses: found.clone() });
+            }
             for address in found {
                 let mut pools = self.pools.iter().map(|(pool, addresses)| (pool, addresses.as_slice()));
                 if let Some((pool, _)) = pools.find(|(_, addresses)| addresses.contains(&address)) {
