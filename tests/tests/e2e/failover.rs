@@ -121,6 +121,22 @@ fn hiccups_between_answers_of_the_primary_are_no_failover_whichever_worker_sees_
 }
 
 #[test]
+fn hiccups_of_a_primary_that_shares_its_traffic_with_a_canary_are_no_failover() {
+    let upstream = "zone app 64k; server {blue} weight=3 max_fails=0; server {green} max_fails=0;";
+    let scene = Scene::start(&Setup { workers: 2, upstream, rules: "retry_rate off;", ..Setup::default() });
+    scene.client.get_many(100, "/");
+    for _ in 0..40 {
+        scene.blue.queue_status(500, 1);
+        scene.client.get_many(5, "/");
+    }
+    scene.wait_filled(200);
+    scene.assert_told(&[]);
+    scene.blue.set_status(500);
+    scene.client.get_many(40, "/");
+    scene.assert_told(&[FAILOVER]);
+}
+
+#[test]
 fn workers_that_disagree_are_one_failover() {
     // Without a zone each worker finds out for itself that blue is dead, and tries it again once a second.
     let scene = Scene::start(&Setup {

@@ -22,6 +22,7 @@ mod metrics;
 mod mistakes;
 mod monitors;
 mod names;
+mod outage;
 mod probes;
 mod protocols;
 mod reload;
