@@ -3,10 +3,11 @@
 //! way back.
 //!
 //! [`share`] assigns clients to pools; [`votes`] keeps who of them fared badly, and [`verdict`] says whether that is a
-//! pool's fault; [`probe`] knows which pools would answer; [`pilot`] decides what happens to a [`state`] next, and
-//! [`command`] what an operator can do to it. All of it is pure: time comes in as a number.
+//! pool's fault; [`probe`] knows which pools would answer; [`pilot`] decides by the [`facts`] what happens to a [`state`]
+//! next, and [`command`] what an operator can do to it. All of it is pure: time comes in as a number.
 
 pub mod command;
+pub mod facts;
 pub mod pilot;
 pub mod probe;
 pub mod share;

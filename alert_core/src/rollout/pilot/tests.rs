@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::super::command::{Command, Refusal, Situation};
+use super::super::verdict::Attempts;
 use super::*;
 use crate::base::word::Word;
 
