@@ -348,15 +348,16 @@ fn percentiles<const P: usize>(values: impl Iterator<Item = u32>, per_mille: [u3
     if values.is_empty() {
         return None;
     }
-    // The highest first, so that each of the others is looked for among what lies below the one before it.
-    let (len, mut below) = (values.len() as u64, values.as_mut_slice());
+    // The lowest first, so that each of the others is looked for among the few that lie above the one before it.
+    let (len, mut above, mut below) = (values.len() as u64, values.as_mut_slice(), 0);
     let mut found = [0; P];
-    for (value, rank) in found.iter_mut().zip(per_mille).rev() {
+    for (value, rank) in found.iter_mut().zip(per_mille) {
         let at = (len * u64::from(rank)).div_ceil(1000).clamp(1, len) as usize - 1;
         // Ranks ascend, so this one lies there.
-        let at = at.min(below.len() - 1);
-        *value = *below.select_nth_unstable(at).1;
-        below = &mut below[..=at];
+        let at = at.saturating_sub(below);
+        *value = *above.select_nth_unstable(at).1;
+        below += at;
+        above = &mut above[at..];
     }
     Some(found)
 }

@@ -89,9 +89,12 @@ fn the_page_says_what_is_so_in_every_state() {
     scene.blue.set_status(500);
     scene.client.get_many(6, "/");
     look(&mut page, &url, "failed-over", "green serves instead of blue");
+    scene.green.set_status(503);
+    scene.client.get_many(40, "/");
+    look(&mut page, &url, "outage", "Nothing works: no pool answers");
     let maintenance = scene.client.send(&Request::new("POST", "/control/maintenance?monitor=app&on=1&for=30m"));
     assert_eq!(maintenance.status, 200, "{}", maintenance.text());
-    look(&mut page, &url, "failed-over-in-maintenance", "green serves instead of blue");
+    look(&mut page, &url, "outage-in-maintenance", "Nothing works: no pool answers");
 }
 
 #[test]

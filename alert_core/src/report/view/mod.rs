@@ -325,11 +325,11 @@ impl<'a> Monitor<'a> {
         self.pools.get(self.serving?)
     }
 
-    /// The pool that serves, if it has answered and has not left that to servers of no known pool since.
+    /// The pool that serves, if it has answered and has not left that to servers of no known pool since. None in an outage.
     pub fn answering_pool(&self) -> Option<&Pool> {
         // The order of two answers says nothing, as long as both come.
         const TOGETHER_MS: u64 = 10_000;
-        let serving = self.serving_pool()?;
+        let serving = self.serving_pool().filter(|_| self.trouble != State::Outage)?;
         let seen_ms = serving.last_seen_ms.filter(|_| serving.answered > 0)?;
         let unknown_ms = self.unknown.as_ref().and_then(|pool| pool.last_seen_ms).unwrap_or(0);
         (unknown_ms <= seen_ms + TOGETHER_MS).then_some(serving)
