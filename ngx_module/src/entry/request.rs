@@ -4,13 +4,15 @@ use ngx::core::Status;
 use ngx::ffi::{ngx_http_request_t, ngx_http_variable_value_t, ngx_int_t};
 
 use super::Module;
+use crate::control;
 use crate::engine::Location;
+use crate::log_phase;
 use crate::nginx::guarded;
 use crate::nginx::logged_request::LoggedRequest;
 use crate::nginx::request::Request;
 use crate::nginx::variable::Question;
+use crate::status;
 use crate::variable::Variable;
-use crate::{control, log_phase, status};
 
 /// Called by nginx for every finished request.
 pub(super) unsafe extern "C" fn log_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
