@@ -22,7 +22,7 @@ impl SplitBoard {
     #[inline]
     pub fn count(&self, pool: PoolId, requests: u64, window: u32) {
         let before = self.first[pool.get() as usize & POOLS_MAX].fetch_add(requests, Relaxed);
-        if before + requests >= 2 * u64::from(window) {
+        if before.saturating_add(requests) >= 2 * u64::from(window) {
             self.halve(window);
         }
     }
