@@ -21,7 +21,7 @@ version = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 # One file a subject, in the order of the help.
 include $(addprefix $(dir $(lastword $(MAKEFILE_LIST))),\
-	tests/sandbox/stack.mk ngx_module/module.mk alert_core/c/library.mk docker/image.mk packaging/packages.mk \
+	tests/sandbox/stack.mk ngx_module/module.mk alert_core/c/library.mk docker/image.mk docker/packaging/packages.mk \
 	tests/tests.mk tests/sanitize.mk alert_core/fuzz/fuzz.mk tests/bench/bench.mk tests/fleet/fleet.mk)
 
 # A step before others, which says nothing when there is nothing to do.

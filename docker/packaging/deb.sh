@@ -3,7 +3,7 @@
 #
 # It takes what debian/control names under Build-Depends, and a cargo from wherever that is.
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 # shellcheck source=/dev/null
@@ -16,7 +16,7 @@ log=$out/build.log
 rm -rf "$tree" "$out"/*_"$version"*
 mkdir -p "$tree"
 tar -c --warning=no-file-changed --exclude=./target --exclude=./run --exclude=./.git . | tar -x -C "$tree"
-cp -R packaging/debian "$tree/debian"
+cp -R docker/packaging/debian "$tree/debian"
 cat > "$tree/debian/changelog" <<END
 nginx-alert ($version-1~$suite) $suite; urgency=medium
 

@@ -6,7 +6,7 @@ DEB_PACKAGES ?= nginx nginx-dev libclang-dev gcc libc6-dev debhelper dpkg-dev fa
 
 .PHONY: deb
 deb: deb-packages ## Build libnginx-mod-http-alert for this Debian's nginx, into target/deb
-	@packaging/deb.sh
+	@docker/packaging/deb.sh
 
 .PHONY: deb-packages
 deb-packages:
@@ -21,5 +21,5 @@ deb-test: image-inputs ## Build that package for [SUITE=trixie|bookworm], check 
 		| tar -x -C target/deb/$(SUITE)
 	@docker/packages.sh lintian
 	@lintian --allow-root --fail-on error,warning target/deb/$(SUITE)/*.changes
-	@docker run --rm --volume "$(CURDIR)/packaging:/packaging:ro" --volume "$(CURDIR)/target/deb/$(SUITE):/debs:ro" \
+	@docker run --rm --volume "$(CURDIR)/docker/packaging:/packaging:ro" --volume "$(CURDIR)/target/deb/$(SUITE):/debs:ro" \
 		$(base_image) /packaging/clean-room.sh /debs

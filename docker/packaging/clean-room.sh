@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the packages of a directory on a bare Debian as its user would, has them tell of a failover, and removes them:
 #
-#     docker run --rm -v "$PWD/packaging:/packaging:ro" -v "$PWD/target/deb:/debs:ro" debian:trixie-slim \
+#     docker run --rm -v "$PWD/docker/packaging:/packaging:ro" -v "$PWD/target/deb:/debs:ro" debian:trixie-slim \
 #         /packaging/clean-room.sh /debs
 #
 # This is for a container that is thrown away.
