@@ -12,6 +12,7 @@ mod base {
         pub(crate) use loom::sync::atomic::{AtomicI64, AtomicU64, fence};
     }
     pub mod name;
+    pub mod shared;
     pub mod word;
 }
 #[path = "../src/model"]

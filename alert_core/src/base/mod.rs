@@ -7,5 +7,6 @@ pub mod clock;
 pub(crate) mod json;
 pub mod log;
 pub mod name;
+pub mod shared;
 pub mod units;
 pub mod word;

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::base::shared::shared;
 use crate::board::text::{NameCell, TextCell};
 use crate::model::alert::{
     Alert, Example, Kind, Links, Missed, POOL_FIGURES_MAX, PoolFigures, PoolLabel, Status, WindowFigures,
@@ -13,16 +14,17 @@ const CAUSE_WORDS: usize = 24;
 /// Failing requests that go with an alert.
 pub const EXAMPLES_MAX: usize = 3;
 
-#[repr(C)]
+shared! {
 #[derive(Debug)]
 struct PoolCells {
     name: NameCell,
     release: NameCell,
     address: NameCell,
 }
+}
 
+shared! {
 /// One alert in shared memory.
-#[repr(C)]
 #[derive(Debug)]
 pub(super) struct AlertCell {
     /// The number of the alert; zero while it is written.
@@ -49,9 +51,10 @@ pub(super) struct AlertCell {
     examples: [ExampleCells; EXAMPLES_MAX],
     pools: [FigureCells; POOL_FIGURES_MAX],
 }
+}
 
+shared! {
 /// The figures of one pool.
-#[repr(C)]
 #[derive(Debug)]
 struct FigureCells {
     name: NameCell,
@@ -60,9 +63,10 @@ struct FigureCells {
     count: AtomicU64,
     latency_ms: AtomicU64,
 }
+}
 
+shared! {
 /// A request that failed.
-#[repr(C)]
 #[derive(Debug)]
 struct ExampleCells {
     /// Zero where there is none.
@@ -70,6 +74,7 @@ struct ExampleCells {
     method: TextCell<2>,
     path: TextCell<12>,
     address: TextCell<8>,
+}
 }
 
 const REMINDER: u64 = 1 << 16;

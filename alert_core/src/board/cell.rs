@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::sync::atomic::{Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
 use crate::base::atomic::AtomicU64;
+use crate::base::shared::Shared;
 use crate::base::word::Word;
 
 /// A value of type `T` in a word that several processes share. All-zero is the value of the word zero.
@@ -12,6 +13,12 @@ use crate::base::word::Word;
 pub struct Packed<T> {
     word: AtomicU64,
     value: PhantomData<fn() -> T>,
+}
+
+// SAFETY: an `AtomicU64` by `repr(transparent)`; what a pattern of bits means is up to `Word`, and each means something.
+#[allow(unsafe_code)]
+unsafe impl<T: Word> Shared for Packed<T> {
+    const NO_PADDING: () = ();
 }
 
 impl<T: Word> Packed<T> {

@@ -1,6 +1,7 @@
 //! How the detector of a worker sleeps, and how it is woken: by its own event loop, or by another worker whose decision waits
 //! for what lies in its queue. The kernel lets it sleep on a word that both share (a futex).
 
+use crate::base::shared::shared;
 use std::sync::atomic::{AtomicU32, Ordering, Ordering::Relaxed, fence};
 use std::time::Duration;
 
@@ -19,13 +20,14 @@ pub enum Sleep {
     Asleep,
 }
 
+shared! {
 /// How one detector sleeps. All-zero is: awake.
-#[repr(C)]
 #[derive(Debug, Default)]
 pub struct Doorbell {
     sleep: AtomicU32,
     /// Fills the word.
     unused: AtomicU32,
+}
 }
 
 impl Doorbell {

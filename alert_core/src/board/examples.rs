@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::base::name::readable;
+use crate::base::shared::shared;
 use crate::board::text::TextCell;
 use crate::model::alert::Example;
 use crate::model::ids::PoolId;
@@ -50,12 +51,13 @@ pub struct Kept {
     pub example: Example,
 }
 
+shared! {
 /// The latest requests of a monitor that failed.
-#[repr(C)]
 #[derive(Debug)]
 pub struct Examples {
     next: AtomicU64,
     texts: [TextCell<WORDS>; EXAMPLES_MAX],
+}
 }
 
 impl Examples {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::cell::Packed;
 use super::region::Region;
+use crate::base::shared::shared;
 use crate::base::word::Word;
 
 /// Stretches that the table can hold.
@@ -59,18 +60,20 @@ enum Stage {
     Retired { generation: u64 },
 }
 
-#[repr(C)]
+shared! {
 #[derive(Debug)]
 struct Entry {
     place: Packed<Extent>,
     stage: AtomicU64,
 }
+}
 
+shared! {
 /// The table of stretches.
-#[repr(C)]
 #[derive(Debug)]
 pub struct ExtentTable {
     entries: [Entry; EXTENTS_MAX],
+}
 }
 
 impl Entry {

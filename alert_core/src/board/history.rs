@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering, Ordering::Acquire, Ordering::Relaxed, fence};
 
+use crate::base::shared::shared;
 use crate::board::monitor::{BUCKETS_MS, MonitorBoard};
 use crate::model::ids::PoolId;
 
@@ -22,20 +23,22 @@ const CLASSES: usize = BUCKETS_MS.len() + 1;
 const WORDS: usize = (CLASSES + 3).div_ceil(2);
 const TIME_BITS: u32 = 48;
 
+shared! {
 /// The snapshots of one monitor. All-zero is: none yet.
-#[repr(C)]
 #[derive(Debug)]
 pub struct History {
     snapshots: [Snapshot; SNAPSHOTS],
 }
+}
 
-#[repr(C)]
+shared! {
 #[derive(Debug)]
 struct Snapshot {
     /// When it was taken and which pool served; zero while it is written.
     stamp: AtomicU64,
     /// [`Totals`], two to a word.
     totals: [AtomicU64; WORDS],
+}
 }
 
 /// Totals of a monitor, modulo 2³²: only differences over seconds are of interest.

@@ -6,13 +6,15 @@
 use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Relaxed};
 
 use super::worker::WorkerTable;
+use crate::base::shared::shared;
 
+shared! {
 /// A right that one worker at a time has. All-zero is: nobody.
-#[repr(C)]
 #[derive(Debug)]
 pub struct Lease {
     /// Process id of the worker that has it.
     holder: AtomicU64,
+}
 }
 
 impl Lease {

@@ -7,12 +7,13 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::base::shared::shared;
 use crate::base::word::Word;
 use crate::board::cell::Packed;
 use crate::settings::Maintenance;
 
+shared! {
 /// The maintenance of one monitor. All-zero is: off.
-#[repr(C)]
 #[derive(Debug)]
 pub struct MaintenanceBoard {
     /// Identity of the configured value, to see when it changes.
@@ -20,6 +21,7 @@ pub struct MaintenanceBoard {
     /// What the configured value comes to.
     configured: Packed<bool>,
     order: Packed<Order>,
+}
 }
 
 /// What was ordered at run time.

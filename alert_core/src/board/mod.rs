@@ -48,6 +48,7 @@ use worker::WorkerTable;
 
 use crate::base::clock::Clock;
 use crate::base::name::NameKey;
+use crate::base::shared::shared;
 use crate::board::outbox::Outbox;
 use crate::board::window::{Window, WindowHead};
 use crate::model::ids::{PoolId, PoolSet};
@@ -71,8 +72,8 @@ pub const MONITORS_MAX: usize = extent::EXTENTS_MAX / 2;
 /// The place of a caller who fetches alerts, under a name that no sink can have.
 const POLL: &str = "(poll)";
 
+shared! {
 /// The fixed part of the board.
-#[repr(C)]
 #[derive(Debug)]
 pub struct Header {
     magic: AtomicU64,
@@ -92,9 +93,10 @@ pub struct Header {
     /// [`Board::ahead_of_wall_ms`].
     ahead_of_wall_ms: AtomicU64,
 }
+}
 
+shared! {
 /// How the board is saved to a file.
-#[repr(C)]
 #[derive(Debug)]
 pub struct Saving {
     /// Who does it.
@@ -103,6 +105,7 @@ pub struct Saving {
     pub saved: AtomicU64,
     /// Whether the last try failed.
     pub failed: AtomicU64,
+}
 }
 
 /// The board of all workers.

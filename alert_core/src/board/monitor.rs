@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::Release};
 
 use crate::base::name::NameKey;
+use crate::base::shared::shared;
 use crate::board::cell::Packed;
 use crate::board::examples::Examples;
 use crate::board::extent::Extent;
@@ -31,8 +32,8 @@ pub fn bounds_ms() -> impl Iterator<Item = u32> {
     FINE_BUCKETS_MS.into_iter().chain(BUCKETS_MS)
 }
 
+shared! {
 /// One monitor.
-#[repr(C)]
 #[derive(Debug)]
 pub struct MonitorBoard {
     /// Its name, by which a new configuration finds it again.
@@ -92,9 +93,10 @@ pub struct MonitorBoard {
     /// The pool that should have served when a failover was told.
     pub failed_over_from: Packed<PoolId>,
 }
+}
 
+shared! {
 /// Requests whose address belongs to no pool although pools are listed.
-#[repr(C)]
 #[derive(Debug)]
 pub struct UnmatchedBoard {
     /// How many.
@@ -106,9 +108,10 @@ pub struct UnmatchedBoard {
     /// Whether that was told since.
     pub told: AtomicU64,
 }
+}
 
+shared! {
 /// An answer that named another pool than the configuration does.
-#[repr(C)]
 #[derive(Debug)]
 pub struct ContradictionBoard {
     /// The address that answered; empty where there was none.
@@ -118,9 +121,10 @@ pub struct ContradictionBoard {
     /// Whether that was told since the configuration came into force.
     pub told: AtomicU64,
 }
+}
 
+shared! {
 /// One kind of alert within a monitor.
-#[repr(C)]
 #[derive(Debug)]
 pub struct IncidentBoard {
     /// What was told and is owed.
@@ -140,9 +144,10 @@ pub struct IncidentBoard {
     /// Messages held back, ever.
     pub held_back: AtomicU64,
 }
+}
 
+shared! {
 /// One pool.
-#[repr(C)]
 #[derive(Debug)]
 pub struct PoolBoard {
     /// Its name.
@@ -171,6 +176,7 @@ pub struct PoolBoard {
     pub causes: [AtomicU64; Cause::ALL.len()],
     /// Those of them from before the monitor was last calm.
     pub causes_before: [AtomicU64; Cause::ALL.len()],
+}
 }
 
 impl MonitorBoard {

@@ -7,6 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering, Ordering::Relaxed};
 
 use crate::base::name::NameKey;
+use crate::base::shared::shared;
 use crate::board::alert::AlertCell;
 use crate::board::sink::SinkId;
 use crate::model::alert::{Alert, Status};
@@ -84,8 +85,8 @@ impl Deliveries {
     }
 }
 
+shared! {
 /// The ring of alerts.
-#[repr(C)]
 #[derive(Debug)]
 pub struct Outbox {
     last_id: AtomicU64,
@@ -94,6 +95,7 @@ pub struct Outbox {
     lost_told: AtomicU64,
     lost_told_ms: AtomicU64,
     cells: [AlertCell; ALERTS_MAX],
+}
 }
 
 impl Outbox {

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::base::name::{NAME_WORDS, NameKey, readable};
+use crate::base::shared::shared;
 use crate::board::cell::Packed;
 use crate::board::monitor::MonitorBoard;
 use crate::board::text::{NameCell, TextCell};
@@ -18,8 +19,8 @@ const ADDRESS_WORDS: usize = 15;
 /// An address, whole.
 pub type AddressCell = TextCell<ADDRESS_WORDS>;
 
+shared! {
 /// One address.
-#[repr(C)]
 #[derive(Debug)]
 pub struct PeerBoard {
     /// The beginning of the address as nginx writes it.
@@ -42,6 +43,7 @@ pub struct PeerBoard {
     tail: TextCell<{ ADDRESS_WORDS - NAME_WORDS }>,
     /// Whether the configuration lists it, by itself or by a name: then no answer can say whose it is.
     listed: AtomicU64,
+}
 }
 
 impl MonitorBoard {

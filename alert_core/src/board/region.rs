@@ -6,47 +6,7 @@ use std::mem::{align_of, size_of};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 
-use super::Header;
-use super::extent::ExtentTable;
-use super::monitor::MonitorBoard;
-use super::rollout::RolloutBoard;
-use super::sink::SinkTable;
-use super::worker::WorkerTable;
-use crate::base::word::Word;
-use crate::board::cell::Packed;
-use crate::board::outbox::Outbox;
-use crate::board::text::TextCell;
-use crate::board::window::WindowHead;
-
-/// A type that may be read and written by several processes at once.
-///
-/// # Safety
-/// The type is `repr(C)`, holds atomics of eight bytes only, or of four in pairs (or arrays and structures of such), has no padding, no
-/// pointer and no destructor, and every pattern of bits is a valid value.
-pub unsafe trait Shared {}
-
-// SAFETY: eight bytes, valid for every pattern of bits.
-unsafe impl Shared for AtomicU64 {}
-// SAFETY: an `AtomicU64` by `repr(transparent)`; what a pattern of bits means is up to `Word`, and each means something.
-unsafe impl<T: Word> Shared for Packed<T> {}
-// SAFETY: `repr(C)` of `AtomicU64`, `Packed`, `AtomicI64` and a pair of `AtomicU32` only, in arrays and structures of such; so are all that follow.
-unsafe impl<const WORDS: usize> Shared for TextCell<WORDS> {}
-// SAFETY: as above.
-unsafe impl Shared for WindowHead {}
-// SAFETY: as above.
-unsafe impl Shared for MonitorBoard {}
-// SAFETY: as above.
-unsafe impl Shared for RolloutBoard {}
-// SAFETY: as above.
-unsafe impl Shared for ExtentTable {}
-// SAFETY: as above.
-unsafe impl Shared for WorkerTable {}
-// SAFETY: as above.
-unsafe impl Shared for SinkTable {}
-// SAFETY: as above.
-unsafe impl Shared for Outbox {}
-// SAFETY: as above.
-unsafe impl Shared for Header {}
+use crate::base::shared::Shared;
 
 /// Memory shared by the workers.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +44,10 @@ impl Region {
 
     /// The structure at this offset (in words); `None` where it does not fit.
     pub fn get<T: Shared>(&self, offset: usize) -> Option<&'static T> {
-        const { assert!(align_of::<T>() == 8 && size_of::<T>() % 8 == 0) };
+        const {
+            let () = T::NO_PADDING;
+            assert!(align_of::<T>() == 8 && size_of::<T>() % 8 == 0)
+        };
         let end = offset.checked_add(size_of::<T>() / 8)?;
         // SAFETY: in bounds by the check, aligned as everything here is, valid for every pattern of bits by `Shared`,
         // and alive for as long as it is used by the contract of `new`.

@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::base::shared::shared;
 use crate::board::cell::Packed;
 use crate::board::monitor::MonitorBoard;
 use crate::board::text::NameCell;
@@ -12,17 +13,18 @@ use crate::model::ids::PoolId;
 /// Releases that are remembered.
 pub const RELEASES_MAX: usize = 32;
 
+shared! {
 /// The releases of a monitor; the places are filled in a circle.
-#[repr(C)]
 #[derive(Debug)]
 pub struct Releases {
     /// How many there were, ever.
     count: AtomicU64,
     places: [ReleaseBoard; RELEASES_MAX],
 }
+}
 
+shared! {
 /// One release at one pool.
-#[repr(C)]
 #[derive(Debug)]
 pub struct ReleaseBoard {
     /// Its name.
@@ -39,6 +41,7 @@ pub struct ReleaseBoard {
     after: [AtomicU64; 2],
     /// How its rollout ended: an [`Outcome`](super::rollout::Outcome); zero is not.
     pub outcome: AtomicU64,
+}
 }
 
 impl ReleaseBoard {

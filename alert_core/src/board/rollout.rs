@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::base::name::NameKey;
+use crate::base::shared::shared;
 use crate::board::cell::Packed;
 use crate::board::lease::Lease;
 use crate::board::monitor::MonitorBoard;
@@ -20,8 +21,8 @@ use crate::rollout::verdict::{Attempts, Measure};
 use crate::rollout::votes::Ballot;
 use crate::settings::rollout::ProbeSettings;
 
+shared! {
 /// The rollout of one monitor.
-#[repr(C)]
 #[derive(Debug)]
 pub struct RolloutBoard {
     /// Who leads it.
@@ -73,14 +74,15 @@ pub struct RolloutBoard {
     /// The releases that were seen.
     pub seen: Releases,
 }
+}
 
 /// The length of a reason, in words of eight bytes.
 const REASON_WORDS: usize = 24;
 /// More than one bucket was seen.
 pub const MANY_KEYS: u64 = u64::MAX;
 
+shared! {
 /// First attempts at a pool.
-#[repr(C)]
 #[derive(Debug)]
 pub struct AttemptsBoard {
     /// All of them, and requests that failed before there was any.
@@ -92,9 +94,10 @@ pub struct AttemptsBoard {
     /// Those that were slow.
     pub slow: AtomicU64,
 }
+}
 
+shared! {
 /// What the probes of an address say.
-#[repr(C)]
 #[derive(Debug)]
 pub struct ProbeBoard {
     /// How many in a row passed or failed.
@@ -107,6 +110,7 @@ pub struct ProbeBoard {
     pub release: NameCell,
     /// Why it failed; empty where it passed.
     pub error: TextCell<12>,
+}
 }
 
 /// How a rollout ended.

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering::AcqRel, Ordering::Relaxed};
 
 use super::lease::Lease;
 use crate::base::name::NameKey;
+use crate::base::shared::shared;
 use crate::board::text::{NameCell, TextCell};
 use crate::sink::SINKS_MAX;
 
+shared! {
 /// One sink.
-#[repr(C)]
 #[derive(Debug)]
 pub struct SinkBoard {
     /// Its name, by which a new configuration finds it again.
@@ -36,9 +37,10 @@ pub struct SinkBoard {
     /// Where it is, and how it was reached.
     pub reach: ReachBoard,
 }
+}
 
+shared! {
 /// Where one sink is, and how it was reached.
-#[repr(C)]
 #[derive(Debug)]
 pub struct ReachBoard {
     /// Fingerprint of where it is, to see that a configuration moves it; zero is unknown.
@@ -53,24 +55,27 @@ pub struct ReachBoard {
     pub resends_failed: AtomicU64,
     threads: [ThreadBoard; THREADS_MAX],
 }
+}
 
+shared! {
 /// The message that began an incident, in the words of its service: what its later messages refer to.
-#[repr(C)]
 #[derive(Debug)]
 struct ThreadBoard {
     /// Key of the incident; zero is none.
     incident: AtomicU64,
     message: AtomicU64,
 }
+}
 
 /// Incidents of a sink whose first message is remembered. With more of them at once, the oldest is forgotten.
 const THREADS_MAX: usize = 32;
 
+shared! {
 /// All sinks.
-#[repr(C)]
 #[derive(Debug)]
 pub struct SinkTable {
     sinks: [SinkBoard; SINKS_MAX],
+}
 }
 
 /// A sink's place in the board.

@@ -4,17 +4,19 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::base::shared::shared;
 use crate::model::ids::{POOLS_MAX, PoolId};
 use crate::rules::chance;
 
+shared! {
 /// The first attempts of one monitor.
-#[repr(C)]
 #[derive(Debug)]
 pub struct SplitBoard {
     /// First attempts by pool; place 0 is the unknown one.
     first: [AtomicU64; POOLS_MAX + 1],
     /// Answers in a row of the stand-in that are no chance, from when the active pool served.
     stand_in_row: AtomicU64,
+}
 }
 
 impl SplitBoard {

@@ -8,16 +8,18 @@ use std::sync::atomic::{Ordering, Ordering::Relaxed};
 
 use crate::base::atomic::{AtomicU64, fence};
 use crate::base::name::{NAME_WORDS, NameKey, readable};
+use crate::base::shared::shared;
 
 /// One name in shared memory. All-zero is the empty name.
 pub type NameCell = TextCell<NAME_WORDS>;
 
+shared! {
 /// A bounded text of `WORDS` times eight bytes in shared memory. All-zero is the empty text.
-#[repr(C)]
 #[derive(Debug)]
 pub struct TextCell<const WORDS: usize> {
     key: AtomicU64,
     words: [AtomicU64; WORDS],
+}
 }
 
 impl<const WORDS: usize> Default for TextCell<WORDS> {

@@ -8,6 +8,7 @@
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use crate::base::atomic::{AtomicI64, AtomicU64};
+use crate::base::shared::shared;
 use crate::model::ids::{POOLS_MAX, PoolId};
 use crate::model::outcome::{Counts, Outcome};
 use crate::rules::limit::ENOUGH_REQUESTS;
@@ -114,8 +115,8 @@ fn slowness(latency: u64, outcome: Outcome, slow_ms: u32) -> u64 {
     slow | nearly
 }
 
+shared! {
 /// The running counts of a window; they lie in front of its ring.
-#[repr(C)]
 #[derive(Debug, Default)]
 pub struct WindowHead {
     next: AtomicU64,
@@ -125,6 +126,7 @@ pub struct WindowHead {
     counts: [AtomicI64; COUNTS],
     /// The request as of which a window that took the place of another one says that something is over.
     resolves_from: AtomicU64,
+}
 }
 
 /// A view of one window in shared memory.

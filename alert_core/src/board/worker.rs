@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicU64, fence};
 
+use crate::base::shared::shared;
 use crate::board::doorbell::{Doorbell, Sleep};
 
 /// Workers that can share a board, those of earlier reloads that still drain included.
@@ -17,8 +18,8 @@ pub const HEARTBEAT_MS: u64 = 1000;
 /// Without renewal for this long, in milliseconds, a worker counts as dead.
 const DEAD_MS: u64 = 4500;
 
+shared! {
 /// One worker.
-#[repr(C)]
 #[derive(Debug)]
 pub struct WorkerBoard {
     /// Its process id; zero is a free place.
@@ -38,14 +39,16 @@ pub struct WorkerBoard {
     /// How its detector sleeps.
     pub doorbell: Doorbell,
 }
+}
 
+shared! {
 /// All workers.
-#[repr(C)]
 #[derive(Debug)]
 pub struct WorkerTable {
     workers: [WorkerBoard; WORKERS_MAX],
     /// Requests that workers which are gone could not count.
     dropped_before: AtomicU64,
+}
 }
 
 impl WorkerBoard {

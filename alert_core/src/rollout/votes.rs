@@ -10,9 +10,10 @@ use std::sync::atomic::{
 
 use super::share::{BUCKETS, Bucket};
 use super::verdict::{BETS, Evidence, gains};
+use crate::base::shared::shared;
 
+shared! {
 /// The votes on one kind of bad event. All-zero is a ballot that takes no votes.
-#[repr(C)]
 #[derive(Debug)]
 pub struct Ballot {
     /// One bit a bucket: whether it has voted.
@@ -25,6 +26,7 @@ pub struct Ballot {
     banked: [AtomicI64; BETS],
     /// [`Seconds`].
     seconds: AtomicU64,
+}
 }
 
 /// The count of a ballot, packed into one word, so that a vote knows how many came before it.
