@@ -17,9 +17,11 @@ use crate::detect::detector::Detector;
 use crate::detect::judge::Judge;
 use crate::lead::leader::Leader;
 use crate::lead::prober::Prober;
+use crate::observe::event_clock::EventClock;
+use crate::observe::event_loop::EventLoop;
 use crate::observe::intake::Intake;
 use crate::observe::names::Names;
-use crate::observe::spsc::{CAPACITY, Producer, channel};
+use crate::observe::spsc::{CAPACITY, channel};
 use crate::persist::saver::Saver;
 use crate::persist::state_file::StateFile;
 use crate::settings::Settings;
@@ -48,7 +50,7 @@ pub struct Engine {
 
 impl Engine {
     /// Starts the threads of this worker. They inherit the caller's signal mask, so the caller blocks all signals first.
-    /// The ring is for a caller with one thread. Whenever lines for the log wait, and every
+    /// The end of an event loop is for a caller with one thread; others use [`Engine::intake`]. Whenever lines for the log wait, and every
     /// few seconds, a thread of them makes the `call`.
     ///
     /// # Errors
@@ -59,7 +61,7 @@ impl Engine {
         settings: &Settings,
         pid: u32,
         call: impl Fn() + Send + Sync + 'static,
-    ) -> io::Result<(Engine, Producer)> {
+    ) -> io::Result<(Engine, EventLoop)> {
         let (log, lines) = log::queue();
         let log = log.calling(call);
         let (events, received) = bounded(CHANNEL);
@@ -110,10 +112,11 @@ impl Engine {
         }
         let intake = Intake::new(events, doorbell, place);
         let threads = std::mem::take(&mut threads.handles);
-        Ok((Engine { intake, lines, stop, threads, doorbell, sinks, couriers_wanted, ended, kept, place }, producer))
+        let event_loop = EventLoop::new(producer, intake.clone(), EventClock::new(board));
+        Ok((Engine { intake, lines, stop, threads, doorbell, sinks, couriers_wanted, ended, kept, place }, event_loop))
     }
 
-    /// The event loop's end.
+    /// The end for callers with several threads.
     #[inline]
     pub fn intake(&self) -> &Intake {
         &self.intake

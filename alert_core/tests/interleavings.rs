@@ -188,8 +188,15 @@ fn what_a_killed_writer_left_is_mended_beside_writers() {
 /// A room of one makes the ends wait for each other all the time.
 fn the_lane_hands_over_every_answer_whole_and_in_order() {
     loom::model(|| {
-        let (mut producer, mut consumer) = observe::spsc::channel::<1>();
-        let putting = loom::thread::spawn(move || (1..=3).filter(|n| producer.put([*n, !*n])).collect::<Vec<u64>>());
+        let (producer, mut consumer) = observe::spsc::channel::<1>();
+        let put = move |n: &u64| {
+            let has_room = producer.has_room() || producer.look_for_room();
+            if has_room {
+                producer.put([*n, !*n]);
+            }
+            has_room
+        };
+        let putting = loom::thread::spawn(move || (1..=3).filter(put).collect::<Vec<u64>>());
         let mut taken = Vec::new();
         let mut take = || consumer.take(1, &mut taken, |[first, second]| if second == !first { first } else { 0 });
         take();

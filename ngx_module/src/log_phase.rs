@@ -4,69 +4,95 @@
 //! those before it, and is recognised without asking.
 
 use alert_core::model::event::Event;
-use alert_core::model::success::Success;
+use alert_core::model::success::{SourceId, Success};
+use alert_core::observe::fast_path::FastPath;
 use alert_core::observe::recorder::{Attempt, Intent, Record, Request};
+use alert_core::settings::LatencyOf;
 
 use crate::config::{Source, Sources};
-use crate::engine::{Engine, LogPhase, Monitor, Watched};
-use crate::nginx::logged_request::LoggedRequest;
+use crate::engine::{Monitor, Watched};
+use crate::nginx::logged_request::{Answer, Layout, LoggedRequest};
 use crate::nginx::process::cached_time;
 
-/// Hands a finished request to the detector where it is like nearly every request: an answer at the first try, of a known
-/// server of the pool that serves. Returns whether that is all there is to do.
+/// What is left to do about a finished request.
+pub enum Rest {
+    /// Nothing.
+    Nothing,
+    /// The detector sleeps: [`wake`] it.
+    Wake,
+    /// To take a closer look: [`look_closer`].
+    Look,
+}
+
+/// Hands a finished request to the detector where it is like nearly every request: an answer at the first try, whole, of a
+/// known server whose answers change nothing. It calls nothing, so that it has nothing to keep over a call.
 #[inline(always)]
-pub fn hand_over_usual(request: LoggedRequest<'_>, monitor: &Monitor) -> bool {
-    let Some(attempt) = request.only_attempt().filter(|attempt| attempt.answered()) else { return false };
-    let (Some(address), Some(header_ms), true) = (attempt.peer(), attempt.header_ms(), request.status() < 499) else {
-        return false;
+pub fn hand_over_usual(request: LoggedRequest<'_>, monitor: &Monitor) -> Rest {
+    let Some(answer) = request.only_answer() else {
+        return if request.is_plain() { Rest::Nothing } else { Rest::Look };
     };
-    if attempt.time_ms() > header_ms || request.has_kept_header() || request.is_cut() || monitor.is_slow(header_ms) {
-        return false;
-    }
-    let Ok(engine) = monitor.engine.try_borrow() else { return false };
-    let Some(Engine { log_phase: LogPhase { producer, watched, clock }, worker, .. }) = &*engine else {
-        return true;
-    };
-    let Some(Watched { usual, sources, .. }) = watched.get(monitor.number) else { return true };
-    if sources.failure.is_some() {
-        return false;
-    }
-    let release = value(request, &sources.release);
-    let Some(origin) = usual.borrow().recognise(address, release, || value(request, &sources.pool)) else {
-        return false;
-    };
+    let Some(Watched { usual, release, pool, event_loop, .. }) = monitor.watched() else { return Rest::Nothing };
+    let mut seen = Layout::default();
     let (second, millisecond) = cached_time();
-    let time_ms = clock.at(second, millisecond);
-    worker
-        .intake()
-        .answered(&mut producer.borrow_mut(), Success { time_ms, header_ago_ms: 0, latency_ms: header_ms, origin });
-    true
+    let Some(known) = usual.find(answer.address) else { return Rest::Look };
+    let Some(release) = request.known_header(release, &mut seen) else { return Rest::Look };
+    if !known.has_release(release) {
+        return Rest::Look;
+    }
+    if known.is_of_named_pool() && !request.known_header(pool, &mut seen).is_some_and(|pool| known.has_pool(pool)) {
+        return Rest::Look;
+    }
+    let Some(time_ms) = event_loop.clock.at_once(second, millisecond) else { return Rest::Look };
+    if !event_loop.has_room() || monitor.is_slow(answer.header_ms) {
+        return Rest::Look;
+    }
+    let origin = known.origin();
+    let (header_ago_ms, latency_ms) = (answer.header_ago_ms, answer.header_ms);
+    match event_loop.put(Success { time_ms, header_ago_ms, latency_ms, origin }) {
+        false => Rest::Nothing,
+        true => Rest::Wake,
+    }
+}
+
+/// Wakes the detector of this monitor.
+#[cold]
+pub fn wake(monitor: &Monitor) {
+    if let Some(watched) = monitor.watched() {
+        watched.event_loop.wake();
+    }
 }
 
 /// Hands any finished request to the detector that says anything about upstreams.
 #[cold]
-#[inline(never)]
-pub fn hand_over(request: LoggedRequest<'_>, monitor: &Monitor) {
-    let engine = monitor.engine.borrow();
-    let Some(Engine { log_phase: LogPhase { producer, watched, clock }, worker, .. }) = &*engine else { return };
-    let Some(Watched { recorder, sources, usual }) = watched.get(monitor.number) else { return };
+pub fn look_closer(request: LoggedRequest<'_>, monitor: &Monitor) {
+    let Some(Watched { usual, sources, recorder, event_loop, .. }) = monitor.watched() else { return };
+    if !event_loop.is_open() {
+        return;
+    }
     let (second, millisecond) = cached_time();
-    let finished = Finished { request, sources, ended_ms: clock.at(second, millisecond) };
-    let mut producer = producer.borrow_mut();
+    let finished = Finished { request, sources, ended_ms: event_loop.clock.at(second, millisecond) };
+    if let Some((answer, origin)) =
+        request.only_answer().and_then(|answer| Some((answer, finished.recognise(&answer, usual)?)))
+    {
+        if !monitor.is_slow(answer.header_ms) {
+            let (time_ms, header_ago_ms, latency_ms) = (finished.ended_ms, answer.header_ago_ms, answer.header_ms);
+            return event_loop.answered(Success { time_ms, header_ago_ms, latency_ms, origin });
+        }
+    }
     // A request of more attempts than an event holds becomes several: the first has its first attempt.
     let mut assigned = monitor.assigned(request);
     recorder.record(&finished, |record| match record {
         Record::Success(success, names) => {
-            usual.borrow_mut().remember(names.address, names.release, names.pool, success.origin);
+            if recorder.latency_of() == LatencyOf::Header {
+                usual.remember(names.address, names.release, names.pool, success.origin);
+            }
             match assigned.take().filter(|_| monitor.is_slow(success.latency_ms)) {
-                None => worker.intake().answered(&mut producer, success),
+                None => event_loop.answered(success),
                 // A slow answer is a vote, for which its client has to be known.
-                assigned => worker.intake().push_behind(&producer, Event::from(success).assigned_to(assigned)),
+                assigned => event_loop.push(Event::from(success).assigned_to(assigned)),
             }
         }
-        Record::Event(event) => {
-            worker.intake().push_behind(&producer, event.assigned_to(assigned.take()));
-        }
+        Record::Event(event) => event_loop.push(event.assigned_to(assigned.take())),
     });
 }
 
@@ -75,6 +101,15 @@ struct Finished<'a> {
     request: LoggedRequest<'a>,
     sources: &'a Sources,
     ended_ms: u64,
+}
+
+impl Finished<'_> {
+    /// Whose an answer is, if it is a usual one, also where its names are variables.
+    fn recognise(&self, answer: &Answer<'_>, usual: &FastPath) -> Option<SourceId> {
+        let known = usual.find(answer.address).filter(|_| self.sources.failure.is_none())?;
+        let is_usual = known.has_release(self.release()) && (!known.is_of_named_pool() || known.has_pool(self.pool()));
+        is_usual.then(|| known.origin())
+    }
 }
 
 impl Request for Finished<'_> {

@@ -54,17 +54,16 @@ impl Doorbell {
         }
     }
 
-    /// Wakes the detector for a usual answer. Without the fence it may go unheard in the moment of falling asleep: the
-    /// detector's next tick finds the answer then.
+    /// Whether the detector has to be woken for a usual answer. Without the fence one may be missed in the moment of falling
+    /// asleep: the detector's next tick finds the answer then.
     #[inline(always)]
-    pub(crate) fn knock(&self) {
-        if self.sleep.load(Relaxed) == Sleep::Asleep as u32 {
-            self.wake();
-        }
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.sleep.load(Relaxed) == Sleep::Asleep as u32
     }
 
+    /// Wakes the detector if it sleeps.
     #[cold]
-    fn wake(&self) {
+    pub(crate) fn wake(&self) {
         if self.sleep.swap(Sleep::Awake as u32, Relaxed) != Sleep::Awake as u32 {
             // It cannot fail on a word that is mapped; nobody may sleep there yet, who then finds that it changed.
             let _ = futex::wake(&self.sleep, Flags::empty(), 1);
@@ -82,7 +81,7 @@ mod tests {
 
     #[test]
     fn whoever_sleeps_is_woken_for_what_it_asked_for() {
-        for (sleep, wake) in [(Sleep::Dozing, Doorbell::ring as fn(&Doorbell)), (Sleep::Asleep, Doorbell::knock)] {
+        for (sleep, wake) in [(Sleep::Dozing, Doorbell::ring as fn(&Doorbell)), (Sleep::Asleep, Doorbell::wake)] {
             let (bell, waits) = (Doorbell::default(), AtomicBool::new(false));
             let begin = Instant::now();
             std::thread::scope(|scope| {
@@ -109,7 +108,7 @@ mod tests {
     fn who_dozes_is_not_woken_for_a_usual_answer_and_looks_again_by_itself() {
         let bell = Doorbell::default();
         bell.set(Sleep::Dozing);
-        bell.knock();
+        assert!(!bell.is_asleep());
         assert_eq!(bell.sleep.load(Relaxed), Sleep::Dozing as u32);
         bell.wait(Sleep::Dozing, Duration::from_millis(1));
         bell.ring();

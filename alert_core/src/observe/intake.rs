@@ -1,24 +1,24 @@
-//! The event loop's end: finished requests go into the ring or into the channel.
+//! How finished requests get to the detector that are more than usual: through a channel.
 //!
 //! This runs in every request. It never allocates, locks, waits or fails; a full channel is a counted drop. The only
 //! system call is the one that wakes a detector which had gone to sleep.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::Release};
 
 use crossbeam_channel::{Sender, TrySendError};
 
 use crate::board::doorbell::Doorbell;
 use crate::board::worker::WorkerBoard;
 use crate::model::event::Event;
-use crate::model::success::Success;
-use crate::observe::spsc::Producer;
 
-/// The event loop's end of one worker.
-#[derive(Debug)]
+/// The way into the detector of one process: its channel, and the bell at its door.
+#[derive(Clone, Debug)]
 pub struct Intake {
     events: Sender<Event>,
     doorbell: &'static Doorbell,
     worker: Option<&'static WorkerBoard>,
+    /// What it was handed so far.
+    queued: &'static AtomicU64,
 }
 
 impl Intake {
@@ -27,34 +27,29 @@ impl Intake {
         doorbell: &'static Doorbell,
         worker: Option<&'static WorkerBoard>,
     ) -> Intake {
-        Intake { events, doorbell, worker }
+        // Where the board has no place for this worker, nobody counts by it.
+        let queued = worker.map_or_else(|| &*Box::leak(Box::default()), |worker| &worker.queued);
+        Intake { events, doorbell, worker, queued }
     }
 
-    /// Hands an answer of the pool that serves to the detector. Nothing else is put from another thread meanwhile.
+    /// Counts a success that was put into the ring, and returns whether the detector sleeps so deep that it has to be woken
+    /// for it. Nobody else may count meanwhile.
     #[inline(always)]
-    pub fn answered(&self, producer: &mut Producer, answer: Success) {
-        if !producer.put(answer.to_words()) {
-            return self.push_behind(producer, answer.into());
-        }
-        if let Some(worker) = self.worker {
-            worker.queue_alone();
-        }
-        self.doorbell.knock();
+    pub(crate) fn queued_alone(&self) -> bool {
+        self.queued.store(self.queued.load(Relaxed) + 1, Release);
+        self.doorbell.is_asleep()
     }
 
-    /// Hands a finished request to the detector, behind what was put into the ring before.
-    pub fn push_behind(&self, producer: &Producer, mut event: Event) {
-        event.answers_ahead = producer.count() as u32;
-        self.push(event);
+    /// Wakes the detector.
+    pub(crate) fn wake(&self) {
+        self.doorbell.wake();
     }
 
     /// Hands a finished request to the detector. Several threads may, where nobody uses the ring.
     pub fn push(&self, event: Event) {
         match self.events.try_send(event) {
             Ok(()) => {
-                if let Some(worker) = self.worker {
-                    worker.queue();
-                }
+                self.queued.fetch_add(1, Release);
                 self.doorbell.ring();
             }
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {

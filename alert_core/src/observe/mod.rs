@@ -2,6 +2,7 @@
 //! out on the way to the detector's thread.
 
 pub mod event_clock;
+pub mod event_loop;
 pub mod fast_path;
 mod fingerprint;
 pub mod intake;

@@ -138,6 +138,11 @@ impl Recorder {
         peers.map(|(at, (peers, monitor))| Recorder::new(at as u16, peers, monitor.latency_of)).collect()
     }
 
+    /// Which upstream time is counted.
+    pub fn latency_of(&self) -> LatencyOf {
+        self.latency_of
+    }
+
     /// Where the servers belong.
     pub fn peers(&self) -> &PeerMap {
         &self.peers

@@ -6,6 +6,7 @@
 //! for each, without any read-modify-write, is a tenth of the channel's instructions. Everything else goes through the
 //! channel. Order holds across both: an event says how many answers went ahead of it.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
@@ -21,98 +22,99 @@ type Words = [u64; 2];
 /// The end of the event loop.
 #[derive(Debug)]
 pub struct Producer<const N: usize = CAPACITY> {
-    ring: Arc<Ring<N>>,
-    /// As in the ring.
-    put: u64,
-    /// How many were taken when it was last looked.
-    taken: u64,
+    slots: Arc<Slots<N>>,
+    put: Arc<Counter>,
+    taken: Arc<Counter>,
+    /// Up to how many there is room, as far as it was looked.
+    limit: Cell<u64>,
+    is_closed: Cell<bool>,
 }
 
 /// The end of the detector.
 #[derive(Debug)]
 pub(crate) struct Consumer<const N: usize = CAPACITY> {
-    ring: Arc<Ring<N>>,
-    /// As in the ring.
-    taken: u64,
+    slots: Arc<Slots<N>>,
+    put: Arc<Counter>,
+    taken: Arc<Counter>,
 }
 
-#[derive(Debug)]
-struct Ring<const N: usize> {
-    slots: Box<[[AtomicU64; 2]; N]>,
-    put: Counter,
-    taken: Counter,
-}
+type Slots<const N: usize> = [[AtomicU64; 2]; N];
 
-/// Alone on its cache lines: each end writes one of them and reads the other.
+/// How many were put, or taken, since the start. Alone on its cache lines: each end writes one of them and reads the other.
 #[derive(Debug)]
 #[repr(align(128))]
 struct Counter(AtomicU64);
 
 /// A producer for one thread that puts and one that takes. Its room is a power of two.
 pub(crate) fn channel<const N: usize>() -> (Producer<N>, Consumer<N>) {
-    let slots: Vec<_> = (0..N).map(|_| [AtomicU64::new(0), AtomicU64::new(0)]).collect();
-    let slots = slots.try_into().expect("as many as were made");
-    let counter = || Counter(AtomicU64::new(0));
-    let ring = Arc::new(Ring { slots, put: counter(), taken: counter() });
-    (Producer { ring: ring.clone(), put: 0, taken: 0 }, Consumer { ring, taken: 0 })
-}
-
-impl<const N: usize> Ring<N> {
-    #[inline(always)]
-    fn slot(&self, count: u64) -> &[AtomicU64; 2] {
-        &self.slots[count as usize % N]
-    }
+    let slots: Arc<[_]> = (0..N).map(|_| [AtomicU64::new(0), AtomicU64::new(0)]).collect();
+    let slots: Arc<Slots<N>> = slots.try_into().expect("as many as were made");
+    let counter = || Arc::new(Counter(AtomicU64::new(0)));
+    let (put, taken) = (counter(), counter());
+    let consumer = Consumer { slots: slots.clone(), put: put.clone(), taken: taken.clone() };
+    (Producer { slots, put, taken, limit: Cell::new(N as u64), is_closed: Cell::new(false) }, consumer)
 }
 
 impl<const N: usize> Producer<N> {
-    /// Puts an answer; `false` where there is no room.
+    /// Whether an answer can be put.
     #[inline(always)]
-    pub(crate) fn put(&mut self, [first, second]: Words) -> bool {
-        if self.put - self.taken == N as u64 && !self.has_room_again() {
-            return false;
-        }
-        let ring = &*self.ring;
-        let slot = ring.slot(self.put);
-        slot[0].store(first, Relaxed);
-        slot[1].store(second, Relaxed);
-        self.put += 1;
-        ring.put.0.store(self.put, Release);
-        true
+    pub(crate) fn has_room(&self) -> bool {
+        self.count() != self.limit.get()
     }
 
-    #[cold]
-    fn has_room_again(&mut self) -> bool {
-        self.taken = self.ring.taken.0.load(Acquire);
-        self.put - self.taken < N as u64
+    /// Looks how much room there is. Returns whether there is any.
+    pub(crate) fn look_for_room(&self) -> bool {
+        if !self.is_closed.get() {
+            self.limit.set(self.taken.0.load(Acquire) + N as u64);
+        }
+        self.has_room()
+    }
+
+    /// Puts an answer; there is room.
+    #[inline(always)]
+    pub(crate) fn put(&self, [first, second]: Words) {
+        let put = self.count();
+        let slot = &self.slots[put as usize % N];
+        slot[0].store(first, Relaxed);
+        slot[1].store(second, Relaxed);
+        self.put.0.store(put + 1, Release);
+    }
+
+    /// Lets nothing more be put.
+    pub(crate) fn close(&self) {
+        self.is_closed.set(true);
+        self.limit.set(self.count());
     }
 
     /// How many were put since the start.
+    #[inline(always)]
     pub(crate) fn count(&self) -> u64 {
-        self.put
+        // Nobody else writes it.
+        self.put.0.load(Relaxed)
     }
 }
 
 impl<const N: usize> Consumer<N> {
     /// How many wait.
     pub(crate) fn waiting(&self) -> usize {
-        (self.ring.put.0.load(Acquire) - self.taken) as usize
+        (self.put.0.load(Acquire) - self.count()) as usize
     }
 
     /// How many were taken since the start.
     pub(crate) fn count(&self) -> u64 {
-        self.taken
+        // Nobody else writes it.
+        self.taken.0.load(Relaxed)
     }
 
     /// Takes so many answers, or all where fewer wait, into a list.
     pub(crate) fn take<T>(&mut self, count: usize, list: &mut Vec<T>, from_words: impl Fn(Words) -> T) {
-        let count = count.min(self.waiting());
-        let (begin, first) = self.ring.slots.split_at(self.taken as usize % N);
+        let (count, taken) = (count.min(self.waiting()), self.count());
+        let (begin, first) = self.slots.split_at(taken as usize % N);
         let first = &first[..count.min(first.len())];
         let words = |slots: &[AtomicU64; 2]| from_words([slots[0].load(Relaxed), slots[1].load(Relaxed)]);
         list.extend(first.iter().map(words));
         list.extend(begin[..count - first.len()].iter().map(words));
-        self.taken += count as u64;
-        self.ring.taken.0.store(self.taken, Release);
+        self.taken.0.store(taken + count as u64, Release);
     }
 }
 
@@ -131,12 +133,15 @@ mod tests {
 
     #[test]
     fn what_is_put_comes_out_in_order_and_no_more_than_fits_waits() {
-        let (mut producer, mut consumer) = channel::<8>();
+        let (producer, mut consumer) = channel::<8>();
         let mut next = 0;
         for round in 0..100 {
             let count = round % 9;
-            (next..next + count).for_each(|n| assert!(producer.put([n, !n])));
-            assert!(count < 8 || !producer.put([0, 0]), "more than fits");
+            (next..next + count).for_each(|n| {
+                assert!(producer.has_room() || producer.look_for_room());
+                producer.put([n, !n]);
+            });
+            assert!(count < 8 || !producer.look_for_room(), "more than fits");
             assert_eq!(consumer.waiting() as u64, count);
             assert_eq!(take(&mut consumer, 3), (next..next + count.min(3)).collect::<Vec<_>>());
             assert_eq!(take(&mut consumer, 9).len() as u64, count.saturating_sub(3));
@@ -147,12 +152,13 @@ mod tests {
 
     #[test]
     fn two_threads_lose_nothing() {
-        let (mut producer, mut consumer) = channel::<64>();
+        let (producer, mut consumer) = channel::<64>();
         let putting = std::thread::spawn(move || {
             for n in 0..100_000 {
-                while !producer.put([n, !n]) {
+                while !producer.has_room() && !producer.look_for_room() {
                     std::thread::yield_now();
                 }
+                producer.put([n, !n]);
             }
         });
         let mut next = 0;

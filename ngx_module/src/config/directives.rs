@@ -1,6 +1,7 @@
 //! The directives: what their words mean, and what is wrong with them.
 
 use std::mem::take;
+use std::rc::Rc;
 
 use alert_core::base::units::parse_size;
 use alert_core::board;
@@ -342,7 +343,7 @@ fn source(
 ) -> Result<Source, Mistake> {
     let name = variable.trim_start_matches('$');
     if let Some(header) = HeaderName::of_variable(name) {
-        return Ok(Source::Header(header));
+        return Ok(Source::Header(Rc::new(header)));
     }
     let index = cf.variable(name)?;
     if cf.knows_variable(index) {

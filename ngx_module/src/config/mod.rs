@@ -4,6 +4,7 @@ pub mod directives;
 mod outside;
 
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use alert_core::settings::reader::Reader;
 use alert_core::settings::{self, Settings};
@@ -156,7 +157,7 @@ pub enum KeyPart {
 #[derive(Clone)]
 pub enum Source {
     /// A header of the upstream's answer, read directly: the usual case, and cheaper than the variable.
-    Header(HeaderName),
+    Header(Rc<HeaderName>),
     /// A variable of nginx, by its index.
     Variable(isize),
 }

@@ -12,18 +12,16 @@ use alert_core::base::log::{Level, Line};
 use alert_core::board::region::Region;
 use alert_core::board::{Board, HEADER_BYTES, Plan, Reservation};
 use alert_core::engine;
-use alert_core::observe::event_clock::EventClock;
-use alert_core::observe::fast_path::FastPath;
+use alert_core::observe::event_loop::EventLoop;
 use alert_core::observe::recorder::Recorder;
-use alert_core::observe::spsc::Producer;
 use alert_core::operate::control::Refusal;
 use alert_core::persist::state_file::StateFile;
 use alert_core::report::view::Source;
 use alert_core::settings::Settings;
 
-pub use monitor::{Monitor, Shared};
+pub use monitor::{Monitor, Shared, Watched};
 
-use crate::config::{Configuration, Draft, LocationConf, Sources};
+use crate::config::{Configuration, Draft, LocationConf};
 use crate::nginx::cycle::Cycle;
 use crate::nginx::log::{Log, Severity};
 use crate::nginx::process::{self, Purpose};
@@ -74,30 +72,10 @@ pub struct Engine {
     pub board: Board,
     plan: Plan,
     settings: Settings,
-    /// What the log phase works with.
-    pub log_phase: LogPhase,
+    /// The end of the event loop, which the monitors share.
+    event_loop: Rc<EventLoop>,
     /// By which its threads wake the event loop.
     _registration: Registration,
-}
-
-/// What the log phase works with.
-pub struct LogPhase {
-    /// The short way to the detector.
-    pub producer: RefCell<Producer>,
-    /// The time of what ends.
-    pub clock: EventClock,
-    /// Of each monitor.
-    pub watched: Vec<Watched>,
-}
-
-/// What the log phase needs of a monitor.
-pub struct Watched {
-    /// What decides what is counted.
-    pub recorder: Recorder,
-    /// Where the names of its answers come from.
-    pub sources: Sources,
-    /// What its usual answers look like.
-    pub usual: RefCell<FastPath>,
 }
 
 impl Engine {
@@ -117,7 +95,7 @@ impl Main {
     pub fn monitor(&self, number: usize) -> Rc<Monitor> {
         let mut monitors = self.monitors.borrow_mut();
         while monitors.len() <= number {
-            let next = Rc::new(Monitor::new(monitors.len(), self.engine.clone()));
+            let next = Rc::new(Monitor::new(monitors.len()));
             monitors.push(next);
         }
         monitors[number].clone()
@@ -223,17 +201,18 @@ pub fn start(main: &Main, cycle: Cycle<'_>, on_wake: fn()) {
         Ok((registration, started?))
     });
     match started {
-        Ok((registration, (worker, producer))) => {
+        Ok((registration, (worker, event_loop))) => {
+            let event_loop = Rc::new(event_loop);
+            let recorders = Recorder::of_monitors(*board, plan, settings).into_iter().zip(sources);
+            for (monitor, (recorder, sources)) in main.monitors.borrow().iter().zip(recorders) {
+                monitor.watch(Watched::new(recorder, sources.clone(), event_loop.clone()));
+            }
             *main.engine.borrow_mut() = Some(Engine {
                 worker,
                 board: *board,
                 plan: plan.clone(),
                 settings: settings.clone(),
-                log_phase: LogPhase {
-                    producer: RefCell::new(producer),
-                    clock: EventClock::new(*board),
-                    watched: watched(*board, plan, settings, sources),
-                },
+                event_loop,
                 _registration: registration,
             });
             RUNNING.set(Some(main.engine.clone()));
@@ -245,18 +224,11 @@ pub fn start(main: &Main, cycle: Cycle<'_>, on_wake: fn()) {
     }
 }
 
-fn watched(board: Board, plan: &Plan, settings: &Settings, sources: &[Sources]) -> Vec<Watched> {
-    let recorders = Recorder::of_monitors(board, plan, settings);
-    let watched = recorders.into_iter().zip(sources.iter().cloned());
-    watched
-        .map(|(recorder, sources)| Watched { usual: RefCell::new(recorder.peers().usual()), recorder, sources })
-        .collect()
-}
-
 /// Stops the engine of this process. Returns whether there was one.
 pub fn stop(log: Log<'_>) -> bool {
     let Some(slot) = RUNNING.take() else { return false };
     let Some(engine) = slot.take() else { return false };
+    engine.event_loop.close();
     let lines = engine.worker.lines().clone();
     let ended = engine.worker.stop(STOP_LIMIT);
     lines.drain().for_each(|line| write(log, &line));

@@ -8,12 +8,14 @@ use alert_core::base::clock::Clock;
 use alert_core::board::monitor::MonitorBoard;
 use alert_core::board::rollout::RolloutBoard;
 use alert_core::model::ids::{POOLS_MAX, PoolId};
+use alert_core::observe::event_loop::EventLoop;
+use alert_core::observe::fast_path::FastPath;
+use alert_core::observe::recorder::Recorder;
 use alert_core::report::view::State;
 use alert_core::rollout::share::Bucket;
 
-use super::Slot;
-use crate::config::{Assignment, KeyPart};
-use crate::nginx::logged_request::LoggedRequest;
+use crate::config::{Assignment, KeyPart, Source, Sources};
+use crate::nginx::logged_request::{HeaderName, LoggedRequest};
 use crate::nginx::process::monotonic_ms;
 use crate::nginx::variable::Text;
 
@@ -21,8 +23,8 @@ use crate::nginx::variable::Text;
 pub struct Monitor {
     /// Its place among the monitors of the configuration.
     pub number: usize,
-    /// The engine of its configuration, while that runs in this process.
-    pub engine: Rc<Slot>,
+    /// What the log phase works with, once the engine of its configuration runs in this process.
+    watched: OnceCell<Box<Watched>>,
     shared: Cell<Option<Shared>>,
     names: [OnceCell<Text>; POOLS_MAX + 1],
     states: [Text; STATES.len()],
@@ -32,6 +34,34 @@ pub struct Monitor {
 
 /// What `$alert_state` can be.
 const STATES: [State; 4] = [State::Ok, State::FailedOver, State::Flapping, State::Maintenance];
+
+/// What the log phase needs of a monitor.
+pub struct Watched {
+    /// What its usual answers look like.
+    pub usual: FastPath,
+    /// The headers that name release and pool; where something else does, they are known nowhere.
+    pub release: Rc<HeaderName>,
+    /// As above.
+    pub pool: Rc<HeaderName>,
+    /// Where the names of its answers come from.
+    pub sources: Sources,
+    /// What decides what is counted.
+    pub recorder: Recorder,
+    /// Where it goes.
+    pub event_loop: Rc<EventLoop>,
+}
+
+impl Watched {
+    /// What this recorder says goes to this end of the event loop.
+    pub fn new(recorder: Recorder, sources: Sources, event_loop: Rc<EventLoop>) -> Watched {
+        let header = |source: &Source| match source {
+            Source::Header(name) if sources.failure.is_none() => name.clone(),
+            _ => Rc::new(HeaderName::unknown()),
+        };
+        let (release, pool) = (header(&sources.release), header(&sources.pool));
+        Watched { usual: recorder.peers().usual(), release, pool, sources, recorder, event_loop }
+    }
+}
 
 /// What all workers share of a monitor.
 #[derive(Clone, Copy)]
@@ -51,16 +81,28 @@ impl Shared {
 
 impl Monitor {
     /// The monitor with this place.
-    pub fn new(number: usize, engine: Rc<Slot>) -> Monitor {
+    pub fn new(number: usize) -> Monitor {
         Monitor {
             number,
-            engine,
+            watched: OnceCell::new(),
             shared: Cell::new(None),
             names: Default::default(),
             states: STATES.map(|state| Text::new(state.name())),
             rollout: Cell::new(None),
             assignment: OnceCell::new(),
         }
+    }
+
+    /// What the log phase works with; `None` where no engine of its configuration ever ran.
+    #[inline(always)]
+    pub fn watched(&self) -> Option<&Watched> {
+        self.watched.get().map(|watched| &**watched)
+    }
+
+    /// The engine of its configuration runs in this process now.
+    pub(super) fn watch(&self, watched: Watched) {
+        // A configuration comes into force once in a process.
+        let _ = self.watched.set(Box::new(watched));
     }
 
     /// What all workers share of it; also where no engine runs. `None` before its configuration is in force.

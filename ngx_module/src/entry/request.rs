@@ -7,6 +7,7 @@ use super::Module;
 use crate::control;
 use crate::engine::Location;
 use crate::log_phase;
+use crate::log_phase::Rest;
 use crate::nginx::guarded;
 use crate::nginx::logged_request::LoggedRequest;
 use crate::nginx::request::Request;
@@ -22,9 +23,35 @@ pub(super) unsafe extern "C" fn log_handler(r: *mut ngx_http_request_t) -> ngx_i
     if !request.is_main() {
         return Status::NGX_OK.0;
     }
-    // The usual case indexes nothing and asserts nothing, so there is nothing to catch.
-    if !log_phase::hand_over_usual(request, monitor) {
-        guarded(request.log(), (), || log_phase::hand_over(request, monitor));
+    // The usual case indexes nothing and asserts nothing, so there is nothing to catch. What follows is called last, which
+    // is a jump.
+    match log_phase::hand_over_usual(request, monitor) {
+        Rest::Nothing => Status::NGX_OK.0,
+        // SAFETY: as above.
+        Rest::Wake => unsafe { wake(r) },
+        // SAFETY: as above.
+        Rest::Look => unsafe { look_closer(r) },
+    }
+}
+
+#[cold]
+#[inline(never)]
+unsafe extern "C" fn wake(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: the request is live during the call.
+    let request = unsafe { LoggedRequest::new(r) };
+    if let Some(monitor) = &request.location::<Module>().monitor {
+        log_phase::wake(monitor);
+    }
+    Status::NGX_OK.0
+}
+
+#[cold]
+#[inline(never)]
+unsafe extern "C" fn look_closer(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: the request is live during the call.
+    let request = unsafe { LoggedRequest::new(r) };
+    if let Some(monitor) = &request.location::<Module>().monitor {
+        guarded(request.log(), (), || log_phase::look_closer(request, monitor));
     }
     Status::NGX_OK.0
 }

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
+use alert_core::model::success::HEADER_AGO_MAX_MS;
 use alert_core::observe::recorder::Intent;
 use ngx::ffi::{
     NGX_HTTP_CACHE_HIT, NGX_HTTP_CACHE_REVALIDATED, NGX_HTTP_CACHE_STALE, NGX_HTTP_CACHE_UPDATING,
@@ -20,6 +21,8 @@ use super::process::{cached_time, monotonic_ms};
 const UNKNOWN_TIME: ngx_msec_t = ngx_msec_t::MAX;
 /// The length of an answer that ends with its connection.
 const UNKNOWN_LENGTH: i64 = -1;
+/// The status that nginx gives a request whose client went away; those of failures are above.
+const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// Source: `ngx_http_limit_req_module.c`.
 const NGX_HTTP_LIMIT_REQ_DELAYED: u32 = 2;
 
@@ -31,28 +34,58 @@ pub struct LoggedRequest<'a>(NonNull<ngx_http_request_t>, PhantomData<&'a ngx_ht
 #[repr(transparent)]
 pub struct Attempt(ngx_http_upstream_state_t);
 
+/// The one answer of a request, see [`LoggedRequest::only_answer`].
+#[derive(Clone, Copy)]
+pub struct Answer<'a> {
+    /// The address of the server.
+    pub address: &'a [u8],
+    /// When its header came, in milliseconds after the begin of the attempt.
+    pub header_ms: u32,
+    /// How long ago that was, in milliseconds.
+    pub header_ago_ms: u32,
+}
+
 /// The name of a header as variables spell it: lower case, with underscores for dashes.
 #[derive(Clone)]
 pub struct HeaderName {
     name: Vec<u8>,
-    /// Where it was found last.
+    /// Where it was found last, if it was.
     found: Cell<Found>,
+    /// What the headers were like when it was not among them.
+    absent: Cell<Layout>,
 }
 
+/// The names of an answer's headers, as a number: the sum of nginx's hashes of them, and how many there are.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Layout(usize);
+
 /// Where a header was among those of an answer, and nginx's hash of its name.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Found {
     /// Its place in the first part of the list.
     place: usize,
-    /// The hash; zero while it was not found.
+    /// The same in bytes.
+    offset: usize,
+    /// The hash. While it was not found, one that no header has: nginx has zero where a later header replaced one.
     hash: usize,
+}
+
+impl Default for Found {
+    fn default() -> Found {
+        Found { place: 0, offset: 0, hash: usize::MAX }
+    }
 }
 
 impl HeaderName {
     /// The header behind `$upstream_http_NAME`.
     pub fn of_variable(name: &str) -> Option<HeaderName> {
         let name = name.strip_prefix("upstream_http_")?.to_ascii_lowercase().into_bytes();
-        (!name.is_empty()).then_some(HeaderName { name, found: Cell::default() })
+        (!name.is_empty()).then_some(HeaderName { name, found: Cell::default(), absent: Cell::default() })
+    }
+
+    /// One that is nowhere known to be or not to be.
+    pub fn unknown() -> HeaderName {
+        HeaderName { name: Vec::new(), found: Cell::default(), absent: Cell::default() }
     }
 
     /// Whether this is the header, by the rule of nginx's variables.
@@ -122,13 +155,37 @@ impl<'a> LoggedRequest<'a> {
         self.states().unwrap_or_default().iter().filter(|state| !state.is_separator())
     }
 
-    /// The attempt of a request that had no other, and no redirect.
+    /// The answer of a request that had one attempt, whose answer came whole and is what the client got. `None` also where
+    /// finding that out is not worth the while.
     #[inline(always)]
-    pub fn only_attempt(self) -> Option<&'a Attempt> {
-        match self.states() {
-            Some([only]) if !only.0.peer.is_null() => Some(only),
-            _ => None,
+    pub fn only_answer(self) -> Option<Answer<'a>> {
+        let Some([attempt]) = self.states() else { return None };
+        let (status, upstream) = (attempt.0.status, self.upstream()?);
+        // With an error page, or a cache, the answer or its header may be another's.
+        let request = self.get();
+        let is_own = request.err_status == 0 && request.headers_out.status == status && request.cache.is_null();
+        if !is_own || !(1..usize::from(CLIENT_CLOSED_REQUEST)).contains(&status) {
+            return None;
         }
+        // SAFETY: the pipe is null or lives as long as the request.
+        let pipe = unsafe { upstream.pipe.as_ref()? };
+        let header_ms = attempt.0.header_time as u64;
+        let is_whole = pipe.upstream_done() != 0
+            || pipe.upstream_eof() != 0 && pipe.upstream_error() == 0 && pipe.length == UNKNOWN_LENGTH
+            || upstream.length == 0 && attempt.0.header_time != UNKNOWN_TIME;
+        // Where another upstream was prepared since, it has begun nothing, and this is far too long.
+        let header_ago_ms = monotonic_ms().wrapping_sub(upstream.start_time as u64).wrapping_sub(header_ms);
+        if !is_whole || header_ago_ms > u64::from(HEADER_AGO_MAX_MS) {
+            return None;
+        }
+        let address = attempt.peer()?;
+        Some(Answer { address, header_ms: header_ms as u32, header_ago_ms: header_ago_ms as u32 })
+    }
+
+    /// Whether nothing about it can count: nobody was to be asked for it, and its client got what it wanted.
+    #[inline(always)]
+    pub fn is_plain(self) -> bool {
+        self.get().upstream_states.is_null() && (1..CLIENT_CLOSED_REQUEST).contains(&self.status())
     }
 
     /// What it was meant to be, where there was no attempt.
@@ -219,9 +276,33 @@ impl<'a> LoggedRequest<'a> {
         status as u16
     }
 
+    /// The value of a header of this name in the last answer of the upstream, where one look tells: it is where it was last,
+    /// or not there as it was not among the same headers before. Most upstreams send the same headers in the same order
+    /// every time; where another name has the same hash, the upstream has made it so, which could as well have sent this
+    /// one. `seen` is what the headers are known to be like, and becomes it.
+    #[inline(always)]
+    pub fn known_header(self, name: &HeaderName, seen: &mut Layout) -> Option<&'a [u8]> {
+        let first = &self.upstream()?.headers_in.headers.part;
+        let found = name.found.get();
+        if first.nelts > found.place {
+            // SAFETY: the first part of a list of headers has `nelts` of them.
+            let header = unsafe { &*first.elts.byte_add(found.offset).cast::<ngx_table_elt_t>() };
+            if header.hash == found.hash {
+                return Some(value_of(header));
+            }
+        }
+        let absent = name.absent.get();
+        if absent == Layout::default() {
+            return None;
+        }
+        if *seen != absent {
+            *seen = layout(first);
+        }
+        (*seen == absent).then_some(&[])
+    }
+
     /// The value of a header of this name in the last answer of the upstream: the first one, unless it moved among
     /// several. Empty where there is none.
-    #[inline(always)]
     pub fn upstream_header(self, name: &HeaderName) -> &'a [u8] {
         let Some(upstream) = self.upstream() else { return &[] };
         let first = &upstream.headers_in.headers.part;
@@ -230,10 +311,11 @@ impl<'a> LoggedRequest<'a> {
         // this one.
         let found = name.found.get();
         match headers_of(first).get(found.place) {
-            Some(header) if header.hash == found.hash && header.key.len == name.name.len() && found.hash != 0 => {
-                value_of(header)
-            }
-            _ => search(first, name).unwrap_or_default(),
+            Some(header) if header.hash == found.hash && header.key.len == name.name.len() => value_of(header),
+            _ => search(first, name).unwrap_or_else(|| {
+                name.absent.set(layout(first));
+                &[]
+            }),
         }
     }
 
@@ -270,6 +352,19 @@ fn headers_of(part: &ngx_list_part_t) -> &[ngx_table_elt_t] {
     unsafe { std::slice::from_raw_parts(part.elts.cast::<ngx_table_elt_t>(), part.nelts) }
 }
 
+/// What the names of all headers are like, from the first part of a list on.
+#[inline(always)]
+fn layout(first: &ngx_list_part_t) -> Layout {
+    let mut part = Some(first);
+    let mut layout = 1;
+    while let Some(headers) = part {
+        layout = headers_of(headers).iter().fold(layout, |sum: usize, header| sum.wrapping_add(header.hash + 1));
+        // SAFETY: the next part is live, or null.
+        part = unsafe { headers.next.as_ref() };
+    }
+    Layout(layout)
+}
+
 fn is_named(header: &ngx_table_elt_t, name: &HeaderName) -> bool {
     // SAFETY: the key is a live string. A header that a later one replaced has no hash.
     header.hash != 0 && name.is(unsafe { bytes_of(&header.key) })
@@ -288,7 +383,9 @@ fn search<'a>(first: &'a ngx_list_part_t, name: &HeaderName) -> Option<&'a [u8]>
     while let Some(headers) = part {
         if let Some(at) = headers_of(headers).iter().position(|header| is_named(header, name)) {
             let header = headers_of(headers).get(at)?;
-            name.found.set(Found { place: at, hash: header.hash });
+            if std::ptr::eq(headers, first) {
+                name.found.set(Found { place: at, offset: at * size_of::<ngx_table_elt_t>(), hash: header.hash });
+            }
             return Some(value_of(header));
         }
         // SAFETY: the next part is live, or null.
@@ -308,12 +405,6 @@ impl Attempt {
     #[inline]
     pub fn status(&self) -> u16 {
         u16::try_from(self.0.status).unwrap_or(0)
-    }
-
-    /// Whether the server answered, and with no error of its own.
-    #[inline]
-    pub fn answered(&self) -> bool {
-        (1..500).contains(&self.0.status)
     }
 
     /// Whether there was a connection.

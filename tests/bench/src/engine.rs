@@ -11,9 +11,9 @@ use alert_core::engine;
 use alert_core::model::event::Event;
 use alert_core::model::ids::PeerId;
 use alert_core::model::success::{SourceId, Success};
+use alert_core::observe::event_loop;
 use alert_core::observe::fast_path::FastPath;
 use alert_core::observe::peers::PeerMap;
-use alert_core::observe::spsc::Producer;
 use alert_core::settings::Settings;
 use alert_core::settings::text;
 use alert_core::sink::settings::SystemSource;
@@ -45,10 +45,10 @@ impl Engine {
     pub fn start(&self) -> EventLoop {
         let Engine { board, plan, settings } = self;
         let started = engine::Engine::start(*board, plan, settings, std::process::id(), || {});
-        let (worker, producer) = started.expect("threads can be started");
-        let mut usual = PeerMap::of_monitors(*board, plan, settings).remove(0).usual();
+        let (worker, event_loop) = started.expect("threads can be started");
+        let usual = PeerMap::of_monitors(*board, plan, settings).remove(0).usual();
         usual.remember(BLUE.as_bytes(), RELEASE, None, SourceId::new(0, plan.pools(0)[0], PeerId::new(0)));
-        EventLoop { worker, producer, usual }
+        EventLoop { worker, event_loop, usual }
     }
 
     /// What a detector thread judges with.
@@ -75,17 +75,15 @@ pub fn settings(window: u32) -> Settings {
 pub struct EventLoop {
     /// The worker.
     pub worker: engine::Engine,
-    producer: Producer,
+    event_loop: event_loop::EventLoop,
     usual: FastPath,
 }
 
 impl EventLoop {
     /// What the module does for a request that one upstream answered.
     pub fn answered(&mut self) {
-        let origin = self.usual.recognise(BLUE.as_bytes(), RELEASE, || b"");
-        let origin = origin.expect("blue serves");
-        self.worker
-            .intake()
-            .answered(&mut self.producer, Success { time_ms: wall_ms(), header_ago_ms: 0, latency_ms: 1, origin });
+        let known = self.usual.find(BLUE.as_bytes()).filter(|known| known.has_release(RELEASE));
+        let origin = known.expect("blue serves").origin();
+        self.event_loop.answered(Success { time_ms: wall_ms(), header_ago_ms: 0, latency_ms: 1, origin });
     }
 }
