@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU32;
 
 use crate::base::atomic::{AtomicI64, AtomicU64};
 
-/// A type that may be read and written by several processes at once. Structures are made such types by [`shared!`].
+/// A type that may be read and written by several processes at once. Structures become such types by `shared!`.
 ///
 /// # Safety
 /// The type holds atomics only (or arrays and `repr(C)` structures of such), has no padding, no pointer and no destructor,
