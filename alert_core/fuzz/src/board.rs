@@ -55,7 +55,7 @@ fn damage(rig: &Rig, input: &mut Unstructured<'_>) -> Result<()> {
         // One word.
         0..=150 => words[place].store(value(input)?, Relaxed),
         151..=170 => drop(words[place].fetch_xor(1 << input.int_in_range(0..=63)?, Relaxed)),
-        // A stretch, with one value, with noise, or with what stands elsewhere.
+        // An extent, with one value, with noise, or with what stands elsewhere.
         171..=200 => {
             let value = value(input)?;
             words[place..].iter().take(input.int_in_range(1..=2000)?).for_each(|word| word.store(value, Relaxed));
@@ -76,7 +76,7 @@ fn damage(rig: &Rig, input: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A word: an edge, a time, a stretch of the board, or anything.
+/// A word: an edge, a time, an extent of the board, or anything.
 fn value(input: &mut Unstructured<'_>) -> Result<u64> {
     Ok(match input.arbitrary::<u8>()? % 8 {
         0 => 0,

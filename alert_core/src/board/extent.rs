@@ -1,6 +1,6 @@
-//! Room in the board: which stretches of it belong to what.
+//! Room in the board: which extents of it belong to what.
 //!
-//! Only the master changes this table, one reload after the other, so it needs no lock. A stretch is first reserved (the
+//! Only the master changes this table, one reload after the other, so it needs no lock. An extent is first reserved (the
 //! configuration may still be refused), then live, then retired; a retired one is free again when no worker of its time
 //! is left, since such a worker may still be counting in it.
 
@@ -14,7 +14,7 @@ use crate::base::word::Word;
 /// Stretches that the table can hold.
 pub(super) const EXTENTS_MAX: usize = 512;
 
-/// A stretch of the region, in words.
+/// An extent of the region, in words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
     /// Its first word.
@@ -24,7 +24,7 @@ pub struct Extent {
 }
 
 impl Extent {
-    /// No stretch.
+    /// No extent.
     pub const NONE: Extent = Extent { offset: 0, len: 0 };
 }
 
@@ -38,7 +38,7 @@ impl Word for Extent {
     }
 }
 
-/// What a stretch is used for.
+/// What an extent is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
     /// A monitor's state.
@@ -69,7 +69,7 @@ struct Entry {
 }
 
 shared! {
-/// The table of stretches.
+/// The table of extents.
 #[derive(Debug)]
 pub struct ExtentTable {
     entries: [Entry; EXTENTS_MAX],
@@ -107,7 +107,7 @@ impl Entry {
 }
 
 impl ExtentTable {
-    /// The live stretches of one use.
+    /// The live extents of one use.
     pub fn live(&self, wanted: Use) -> impl Iterator<Item = Extent> + '_ {
         self.entries
             .iter()
@@ -116,17 +116,17 @@ impl ExtentTable {
             .map(|(extent, ..)| extent)
     }
 
-    /// Whether this is a stretch of this use, at whatever stage.
+    /// Whether this is an extent of this use, at whatever stage.
     pub fn holds(&self, extent: Extent, wanted: Use) -> bool {
         self.entries.iter().filter_map(Entry::get).any(|(known, kind, _)| known == extent && kind == wanted)
     }
 
-    /// Whether there is no place for another stretch.
+    /// Whether there is no place for another extent.
     pub fn is_full(&self) -> bool {
         self.entries.iter().all(|entry| entry.get().is_some())
     }
 
-    /// Words of all stretches that some configuration has, or had.
+    /// Words of all extents that some configuration has, or had.
     pub fn words_in_use(&self) -> usize {
         let in_use = self.entries.iter().filter_map(Entry::get).filter(|(.., stage)| *stage != Stage::Reserved);
         in_use.map(|(extent, ..)| extent.len as usize).sum()
@@ -168,7 +168,7 @@ impl ExtentTable {
         Some(extent)
     }
 
-    /// Makes exactly these stretches live, and retires the live ones that are not among them.
+    /// Makes exactly these extents live, and retires the live ones that are not among them.
     pub fn commit(&self, wanted: &[Extent], generation: u64) {
         for entry in &self.entries {
             match entry.get() {
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn stretches_never_overlap_and_room_comes_back() {
+    fn extents_never_overlap_and_room_comes_back() {
         let (region, table, first) = table();
         let reserve = |len| table.reserve(&region, first, len, Use::Window);
         let (a, b) = (reserve(100).expect("room"), reserve(200).expect("room"));

@@ -1,6 +1,6 @@
-//! The board: everything that the workers share, in one stretch of memory without pointers and without locks.
+//! The board: everything that the workers share, in one piece of memory without pointers and without locks.
 //!
-//! It begins with a [`Header`] at a fixed place; the monitors and their windows follow, each in a stretch of its own.
+//! It begins with a [`Header`] at a fixed place; the monitors and their windows follow, each in an extent of its own.
 //! All-zero is an empty board. What a worker leaves half done that is killed, another one mends.
 //!
 //! A new configuration takes two steps, because nginx can still refuse it after the first: [`Board::reserve`] finds room
@@ -274,7 +274,7 @@ impl Board {
         (is_whole && self.header.extents.holds(extent, Use::Rollout)).then_some(extent)
     }
 
-    /// Where the window of a monitor lies. A word that names no stretch of the table was not written by a board.
+    /// Where the window of a monitor lies. A word that names no extent of the table was not written by a board.
     fn window_extent(&self, monitor: &MonitorBoard) -> Option<Extent> {
         let extent = monitor.window.load();
         (extent.offset as usize >= FIRST && self.header.extents.holds(extent, Use::Window)).then_some(extent)

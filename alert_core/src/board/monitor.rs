@@ -38,7 +38,7 @@ shared! {
 pub struct MonitorBoard {
     /// Its name, by which a new configuration finds it again.
     pub name: NameCell,
-    /// The stretch that holds its window.
+    /// The extent that holds its window.
     pub window: Packed<Extent>,
     /// Who serves.
     pub failover: Packed<State>,
@@ -72,7 +72,7 @@ pub struct MonitorBoard {
     pub abandoned: AtomicU64,
     /// Requests whose address belongs to no pool.
     pub unmatched: UnmatchedBoard,
-    /// The stretch that holds its rollout.
+    /// The extent that holds its rollout.
     pub rollout: Packed<Extent>,
     /// What does not fit the configuration, to be told once.
     pub contradiction: ContradictionBoard,

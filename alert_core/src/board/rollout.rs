@@ -1,6 +1,6 @@
 //! The rollout of one monitor, as all workers share it: where it stands, its share, its votes, and what the probes say.
 //!
-//! It is a stretch of its own, which only monitors have whose directives ask for it.
+//! It is an extent of its own, which only monitors have whose directives ask for it.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

@@ -1,8 +1,8 @@
 //! Order over workers: what a decision waits for.
 //!
-//! Each worker judges its own requests, so a decision that is ripe here can be refuted by a request that lies in the queue of
+//! Each worker judges its own requests, so a decision that is confirmed here can be refuted by a request that lies in the queue of
 //! another worker. Which request came first the clock cannot say, since many fall into a millisecond; the queues can: what
-//! was in them when the decision became ripe has to be judged first. A client gets its answer a moment before the log phase
+//! was in them when the decision was confirmed has to be judged first. A client gets its answer a moment before the log phase
 //! puts the request into a queue, so that moment is waited for as well.
 
 use std::sync::atomic::{Ordering::Acquire, Ordering::Relaxed};
@@ -44,12 +44,12 @@ impl Mark {
 }
 
 impl Barrier {
-    /// The wait of a decision that is ripe now.
+    /// The wait of a decision that is confirmed now.
     pub(super) fn new(now: Instant) -> Barrier {
         Barrier { ripe: now, settling: now, looked: now, marks: None }
     }
 
-    /// Whether all is judged that these workers had seen when the decision became ripe. Asked again and again; it wakes
+    /// Whether all is judged that these workers had seen when the decision was confirmed. Asked again and again; it wakes
     /// those that sleep over it.
     pub(super) fn is_passed(&mut self, workers: impl Iterator<Item = &'static WorkerBoard>, now: Instant) -> bool {
         if now.duration_since(self.looked) > BUSY {

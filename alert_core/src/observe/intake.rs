@@ -11,7 +11,7 @@ use crate::board::doorbell::Doorbell;
 use crate::board::worker::WorkerBoard;
 use crate::model::event::Event;
 
-/// The way into the detector of one process: its channel, and the bell at its door.
+/// The way into the detector of one process: its channel, and what wakes it.
 #[derive(Clone, Debug)]
 pub struct Intake {
     events: Sender<Event>,

@@ -58,7 +58,7 @@ impl Saver {
 
     fn guarded(&self, body: impl FnOnce()) {
         if catch_unwind(AssertUnwindSafe(body)).is_err() {
-            self.log.write(Level::Error, "the saver panicked and goes on".into());
+            self.log.write(Level::Error, "the saver panicked; continuing".into());
         }
     }
 

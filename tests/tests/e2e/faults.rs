@@ -154,7 +154,7 @@ fn more_alerts_than_the_board_keeps_are_counted_and_cost_no_request() {
         assert_eq!(scene.client.get(&format!("/m{at}")).status, 500);
     }
     wait::until("the alerts that made room", LIMIT, || metric(&scene, "nginx_alert_alerts_lost_total") == Some(12));
-    wait::until("a line about them", LIMIT, || scene.nginx.log_lines("they made room for newer ones").len() == 1);
+    wait::until("a line about them", LIMIT, || scene.nginx.log_lines("undelivered alerts were dropped").len() == 1);
     assert_eq!(scene.status()["sinks"]["slack"]["pending"], BOARD);
     scene.sink.come_back();
     let posts = scene.sink.wait_for(1, Duration::from_secs(15));

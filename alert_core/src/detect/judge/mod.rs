@@ -228,7 +228,7 @@ impl Judge {
         }
         let mut told = false;
         if let Some(lost) = self.board.outbox().newly_lost(now_ms) {
-            let text = format!("{lost} alerts were lost: they made room for newer ones before all sinks had them");
+            let text = format!("{lost} undelivered alerts were dropped: the queue is full");
             self.log.write(Level::Error, text);
         }
         for monitor in &self.monitors {
