@@ -16,6 +16,7 @@ mod fleet;
 mod harness;
 mod kills;
 mod life_cycle;
+mod long_answers;
 mod mail;
 mod memcheck;
 mod metrics;

@@ -1,7 +1,11 @@
 //! Whose an attempt was: the table of pools, what answers say, and where they contradict each other.
 
+use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -97,4 +101,40 @@ fn latency_ends_with_the_header_unless_it_is_that_of_the_response() {
             scene.assert_told(&[]);
         }
     }
+}
+
+/// Answers at this socket until it is dropped, or all of the tests are over.
+fn answer_at(path: &Path) -> UnixListener {
+    let listener = UnixListener::bind(path).expect("a socket");
+    fs::set_permissions(path, Permissions::from_mode(0o777)).expect("for all users");
+    let accepting = listener.try_clone().expect("a second handle");
+    thread::spawn(move || {
+        while let Ok((mut stream, _)) = accepting.accept() {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+    });
+    listener
+}
+
+#[test]
+fn addresses_that_differ_only_at_the_end_of_a_long_path_are_told_apart() {
+    let directory = tempfile::Builder::new().prefix(&"long-".repeat(9)).tempdir().expect("a directory");
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("for all users");
+    let [blue, green] = ["blue", "green"].map(|pool| directory.path().join(pool));
+    let _listening = [&blue, &green].map(|path| answer_at(path));
+    let (blue, green) = (blue.display(), green.display());
+    let mut scene = Scene::start(&Setup {
+        pools: &format!("pool blue unix:{blue}; pool green unix:{green};"),
+        upstream: &format!("server unix:{blue} max_fails=0; server unix:{green} backup max_fails=0;"),
+        ..Setup::default()
+    });
+    assert_eq!(scene.client.get_many(3, "/"), [200; 3]);
+    scene.wait_filled(3);
+    scene.nginx.expect_in_log("No such file or directory");
+    fs::remove_file(directory.path().join("blue")).expect("blue is gone");
+    assert_eq!(scene.client.get_many(3, "/"), [200; 3]);
+    let monitor = scene.wait_filled(6);
+    assert_eq!((&monitor["pools"]["blue"]["answered"], &monitor["pools"]["green"]["answered"]), (&3.into(), &3.into()));
+    scene.assert_told_once(":rotating_light: Failover detected — pool changed from blue → green");
 }
