@@ -128,6 +128,14 @@ impl Engine {
         self.doorbell.ring();
     }
 
+    /// Lets the other workers know that the event loop has come around: called by it, first once the engine is started, and
+    /// then whenever a thread has made the call.
+    pub fn make_lap(&self) {
+        if let Some(place) = self.place {
+            place.make_lap();
+        }
+    }
+
     /// What the threads have to say to the error log.
     pub fn lines(&self) -> &Lines {
         &self.lines

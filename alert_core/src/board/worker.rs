@@ -38,6 +38,11 @@ pub struct WorkerBoard {
     judging: AtomicU64,
     /// How its detector sleeps.
     pub doorbell: Doorbell,
+    /// Laps of its event loop that were asked for, and those that are made; see [`WorkerBoard::ask_lap`].
+    laps_asked: AtomicU64,
+    laps_made: AtomicU64,
+    /// Whether it makes laps.
+    makes_laps: AtomicU64,
 }
 }
 
@@ -79,6 +84,33 @@ impl WorkerBoard {
         if self.queue_depth() > 0 {
             self.doorbell.ring();
         }
+    }
+
+    /// Asks for a lap of its event loop: once that is made, all requests are in the queue whose clients had their answer
+    /// before. Returns the number of the lap; `None` where the worker makes none.
+    pub fn ask_lap(&self) -> Option<u64> {
+        if self.makes_laps.load(Relaxed) == 0 {
+            return None;
+        }
+        let lap = self.laps_asked.fetch_add(1, AcqRel).wrapping_add(1);
+        self.doorbell.ring();
+        Some(lap)
+    }
+
+    /// Whether a lap was asked for and is not made yet.
+    pub fn owes_lap(&self) -> bool {
+        self.laps_asked.load(Acquire) != self.laps_made.load(Relaxed) && self.makes_laps.load(Relaxed) != 0
+    }
+
+    /// Says that the event loop, which calls this, has made the laps that were asked for so far, and will make others.
+    pub fn make_lap(&self) {
+        self.laps_made.store(self.laps_asked.load(Acquire), Release);
+        self.makes_laps.store(1, Relaxed);
+    }
+
+    /// Whether the lap of this number is made.
+    pub fn has_made_lap(&self, lap: u64) -> bool {
+        self.laps_made.load(Acquire) >= lap
     }
 
     /// Says that the worker is alive.
@@ -124,6 +156,7 @@ impl WorkerTable {
             worker.generation.store(generation, Relaxed);
             worker.queued.store(0, Relaxed);
             worker.events.store(0, Relaxed);
+            worker.makes_laps.store(0, Relaxed);
             worker.doorbell.set(Sleep::Awake);
             self.dropped_before.fetch_add(worker.dropped.swap(0, Relaxed), Relaxed);
             true

@@ -132,6 +132,9 @@ impl Detector {
         let mut look = self.couriers.are_wanted();
         let mut round = Round::default();
         if let Some(worker) = self.worker {
+            if worker.owes_lap() {
+                self.log.call();
+            }
             worker.begin_judging();
         }
         while round.events < BATCH {

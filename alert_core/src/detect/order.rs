@@ -3,7 +3,8 @@
 //! Each worker judges its own requests, so a decision that is confirmed here can be refuted by a request that lies in the queue of
 //! another worker. Which request came first the clock cannot say, since many fall into a millisecond; the queues can: what
 //! was in them when the decision was confirmed has to be judged first. A client gets its answer a moment before the log phase
-//! puts the request into a queue, so that moment is waited for as well.
+//! puts the request into a queue, so that moment is waited for as well: the event loop of each worker makes a lap, after
+//! which nothing is between the two. Where there is no event loop, a moment has to do.
 
 use std::sync::atomic::{Ordering::Acquire, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -25,8 +26,24 @@ pub(super) struct Barrier {
     /// Since when nothing has disturbed the settling.
     settling: Instant,
     looked: Instant,
+    /// The laps of event loops that are not made yet.
+    laps: Option<Vec<Lap>>,
     /// How far the queues were then.
     marks: Option<Vec<Mark>>,
+}
+
+/// A lap that the event loop of a worker was asked for.
+#[derive(Debug)]
+struct Lap {
+    worker: &'static WorkerBoard,
+    pid: u64,
+    number: u64,
+}
+
+impl Lap {
+    fn is_made(&self) -> bool {
+        self.worker.pid.load(Relaxed) != self.pid || self.worker.has_made_lap(self.number)
+    }
 }
 
 /// How far the queue of a worker was.
@@ -46,12 +63,15 @@ impl Mark {
 impl Barrier {
     /// The wait of a decision that is confirmed now.
     pub(super) fn new(now: Instant) -> Barrier {
-        Barrier { ripe: now, settling: now, looked: now, marks: None }
+        Barrier { ripe: now, settling: now, looked: now, laps: None, marks: None }
     }
 
     /// Whether all is judged that these workers had seen when the decision was confirmed. Asked again and again; it wakes
     /// those that sleep over it.
-    pub(super) fn is_passed(&mut self, workers: impl Iterator<Item = &'static WorkerBoard>, now: Instant) -> bool {
+    pub(super) fn is_passed<W>(&mut self, workers: impl Fn() -> W, now: Instant) -> bool
+    where
+        W: Iterator<Item = &'static WorkerBoard>,
+    {
         if now.duration_since(self.looked) > BUSY {
             self.settling = now;
         }
@@ -59,15 +79,20 @@ impl Barrier {
         if now.duration_since(self.ripe) >= LIMIT {
             return true;
         }
-        if now.duration_since(self.settling) < SETTLE && self.marks.is_none() {
-            workers.for_each(WorkerBoard::hurry);
+        let lap = |worker: &'static WorkerBoard| {
+            Some(Lap { worker, pid: worker.pid.load(Relaxed), number: worker.ask_lap()? })
+        };
+        let laps = self.laps.get_or_insert_with(|| workers().filter_map(lap).collect());
+        laps.retain(|lap| !lap.is_made());
+        if (now.duration_since(self.settling) < SETTLE || !laps.is_empty()) && self.marks.is_none() {
+            workers().for_each(WorkerBoard::hurry);
             return false;
         }
         let mark = |worker: &'static WorkerBoard| {
             worker.hurry();
             Mark { worker, pid: worker.pid.load(Relaxed), queued: worker.queued.load(Acquire) }
         };
-        let marks = self.marks.get_or_insert_with(|| workers.map(mark).collect());
+        let marks = self.marks.get_or_insert_with(|| workers().map(mark).collect());
         marks.retain(|mark| !mark.is_reached());
         marks.is_empty()
     }
@@ -97,7 +122,7 @@ mod tests {
         }
 
         fn is_passed(&mut self, after: Duration) -> bool {
-            self.barrier.is_passed(self.table.of_generation(1, 1000), self.begin + after)
+            self.barrier.is_passed(|| self.table.of_generation(1, 1000), self.begin + after)
         }
     }
 
@@ -113,6 +138,21 @@ mod tests {
         assert!(!rig.is_passed(2 * SETTLE));
         rig.workers[1].judged(1);
         assert!(rig.is_passed(2 * SETTLE));
+    }
+
+    #[test]
+    fn it_waits_for_a_lap_of_each_event_loop_before_it_looks_at_the_queues() {
+        let mut rig = Rig::new();
+        rig.workers.iter().for_each(|worker| worker.make_lap());
+        assert!(!rig.is_passed(SETTLE / 2) && rig.workers.iter().all(|worker| worker.owes_lap()));
+        rig.workers[0].make_lap();
+        assert!(!rig.is_passed(2 * SETTLE));
+        // The log phase that the other event loop was about to run.
+        rig.workers[1].queue();
+        rig.workers[1].make_lap();
+        assert!(!rig.is_passed(3 * SETTLE));
+        rig.workers[1].judged(1);
+        assert!(rig.is_passed(3 * SETTLE) && !rig.workers.iter().any(|worker| worker.owes_lap()));
     }
 
     #[test]

@@ -202,6 +202,7 @@ pub fn start(main: &Main, cycle: Cycle<'_>, on_wake: fn()) {
     });
     match started {
         Ok((registration, (worker, event_loop))) => {
+            worker.make_lap();
             let event_loop = Rc::new(event_loop);
             let recorders = Recorder::of_monitors(*board, plan, settings).into_iter().zip(sources);
             for (monitor, (recorder, sources)) in main.monitors.borrow().iter().zip(recorders) {
@@ -238,11 +239,12 @@ pub fn stop(log: Log<'_>) -> bool {
     true
 }
 
-/// Writes what the threads have to say to the error log.
-pub fn write_lines(log: Log<'_>) {
+/// Does what threads have called for: says that the event loop has come around, and writes their lines to the error log.
+pub fn look_after(log: Log<'_>) {
     RUNNING.with_borrow(|slot| {
         let Some(slot) = slot else { return };
         if let Some(engine) = &*slot.borrow() {
+            engine.worker.make_lap();
             engine.worker.lines().drain().for_each(|line| write(log, &line));
         }
     });

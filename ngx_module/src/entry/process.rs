@@ -44,6 +44,6 @@ fn on_wake() {
         if !cycle.has::<Module>() {
             engine::stop(cycle.log());
         }
-        engine::write_lines(cycle.log());
+        engine::look_after(cycle.log());
     });
 }

@@ -206,7 +206,7 @@ impl Judge {
             }
             let Some(barrier) = &mut monitor.barrier else { continue };
             let workers = || board.workers().of_generation(generation, now_ms);
-            if !alone.get_or_init(|| workers().nth(1).is_none()) && !barrier.is_passed(workers(), now) {
+            if !alone.get_or_init(|| workers().nth(1).is_none()) && !barrier.is_passed(workers, now) {
                 committed.waiting = true;
                 continue;
             }
