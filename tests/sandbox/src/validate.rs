@@ -28,6 +28,8 @@ const TRAFFIC: Duration = Duration::from_secs(10);
 /// How long they go on after a planned flip.
 const AFTER_FLIP: Duration = Duration::from_secs(3);
 const SLOWEST: Duration = Duration::from_secs(10);
+/// What is told when both pools break.
+const BOTH_BROKEN: [&str; 2] = ["error_rate", "outage"];
 const TOLD_WITHIN: Duration = Duration::from_secs(5);
 /// Far more than a recovery or a flip takes on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -166,28 +168,27 @@ impl Acceptance<'_> {
         }
         let broken = Instant::now();
         let traffic = Traffic::start(&self.url, CLIENTS, INTERVAL);
-        let told =
-            self.wait_until(TOLD_WITHIN, |alerts| alerts.iter().any(|alert| alert.is("error_rate") && alert.sent))?;
+        let told = self.wait_until(TOLD_WITHIN, |alerts| {
+            BOTH_BROKEN.iter().all(|kind| alerts.iter().any(|alert| alert.is(kind) && alert.sent))
+        })?;
         let told_after = broken.elapsed();
         // Stays broken for as long as a second alert would take.
         self.pause(Duration::from_secs(2))?;
         traffic.finish();
         let alerts = self.alerts()?;
-        let alone = alerts.iter().map(Alert::name).collect::<Vec<_>>() == ["error_rate"];
+        let alone = alerts.len() == BOTH_BROKEN.len();
         let seen = format!("{} within {:.1} s", names(&alerts), told_after.as_secs_f64());
-        self.check("one error alert within 5 s, and no other", told && alone, seen);
+        self.check("one error and one outage alert within 5 s, and no other", told && alone, seen);
 
         self.stack.recover()?;
         let traffic = Traffic::start(&self.url, CLIENTS, INTERVAL);
-        let is_over = |alert: &Alert| alert.kind == "error_rate" && alert.status == "resolved" && alert.sent;
-        let told = self.wait_until(PATIENCE, |alerts| alerts.iter().any(is_over))?;
+        let is_over = |kind: &str, alert: &Alert| alert.kind == kind && alert.status == "resolved" && alert.sent;
+        let ends = |alerts: &[Alert], kind: &str| alerts.iter().filter(|alert| is_over(kind, alert)).count();
+        let told = self.wait_until(PATIENCE, |alerts| BOTH_BROKEN.iter().all(|kind| ends(alerts, kind) > 0))?;
         traffic.finish();
         let alerts = self.alerts()?;
-        self.check(
-            "its end is told",
-            told && alerts.iter().filter(|alert| is_over(alert)).count() == 1,
-            names(&alerts),
-        );
+        let once = BOTH_BROKEN.iter().all(|kind| ends(&alerts, kind) == 1);
+        self.check("the end of both is told", told && once, names(&alerts));
         say!();
         Ok(())
     }
