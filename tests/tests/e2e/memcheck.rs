@@ -54,13 +54,13 @@ impl Findings {
         text
     }
 
-    /// How many descriptors each process had open at its end, sorted. Those of its siblings' channels are left out: how many
-    /// of them nginx passes on before a worker ends is a matter of time.
+    /// How many descriptors each process had open at its end, sorted. The channels between nginx's processes are left out: a
+    /// worker gets those of its siblings by birth or by message, and how many of them it holds at its end is a matter of time.
     fn descriptors(&self) -> Vec<usize> {
-        let open = |log: &String| {
-            let entries = log.split(" Open ").skip(1);
-            entries.filter(|entry| !entry.contains("ngx_read_channel")).count()
+        let is_channel = |entry: &str| {
+            entry.contains("ngx_read_channel") || entry.contains("socketpair") && entry.contains("ngx_spawn_process")
         };
+        let open = |log: &String| log.split(" Open ").skip(1).filter(|entry| !is_channel(entry)).count();
         let mut open: Vec<_> = self.0.iter().map(open).collect();
         open.sort_unstable();
         open
