@@ -7,7 +7,7 @@ use crate::board::outbox::Delivery;
 use crate::board::rollout::Outcome;
 use crate::deliver::recipients::sinks_for;
 use crate::detect::judge::label;
-use crate::model::alert::{Alert, Links, Missed, Status, WindowFigures};
+use crate::model::alert::{Alert, LINE_END, WindowFigures};
 use crate::model::ids::PoolId;
 use crate::rollout::pilot::{Aborted, Act, Facts};
 use crate::rollout::share::{Share, edge, salt};
@@ -169,38 +169,13 @@ impl Steer<'_> {
         let RolloutOf { shared, configuration, settings, board, plan, number, .. } = self.of;
         let counts = board.window(shared).map(|window| window.counts()).unwrap_or_default();
         let alert = Alert {
-            id: 0,
-            time_ms: now_ms,
             monitor: settings.name.clone(),
             instance: configuration.instance.clone(),
-            labels: Vec::new(),
-            links: Links::default(),
-            kind: told.kind,
-            status: Status::Info,
-            reminder: false,
-            since_ms: 0,
-            limit: String::new(),
-            latency_ms: 0,
             from: label(shared, state.from),
             to: label(shared, state.to),
-            no_failure_seen: false,
-            unwatched: false,
-            pools: Vec::new(),
-            window: WindowFigures {
-                size: settings.window,
-                filled: counts.filled,
-                failed: counts.failed,
-                retried: counts.retried,
-                abandoned: counts.abandoned,
-            },
-            failed_attempts: 0,
-            retries_absorbed: 0,
-            errors_reached_users: 0,
-            cause: String::new(),
-            examples: Vec::new(),
-            held_back: 0,
+            window: WindowFigures::new(settings.window, counts),
             story: told.story,
-            missed: Missed::default(),
+            ..Alert::info(told.kind, now_ms)
         };
         let incident = shared.incident(alert.kind);
         let (counter, delivery) = match facts.maintenance {
@@ -215,7 +190,7 @@ impl Steer<'_> {
 impl super::words::Told {
     /// The first line without its symbol.
     fn headline(&self) -> String {
-        let line = self.story.split(crate::model::alert::LINE_END).next().unwrap_or_default();
+        let line = self.story.split(LINE_END).next().unwrap_or_default();
         line.split_once(": ").map_or(line, |(_, sentence)| sentence).into()
     }
 }

@@ -17,7 +17,7 @@ use crate::board::monitor::MonitorBoard;
 use crate::board::outbox::Delivery;
 use crate::deliver::recipients::sinks_for;
 use crate::detect::judge::label;
-use crate::model::alert::{Alert, Kind, Links, Missed, Status as AlertStatus, WindowFigures};
+use crate::model::alert::{Alert, Kind, WindowFigures};
 use crate::model::ids::PoolId;
 use crate::report::view::Source;
 
@@ -323,38 +323,12 @@ impl<'a> Target<'a> {
         let window = self.at.board.window(self.shared);
         let counts = window.map(|window| window.counts()).unwrap_or_default();
         Alert {
-            id: 0,
-            time_ms: self.at.now_ms,
             monitor: self.name.into(),
             instance: self.at.settings.instance.clone(),
-            labels: Vec::new(),
-            links: Links::default(),
-            kind,
-            status: AlertStatus::Info,
-            reminder: false,
-            since_ms: 0,
-            limit: String::new(),
-            latency_ms: 0,
             from: label(self.shared, from),
             to: label(self.shared, to),
-            no_failure_seen: false,
-            unwatched: false,
-            pools: Vec::new(),
-            window: WindowFigures {
-                size: self.at.settings.monitors[self.number].window,
-                filled: counts.filled,
-                failed: counts.failed,
-                retried: counts.retried,
-                abandoned: counts.abandoned,
-            },
-            failed_attempts: 0,
-            retries_absorbed: 0,
-            errors_reached_users: 0,
-            cause: String::new(),
-            examples: Vec::new(),
-            held_back: 0,
-            story: String::new(),
-            missed: Missed::default(),
+            window: WindowFigures::new(self.at.settings.monitors[self.number].window, counts),
+            ..Alert::info(kind, self.at.now_ms)
         }
     }
 }

@@ -172,11 +172,12 @@ impl MonitorSettings {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::settings::{LatencyOf, Maintenance};
 
-    fn read(lines: &[&str]) -> Result<MonitorSettings, Error> {
+    /// A monitor of these lines, with addresses as they are written.
+    pub(crate) fn read(lines: &[&str]) -> Result<MonitorSettings, Error> {
         let mut reader = MonitorReader::new("app")?;
         for line in lines {
             let words: Vec<&str> = line.split_whitespace().collect();

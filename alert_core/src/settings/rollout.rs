@@ -331,16 +331,7 @@ fn fraction(percent: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{MonitorReader, MonitorSettings};
-
-    fn read(lines: &[&str]) -> Result<MonitorSettings, Error> {
-        let mut reader = MonitorReader::new("app")?;
-        for line in lines {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            reader.directive(&words, &mut |address| Ok(vec![address.to_string()]))?;
-        }
-        reader.finish()
-    }
+    use crate::settings::monitor::tests::read;
 
     const POOLS: [&str; 2] = ["pool blue b:1", "pool green g:1"];
 

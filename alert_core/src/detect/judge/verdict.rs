@@ -9,9 +9,7 @@ use crate::board::monitor::{IncidentBoard, MonitorBoard};
 use crate::board::outbox::Delivery;
 use crate::board::window::Window;
 use crate::deliver::recipients::takers;
-use crate::model::alert::{
-    Alert, Kind, Links, Missed, POOL_FIGURES_MAX, PoolFigures, PoolLabel, Status, WindowFigures,
-};
+use crate::model::alert::{Alert, Kind, POOL_FIGURES_MAX, PoolFigures, PoolLabel, Status, WindowFigures};
 use crate::model::ids::PoolId;
 use crate::model::outcome::Outcome;
 use crate::rules::failover;
@@ -127,13 +125,8 @@ impl Judged<'_> {
             _ => (0, u64::from(counts.retried), u64::from(counts.failed)),
         };
         Alert {
-            id: 0,
-            time_ms: self.now_ms,
             monitor: self.monitor.settings.name.clone(),
             instance: self.judge.instance.clone(),
-            labels: Vec::new(),
-            links: Links::default(),
-            kind,
             status,
             reminder: message.reminder,
             since_ms: began.since_ms.load(Relaxed),
@@ -141,25 +134,19 @@ impl Judged<'_> {
             latency_ms: latency_ms.map_or(0, |[value]| value),
             from: label(shared, from),
             to: label(shared, to),
-            unwatched: signal == Signal::Unwatched,
-            pools: window.map(|window| self.figures(&window, incident)).unwrap_or_default(),
             no_failure_seen: kind == Kind::Failover && moved.is_some_and(|moved| !moved.failure_seen),
-            window: WindowFigures {
-                size: self.monitor.settings.window,
-                filled: counts.filled,
-                failed: counts.failed,
-                retried: counts.retried,
-                abandoned: counts.abandoned,
-            },
+            unwatched: signal == Signal::Unwatched,
+            window: WindowFigures::new(self.monitor.settings.window, counts),
+            pools: window.map(|window| self.figures(&window, incident)).unwrap_or_default(),
             failed_attempts,
             retries_absorbed,
             errors_reached_users,
+            story,
             cause: cause::words(shared),
             // What is over has no failing requests.
             examples: if status == Status::Firing { cause::examples(shared) } else { Vec::new() },
             held_back: message.held_back,
-            story,
-            missed: Missed::default(),
+            ..Alert::info(kind, self.now_ms)
         }
     }
 }

@@ -13,6 +13,8 @@ use std::fmt;
 pub use details::Rows;
 pub use kind::{Kind, Severity};
 
+use crate::model::outcome::Counts;
+
 /// Whether an alert opens an incident, ends it, or only informs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -65,6 +67,14 @@ pub struct WindowFigures {
     pub retried: u32,
     /// Requests whose client gave up waiting for a header.
     pub abandoned: u32,
+}
+
+impl WindowFigures {
+    /// The figures of a window of this size that holds this.
+    pub fn new(size: u32, counts: Counts) -> WindowFigures {
+        let Counts { failed, retried, filled, abandoned, .. } = counts;
+        WindowFigures { size, filled, failed, retried, abandoned }
+    }
 }
 
 /// What a message makes up for, because its sink could not be told when it was news.
@@ -194,6 +204,38 @@ pub struct Alert {
 }
 
 impl Alert {
+    /// An alert that only informs, with nothing said yet but when and about what.
+    pub fn info(kind: Kind, time_ms: u64) -> Alert {
+        Alert {
+            id: 0,
+            time_ms,
+            monitor: String::new(),
+            instance: String::new(),
+            labels: Vec::new(),
+            links: Links::default(),
+            kind,
+            status: Status::Info,
+            reminder: false,
+            since_ms: 0,
+            limit: String::new(),
+            latency_ms: 0,
+            from: PoolLabel::default(),
+            to: PoolLabel::default(),
+            no_failure_seen: false,
+            unwatched: false,
+            window: WindowFigures::default(),
+            pools: Vec::new(),
+            failed_attempts: 0,
+            retries_absorbed: 0,
+            errors_reached_users: 0,
+            story: String::new(),
+            cause: String::new(),
+            examples: Vec::new(),
+            held_back: 0,
+            missed: Missed::default(),
+        }
+    }
+
     /// The alert with times as people read them, given how far the wall clock was stepped
     /// ([`Clock::step_ms`](crate::base::clock::Clock::step_ms)).
     pub fn in_wall_time(mut self, step_ms: i64) -> Alert {
