@@ -1,6 +1,7 @@
 //! What a location with `alert_control` answers.
 
 use alert_core::operate::control::{Command, Done, Refusal, TestAlert};
+use alert_core::operate::origin::refuse_other_sites;
 use ngx::ffi::ngx_int_t;
 
 use crate::engine::{self, Engine, Main};
@@ -15,8 +16,8 @@ pub fn answer(request: Request<'_>, main: &Main) -> ngx_int_t {
     if !request.is_post() {
         return request.send(only_post());
     }
-    if request.header(b"sec-fetch-site").is_some_and(|site| site == b"cross-site" || site == b"same-site") {
-        return request.send(only_same_site());
+    if let Err(refusal) = refuse_other_sites(request.headers()) {
+        return request.send(refused(&refusal));
     }
     let done = match main.with_engine(|engine| carry_out(&request, engine)).and_then(|done| done) {
         Ok(done) => done,
@@ -33,7 +34,8 @@ pub fn answer(request: Request<'_>, main: &Main) -> ngx_int_t {
 }
 
 fn carry_out(request: &Request<'_>, engine: &Engine) -> Result<Done, Refusal> {
-    let path = String::from_utf8_lossy(request.path_below());
+    // What only begins as the location does is no command of any name.
+    let path = String::from_utf8_lossy(request.path_below().unwrap_or(request.path()));
     let arguments = String::from_utf8_lossy(request.arguments());
     let done = Command::parse(&path, &arguments)?.carry_out(&engine.source())?;
     engine.wake_couriers();
@@ -51,11 +53,6 @@ fn outcome(test: &TestAlert, engine: Option<&Engine>) -> Option<Document> {
 fn only_post() -> Document {
     let refusal = Refusal { status: 405, text: "only POST changes anything".into() };
     Document { headers: vec![("Allow", "POST")], ..refused(&refusal) }
-}
-
-/// The answer to a browser that a page of another site sent here: its user did not mean it.
-fn only_same_site() -> Document {
-    refused(&Refusal { status: 403, text: "requests from pages of other sites are refused".into() })
 }
 
 /// The document that says so.

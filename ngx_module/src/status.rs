@@ -22,7 +22,7 @@ pub fn answer(request: Request<'_>, main: &Main) -> ngx_int_t {
 
 /// The document that is asked for; `None` where there is none of this name.
 fn document(request: &Request<'_>, source: &Source<'_>) -> Option<Document> {
-    match request.path_below() {
+    match request.path_below()? {
         b"" if wants_json(request.header(b"accept").unwrap_or_default()) => {
             Some(plain(json::CONTENT_TYPE, json::render(source)))
         }

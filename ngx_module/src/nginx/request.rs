@@ -16,6 +16,9 @@ use ngx::http::{HttpModuleLocationConf, HttpModuleMainConf, NgxHttpCoreModule};
 use super::log::Log;
 use super::{bytes_of, guarded};
 
+/// Headers of every document: it is of this moment, and what it says it is.
+const OF_ALL: [(&str, &str); 2] = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")];
+
 /// What is answered.
 pub struct Document {
     /// The status of the answer.
@@ -92,11 +95,17 @@ impl<'a> Request<'a> {
         unsafe { bytes_of(&self.get().uri) }
     }
 
-    /// The part of the path below the location, without the slash between.
-    pub fn path_below(&self) -> &'a [u8] {
-        // The name of a regular expression's location is no part of the path.
-        let rest = self.path().strip_prefix(self.location_name()).unwrap_or(self.path());
-        rest.strip_prefix(b"/").unwrap_or(rest)
+    /// The part of the path below the location, without the slash between; `None` for a path that only begins as the name of
+    /// the location does.
+    pub fn path_below(&self) -> Option<&'a [u8]> {
+        let (path, name) = (self.path(), self.location_name());
+        let whole = |path: &'a [u8]| path.strip_prefix(b"/").unwrap_or(path);
+        match path.strip_prefix(name) {
+            // The name of a regular expression's location is no part of the path.
+            None => Some(whole(path)),
+            Some(rest) if rest.is_empty() || name.ends_with(b"/") => Some(whole(rest)),
+            Some(rest) => rest.strip_prefix(b"/"),
+        }
     }
 
     /// The query string.
@@ -105,23 +114,22 @@ impl<'a> Request<'a> {
         unsafe { bytes_of(&self.get().args) }
     }
 
-    /// The first header of this name (in lower case) that the client sent.
+    /// The first header of this name (in any case) that the client sent.
     pub fn header(&self, name: &[u8]) -> Option<&'a [u8]> {
-        let mut part: *const ngx_list_part_t = &self.get().headers_in.headers.part;
-        // SAFETY: the list is empty or made of live parts, each with `nelts` headers of live strings.
-        unsafe {
-            while let Some(headers) = part.as_ref() {
-                if headers.nelts > 0 {
-                    let headers = std::slice::from_raw_parts(headers.elts.cast::<ngx_table_elt_t>(), headers.nelts);
-                    if let Some(found) = headers.iter().find(|header| bytes_of(&header.key).eq_ignore_ascii_case(name))
-                    {
-                        return Some(bytes_of(&found.value));
-                    }
-                }
-                part = headers.next;
-            }
-        }
-        None
+        self.headers().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// The names and values of all headers that the client sent.
+    pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let first: *const ngx_list_part_t = &self.get().headers_in.headers.part;
+        // SAFETY: the list is made of live parts, the last of which has no next.
+        let parts = std::iter::successors(unsafe { first.as_ref() }, |part| unsafe { part.next.as_ref() });
+        parts.filter(|part| part.nelts > 0).flat_map(|part| {
+            // SAFETY: each part has `nelts` headers.
+            let headers = unsafe { std::slice::from_raw_parts(part.elts.cast::<ngx_table_elt_t>(), part.nelts) };
+            // SAFETY: their strings are of the request.
+            headers.iter().map(|header| unsafe { (bytes_of(&header.key), bytes_of(&header.value)) })
+        })
     }
 
     /// The module's configuration of the http level by which this request was made.
@@ -151,7 +159,7 @@ impl<'a> Request<'a> {
             request.headers_out.content_type = ngx_str_t::from_str(request.pool, document.content_type);
             // Without the charset, as `gzip_types` and the like compare it.
             request.headers_out.content_type_len = document.content_type.split(';').next().unwrap_or_default().len();
-            for (name, value) in [("Cache-Control", "no-store")].iter().chain(&document.headers) {
+            for (name, value) in OF_ALL.iter().chain(&document.headers) {
                 let Some(header) = ngx_list_push(&mut request.headers_out.headers).cast::<ngx_table_elt_t>().as_mut()
                 else {
                     return NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;

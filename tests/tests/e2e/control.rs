@@ -196,9 +196,53 @@ fn anything_wrong_is_told_and_changes_nothing() {
         assert_eq!((reply.status, reply.get("Allow")), (405, Some("POST")), "{method}");
         assert!(json_of(&reply)["error"].is_string());
     }
-    let foreign = Request::new("POST", "/control/maintenance?monitor=app&on=1").header("Sec-Fetch-Site", "cross-site");
-    assert_eq!(scene.client.send(&foreign).status, 403, "a page of another site must not change anything");
     assert_eq!(scene.monitor()["maintenance"], false);
+}
+
+#[test]
+fn a_page_of_another_site_changes_nothing() {
+    let scene = Scene::start(&ROUTED);
+    let send = |headers: &[(&str, &str)]| {
+        let request = Request::new("POST", "/control/maintenance?monitor=app&on=1");
+        let reply =
+            scene.client.send(&headers.iter().fold(request, |request, (name, value)| request.header(name, value)));
+        assert_eq!(reply.get("X-Content-Type-Options"), Some("nosniff"), "{headers:?}");
+        (reply.status, json_of(&reply))
+    };
+    for headers in [
+        &[("Origin", "http://evil.example")][..],
+        &[("oRiGiN", "http://evil.example")],
+        &[("Origin", "null")],
+        &[("Origin", "http://app.example:8080")],
+        &[("Origin", "http://app.example"), ("Origin", "http://evil.example")],
+        &[("Host", "app.example:8080"), ("Origin", "http://app.example")],
+        &[("Sec-Fetch-Site", "cross-site")],
+        &[("sec-fetch-site", "SAME-SITE")],
+        &[("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Site", "cross-site")],
+    ] {
+        let (status, answer) = send(headers);
+        assert_eq!((status, answer["error"].is_string()), (403, true), "{headers:?}");
+    }
+    assert_eq!(scene.monitor()["maintenance"], false);
+    for headers in [
+        &[("Origin", "http://app.example")][..],
+        &[("Host", "APP.example:8080"), ("Origin", "http://app.example:8080"), ("Sec-Fetch-Site", "same-origin")],
+        &[("Sec-Fetch-Site", "none")],
+    ] {
+        assert_eq!(send(headers).0, 200, "{headers:?}");
+        assert_eq!(scene.monitor()["maintenance"], true, "{headers:?}");
+        assert_eq!(post(&scene, "/control/maintenance?monitor=app&on=0").0, 200);
+    }
+}
+
+#[test]
+fn a_path_that_only_begins_as_the_location_does_is_no_command_and_no_document() {
+    let scene = Scene::start(&Setup { server: "location /control { alert_control; }", ..ROUTED });
+    let (status, answer) = post(&scene, "/controlmaintenance?monitor=app&on=1");
+    assert_eq!((status, answer["error"].is_string()), (404, true));
+    assert_eq!(scene.monitor()["maintenance"], false);
+    assert_eq!(post(&scene, "/control/maintenance?monitor=app&on=1").0, 200);
+    assert_eq!([scene.client.get("/alertmetrics").status, scene.client.get("/alert/metrics").status], [404, 200]);
 }
 
 #[test]

@@ -40,7 +40,7 @@ const SCRIPT: &str = include_str!("page.js");
 
 /// The headers that go with the page. Nothing but its own style, script and address is allowed.
 pub fn headers() -> &'static [(&'static str, &'static str)] {
-    static HEADERS: LazyLock<[(&str, &str); 3]> = LazyLock::new(|| {
+    static HEADERS: LazyLock<[(&str, &str); 2]> = LazyLock::new(|| {
         let hash = |text: &str| STANDARD.encode(ring::digest::digest(&ring::digest::SHA256, text.as_bytes()));
         let policy = format!(
             "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; connect-src 'self'; img-src data:; \
@@ -48,11 +48,7 @@ pub fn headers() -> &'static [(&'static str, &'static str)] {
             hash(STYLE),
             hash(SCRIPT)
         );
-        [
-            ("Content-Security-Policy", policy.leak()),
-            ("X-Content-Type-Options", "nosniff"),
-            ("Referrer-Policy", "no-referrer"),
-        ]
+        [("Content-Security-Policy", policy.leak()), ("Referrer-Policy", "no-referrer")]
     });
     &*HEADERS
 }
