@@ -101,7 +101,8 @@ fn alert(input: &mut Unstructured<'_>, id: u64) -> Result<Alert> {
 
 fn figures(input: &mut Unstructured<'_>) -> Result<PoolFigures> {
     let (requests, count, latency_ms) = (number(input)? as u32, number(input)? as u32, number(input)? as u32);
-    Ok(PoolFigures { name: name(input)?.into(), requests, count, latency_ms })
+    let (name, release, release_since_ms) = (name(input)?.into(), name(input)?.into(), number(input)?);
+    Ok(PoolFigures { name, requests, count, latency_ms, release, release_since_ms })
 }
 
 fn check(kind: SinkKind, body: &str) {

@@ -50,6 +50,16 @@ pub(super) struct AlertCell {
     cause: TextCell<CAUSE_WORDS>,
     examples: [ExampleCells; EXAMPLES_MAX],
     pools: [FigureCells; POOL_FIGURES_MAX],
+    releases: [ReleaseCells; POOL_FIGURES_MAX],
+}
+}
+
+shared! {
+/// The release of one of the pools that figures are of.
+#[derive(Debug)]
+struct ReleaseCells {
+    name: NameCell,
+    since_ms: AtomicU64,
 }
 }
 
@@ -118,7 +128,7 @@ impl AlertCell {
             cells.write(alert.examples.get(at).unwrap_or(&Example::default()));
         }
         for (at, cells) in self.pools.iter().enumerate() {
-            cells.write(alert.pools.get(at).unwrap_or(&PoolFigures::default()));
+            cells.write(alert.pools.get(at).unwrap_or(&PoolFigures::default()), &self.releases[at]);
         }
     }
 
@@ -151,7 +161,7 @@ impl AlertCell {
             to: self.to.read(),
             no_failure_seen: what & NO_FAILURE_SEEN != 0,
             unwatched: what & UNWATCHED != 0,
-            pools: self.pools.iter().filter_map(FigureCells::read).collect(),
+            pools: self.pools.iter().zip(&self.releases).filter_map(|(pool, release)| pool.read(release)).collect(),
             window: WindowFigures { size, filled, failed, retried, abandoned: self.abandoned.load(Relaxed) as u32 },
             failed_attempts: self.failed_attempts.load(Relaxed),
             retries_absorbed: self.retries_absorbed.load(Relaxed),
@@ -181,17 +191,26 @@ impl ExampleCells {
 }
 
 impl FigureCells {
-    fn write(&self, figures: &PoolFigures) {
+    fn write(&self, figures: &PoolFigures, release: &ReleaseCells) {
         self.name.store(figures.name.as_bytes());
         self.requests.store(figures.requests.into(), Relaxed);
         self.count.store(figures.count.into(), Relaxed);
         self.latency_ms.store(figures.latency_ms.into(), Relaxed);
+        release.name.store(figures.release.as_bytes());
+        release.since_ms.store(figures.release_since_ms, Relaxed);
     }
 
-    fn read(&self) -> Option<PoolFigures> {
+    fn read(&self, release: &ReleaseCells) -> Option<PoolFigures> {
         let [requests, count, latency_ms] =
             [&self.requests, &self.count, &self.latency_ms].map(|figure| figure.load(Relaxed) as u32);
-        (requests > 0).then(|| PoolFigures { name: self.name.load(), requests, count, latency_ms })
+        (requests > 0).then(|| PoolFigures {
+            name: self.name.load(),
+            requests,
+            count,
+            latency_ms,
+            release: release.name.load(),
+            release_since_ms: release.since_ms.load(Relaxed),
+        })
     }
 }
 

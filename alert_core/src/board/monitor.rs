@@ -32,6 +32,23 @@ pub fn bounds_ms() -> impl Iterator<Item = u32> {
     FINE_BUCKETS_MS.into_iter().chain(BUCKETS_MS)
 }
 
+/// A quantile of a histogram in these buckets, in milliseconds, as if times were spread evenly within a bucket; `None`
+/// where it is empty.
+pub fn quantile_ms(buckets: &[u64; BUCKETS], quantile: f64) -> Option<u64> {
+    let total = buckets.iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
+    let wanted = (total > 0).then_some(total as f64 * quantile)?;
+    let (mut below, mut from_ms) = (0.0, 0.0);
+    for (count, to_ms) in buckets.iter().zip(bounds_ms()) {
+        let (count, to_ms) = (*count as f64, f64::from(to_ms));
+        if count > 0.0 && below + count >= wanted {
+            return Some((from_ms + (to_ms - from_ms) * (wanted - below) / count).round() as u64);
+        }
+        (below, from_ms) = (below + count, to_ms);
+    }
+    // The last bucket has no end.
+    Some(from_ms as u64)
+}
+
 shared! {
 /// One monitor.
 #[derive(Debug)]
@@ -176,6 +193,10 @@ pub struct PoolBoard {
     pub causes: [AtomicU64; Cause::ALL.len()],
     /// Those of them from before the monitor was last calm.
     pub causes_before: [AtomicU64; Cause::ALL.len()],
+    /// The key of the release that was there at the last look.
+    release_seen: Packed<NameKey>,
+    /// Since when it is there, in milliseconds; zero while none is known.
+    release_since_ms: AtomicU64,
 }
 }
 
@@ -376,10 +397,23 @@ impl PoolBoard {
         counters.into_iter().chain(&self.latency_buckets).chain(&self.fine_buckets).chain(&self.causes)
     }
 
+    /// Since when the release that the pool last answered with is there, as far as anybody has looked; zero where none is
+    /// known. Called about once a second.
+    pub fn release_since_ms(&self, now_ms: u64) -> u64 {
+        let key = self.release.key();
+        if key != self.release_seen.load() {
+            self.release_since_ms.store(if key == NameKey::EMPTY { 0 } else { now_ms }, Relaxed);
+            self.release_seen.store(key);
+        }
+        self.release_since_ms.load(Relaxed)
+    }
+
     /// Gives the place to another pool.
     fn replace(&self, name: &[u8]) {
         self.name.store(b"");
         self.release.store(b"");
+        self.release_seen.store(NameKey::EMPTY);
+        self.release_since_ms.store(0, Relaxed);
         self.last_peer.store(PeerId::NONE);
         self.counters().chain([&self.last_seen_ms]).for_each(|counter| counter.store(0, Relaxed));
         self.name.store(name);

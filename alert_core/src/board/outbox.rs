@@ -314,8 +314,14 @@ mod tests {
         let (outbox, sinks) = outbox();
         let mut alert = crate::model::alert::tests::failover();
         alert.story = ":rocket: Rollout begun — green takes over‖Rate: 5 %".into();
-        alert.pools =
-            vec![crate::model::alert::PoolFigures { name: "green".into(), requests: 196, count: 10, latency_ms: 7 }];
+        alert.pools = vec![crate::model::alert::PoolFigures {
+            name: "green".into(),
+            requests: 196,
+            count: 10,
+            latency_ms: 7,
+            release: "v42".into(),
+            release_since_ms: 1_790_000_000_000,
+        }];
         alert.unwatched = true;
         let id = outbox.publish(&alert, &sinks, Delivery::Pending);
         // Those of the configuration are put in when it is read.

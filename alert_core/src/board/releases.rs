@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::base::shared::shared;
 use crate::board::cell::Packed;
-use crate::board::monitor::MonitorBoard;
+use crate::board::monitor::{BUCKETS, MonitorBoard, PoolBoard, quantile_ms};
 use crate::board::text::NameCell;
 use crate::model::ids::PoolId;
 
@@ -44,6 +44,41 @@ pub struct ReleaseBoard {
 }
 }
 
+shared! {
+/// How fast a release answered: the histogram of its pool when it was seen first, and when it was seen last.
+#[derive(Debug)]
+pub struct ReleaseLatency {
+    before: [AtomicU64; BUCKETS],
+    after: [AtomicU64; BUCKETS],
+}
+}
+
+impl ReleaseLatency {
+    pub(super) fn see(&self, pool: &PoolBoard, is_new: bool) {
+        for ((before, after), now) in self.before.iter().zip(&self.after).zip(pool.buckets()) {
+            if is_new {
+                before.store(now, Relaxed);
+            }
+            after.store(now, Relaxed);
+        }
+    }
+
+    /// The 95th percentile of its answers, in milliseconds, as near as the buckets are; `None` where there are none.
+    pub fn p95_ms(&self) -> Option<u64> {
+        let answers = |at: usize| self.after[at].load(Relaxed).saturating_sub(self.before[at].load(Relaxed));
+        quantile_ms(&std::array::from_fn(answers), 0.95)
+    }
+}
+
+/// Where a release stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its number among the places.
+    pub number: usize,
+    /// Whether it was seen for the first time.
+    pub is_new: bool,
+}
+
 impl ReleaseBoard {
     /// Requests that it answered, and attempts that failed.
     pub fn figures(&self) -> [u64; 2] {
@@ -54,39 +89,57 @@ impl ReleaseBoard {
 impl Releases {
     /// The releases, newest first.
     pub fn newest_first(&self) -> impl Iterator<Item = &ReleaseBoard> {
+        self.numbers().map(|number| &self.places[number])
+    }
+
+    /// The places that are filled, the newest first.
+    pub fn numbers(&self) -> impl Iterator<Item = usize> {
         let count = self.count.load(Relaxed);
         let kept = count.min(RELEASES_MAX as u64);
-        (count - kept..count).rev().map(|at| &self.places[(at % RELEASES_MAX as u64) as usize])
+        (count - kept..count).rev().map(|at| (at % RELEASES_MAX as u64) as usize)
+    }
+
+    /// The release at this place.
+    pub fn at(&self, number: usize) -> &ReleaseBoard {
+        &self.places[number]
     }
 
     /// The latest release of a pool.
     pub fn of(&self, pool: PoolId) -> Option<&ReleaseBoard> {
-        self.newest_first().find(|release| release.pool.load() == pool)
+        self.latest(pool).map(|number| &self.places[number])
     }
 
-    /// Notes that a pool has this release now. Called by the worker that leads.
-    pub fn see(&self, monitor: &MonitorBoard, pool: PoolId, name: &str, now_ms: u64) {
+    fn latest(&self, pool: PoolId) -> Option<usize> {
+        self.numbers().find(|number| self.places[*number].pool.load() == pool)
+    }
+
+    /// Notes that a pool has this release now, and returns where it stands; an unknown one is none.
+    pub(super) fn see(&self, monitor: &MonitorBoard, pool: PoolId, name: &str, now_ms: u64) -> Option<Place> {
         if name.is_empty() {
-            return;
+            return None;
         }
         let board = monitor.pool(pool);
         let totals = [board.answered(), board.failed_attempts.load(Relaxed)];
-        let release = match self.of(pool).filter(|latest| latest.name.load() == name) {
+        let known = self.latest(pool).filter(|latest| self.places[*latest].name.load() == name);
+        let number = match known {
             Some(known) => known,
             None => {
                 let count = self.count.load(Relaxed);
-                let place = &self.places[(count % RELEASES_MAX as u64) as usize];
+                let number = (count % RELEASES_MAX as u64) as usize;
+                let place = &self.places[number];
                 place.name.store(name.as_bytes());
                 place.pool.store(pool);
                 place.first_seen_ms.store(now_ms, Relaxed);
                 place.outcome.store(0, Relaxed);
                 place.before.iter().zip(totals).for_each(|(before, total)| before.store(total, Relaxed));
                 self.count.store(count.wrapping_add(1), Relaxed);
-                place
+                number
             }
         };
+        let release = &self.places[number];
         release.last_seen_ms.store(now_ms, Relaxed);
         release.after.iter().zip(totals).for_each(|(after, total)| after.store(total, Relaxed));
+        Some(Place { number, is_new: known.is_none() })
     }
 }
 
@@ -95,13 +148,14 @@ mod tests {
     use super::*;
     use crate::board::region::Region;
     use crate::board::rollout::RolloutBoard;
+    use crate::model::success::Success;
 
     #[test]
     fn releases_are_remembered_newest_first_and_the_oldest_makes_room() {
         let monitor: &MonitorBoard = Region::private(size_of::<MonitorBoard>()).get(0).expect("room");
         let rollout: &RolloutBoard = Region::private(size_of::<RolloutBoard>()).get(0).expect("room");
         let (releases, blue, green) = (&rollout.seen, PoolId::new(1), PoolId::new(2));
-        releases.see(monitor, blue, "", 1);
+        assert_eq!(releases.see(monitor, blue, "", 1), None);
         assert_eq!(releases.newest_first().count(), 0, "an unknown release is none");
         releases.see(monitor, blue, "v1", 1000);
         releases.see(monitor, green, "v2", 2000);
@@ -116,5 +170,26 @@ mod tests {
         }
         assert_eq!(releases.newest_first().count(), RELEASES_MAX);
         assert_eq!(releases.newest_first().next().expect("the newest").name.load(), "v99");
+    }
+
+    #[test]
+    fn a_release_is_as_fast_as_its_own_answers() {
+        let monitor: &MonitorBoard = Region::private(size_of::<MonitorBoard>()).get(0).expect("room");
+        let rollout: &RolloutBoard = Region::private(size_of::<RolloutBoard>()).get(0).expect("room");
+        let pool = PoolId::new(1);
+        let answer = |ms: u32, count: usize| {
+            (0..count).for_each(|_| monitor.pool(pool).count_answers(&[Success::after_ms(ms)]));
+        };
+        let p95s = || rollout.seen.numbers().map(|at| rollout.latencies[at].p95_ms()).collect::<Vec<_>>();
+        rollout.see(monitor, pool, "v1", 1000);
+        assert_eq!(p95s(), [None]);
+        answer(7, 90);
+        answer(40, 10);
+        rollout.see(monitor, pool, "v1", 2000);
+        assert_eq!(p95s(), [Some(38)], "half way between 25 and 50 ms, as near as the histogram is");
+        rollout.see(monitor, pool, "v2", 3000);
+        answer(60_000, 3);
+        rollout.see(monitor, pool, "v2", 4000);
+        assert_eq!(p95s(), [Some(30_000), Some(38)], "longer than the last bound is at least that");
     }
 }

@@ -10,9 +10,9 @@ use crate::board::cell::Packed;
 use crate::board::lease::Lease;
 use crate::board::monitor::MonitorBoard;
 use crate::board::peer::PEERS_MAX;
-use crate::board::releases::Releases;
+use crate::board::releases::{RELEASES_MAX, ReleaseLatency, Releases};
 use crate::board::text::{NameCell, TextCell};
-use crate::model::ids::PoolId;
+use crate::model::ids::{POOLS_MAX, PoolId};
 use crate::rollout::pilot::Health;
 use crate::rollout::probe::{self, Streak};
 use crate::rollout::share::{Bucket, Share};
@@ -73,6 +73,21 @@ pub struct RolloutBoard {
     pub probes: [ProbeBoard; PEERS_MAX],
     /// The releases that were seen.
     pub seen: Releases,
+    /// First attempts at each pool, ever.
+    pub first_attempts: [FirstAttempts; POOLS_MAX + 1],
+    /// How fast each of the releases answered.
+    pub latencies: [ReleaseLatency; RELEASES_MAX],
+}
+}
+
+shared! {
+/// First attempts at a pool, ever: what a retry got says nothing of whom it was sent to first.
+#[derive(Debug)]
+pub struct FirstAttempts {
+    /// Those that answered.
+    pub answered: AtomicU64,
+    /// Those that failed, and requests that failed before there was any.
+    pub failed: AtomicU64,
 }
 }
 
@@ -188,6 +203,19 @@ impl RolloutBoard {
             failed: at.failed.load(Relaxed),
             slow: at.slow.load(Relaxed),
         })
+    }
+
+    /// First attempts at a pool, ever.
+    #[inline]
+    pub fn first_attempts(&self, pool: PoolId) -> &FirstAttempts {
+        &self.first_attempts[usize::from(pool.get()) & POOLS_MAX]
+    }
+
+    /// Notes that a pool has this release now. Called by the worker that leads.
+    pub fn see(&self, monitor: &MonitorBoard, pool: PoolId, release: &str, now_ms: u64) {
+        if let Some(place) = self.seen.see(monitor, pool, release, now_ms) {
+            self.latencies[place.number].see(monitor.pool(pool), place.is_new);
+        }
     }
 
     /// Notes that a request of this bucket came, and whether it was assigned to the pool of the share.

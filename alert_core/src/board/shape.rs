@@ -10,8 +10,8 @@ use super::history::{History, SNAPSHOTS};
 use super::monitor::{IncidentBoard, MonitorBoard, PoolBoard};
 use super::outbox::{ALERTS_MAX, Outbox};
 use super::peer::{PEERS_MAX, PeerBoard};
-use super::releases::Releases;
-use super::rollout::{ProbeBoard, RolloutBoard};
+use super::releases::{RELEASES_MAX, ReleaseLatency, Releases};
+use super::rollout::{FirstAttempts, ProbeBoard, RolloutBoard};
 use super::sink::SinkBoard;
 use super::window::WindowHead;
 use super::{Header, LAYOUT};
@@ -94,6 +94,8 @@ impl Shape {
                 array::<Ballot>(Measure::ALL.len()),
                 array::<ProbeBoard>(PEERS_MAX),
                 one(size_of::<Releases>() / WORD),
+                array::<FirstAttempts>(POOLS_MAX + 1),
+                array::<ReleaseLatency>(RELEASES_MAX),
             ],
             window_head: size_of::<WindowHead>() / WORD,
         }

@@ -24,7 +24,7 @@ impl Steer<'_> {
     pub(crate) fn look(&self, now_ms: u64) -> String {
         let rollout = self.of.rollout;
         for pool in self.of.plan.pools(self.of.number) {
-            rollout.seen.see(self.of.shared, *pool, &self.of.release(*pool), now_ms);
+            rollout.see(self.of.shared, *pool, &self.of.release(*pool), now_ms);
         }
         let state = rollout.state.load();
         if state == State::default() && rollout.share.load() == Share::default() {

@@ -6,8 +6,8 @@
 //!
 //! It is written straight into one buffer, from pieces that are made once: the event loop waits for it.
 
-use super::rollout::Rollout;
-use super::view::{Limit, Monitor, Pool, RULES, Rule, RuleState, Scope, Sink, Source, View};
+use super::rollout::{Rollout, TOLD};
+use super::view::{Limit, Monitor, Pool, Rule, RuleState, Scope, Sink, Source, View};
 use crate::base::name::plain;
 use crate::board::monitor::bounds_ms;
 use crate::board::rollout::Outcome;
@@ -61,6 +61,14 @@ impl<'a> Labelled<'a> {
         let pools = monitor.unknown.iter().chain(&monitor.pools).map(pool).collect();
         Labelled { monitor, labels, pools }
     }
+}
+
+/// What was told of rollouts: with the labels of the monitor, how often, and how often it was held back.
+fn told_of_rollouts<'a>(monitors: &'a [Labelled<'_>]) -> impl Iterator<Item = (&'a str, Kind, [u64; 2])> {
+    let with = monitors.iter().filter_map(|at| Some((at.labels.as_str(), at.monitor.rollout.as_ref()?)));
+    with.flat_map(|(labels, rollout)| {
+        TOLD.into_iter().zip(rollout.told).map(move |(kind, count)| (labels, kind, count))
+    })
 }
 
 /// A label: its name with what is before it, and its value, escaped.
@@ -126,10 +134,10 @@ impl Page {
 
     /// A sample for each rule of each monitor.
     fn by_rule(&mut self, name: &str, monitors: &[Labelled<'_>], value: impl Fn(&Rule) -> u64) {
-        let kinds = RULES.map(|kind| label(",kind=\"", kind.name()) + END);
         for Labelled { monitor, labels, .. } in monitors {
-            for (rule, kind) in monitor.rules.iter().zip(&kinds) {
-                self.sample(name, labels, kind, value(rule));
+            for rule in &monitor.rules {
+                let (kind, mut digits) = (rule.kind.name(), itoa::Buffer::new());
+                self.put(&[name, labels, ",kind=\"", kind, "\"} ", digits.format(value(rule)), "\n"]);
             }
         }
     }
@@ -211,6 +219,16 @@ impl Page {
                 self.put(&[name!("share"), labels, END, &(f64::from(share) / 10_000.0).to_string(), "\n"]);
             }
         }
+        let help = "First attempts of requests at the pool that they belong to: without retries.";
+        self.family(name!("first_attempts_total"), "counter", help);
+        for Labelled { monitor, pools, .. } in monitors {
+            let Some(rollout) = &monitor.rollout else { continue };
+            for (labels, pool) in pools {
+                let [answered, failed] = rollout.first_attempts[usize::from(pool.id.get())];
+                self.sample(name!("first_attempts_total"), labels, ",result=\"answered\"} ", answered);
+                self.sample(name!("first_attempts_total"), labels, ",result=\"failed\"} ", failed);
+            }
+        }
         self.family(name!("rollout"), "gauge", "Whether the rollout is in this phase.");
         for (labels, rollout) in &with {
             for phase in Phase::NAMES {
@@ -255,6 +273,17 @@ impl Page {
         self.by_rule(name!("firing"), monitors, |rule| u64::from(rule.state == RuleState::Firing));
         self.family(name!("held_back_total"), "counter", "Alerts that a cooldown or maintenance held back.");
         self.by_rule(name!("held_back_total"), monitors, |rule| rule.held_back);
+        for (labels, kind, [_, held_back]) in told_of_rollouts(monitors) {
+            self.put(&[
+                name!("held_back_total"),
+                labels,
+                ",kind=\"",
+                kind.name(),
+                "\"} ",
+                &held_back.to_string(),
+                "\n",
+            ]);
+        }
         self.family(name!("limit_ratio"), "gauge", "The limit of a rule on a share of the requests.");
         for Labelled { monitor, labels, .. } in monitors {
             for rule in &monitor.rules {
@@ -267,20 +296,23 @@ impl Page {
 
     fn alerts(&mut self, monitors: &[Labelled<'_>]) {
         self.family(name!("alerts_total"), "counter", "Alerts that were sent, without those held back.");
-        let rest =
-            |kind: Kind, status: Status| label(",kind=\"", kind.name()) + &label(",status=\"", status.name()) + END;
-        let rules = RULES.map(|kind| {
-            let end = if kind == Kind::Failover { Kind::Failback } else { kind };
-            (rest(kind, Status::Firing), rest(end, Status::Resolved))
-        });
-        let (switched, test) = (rest(Kind::Switched, Status::Info), rest(Kind::Test, Status::Info));
+        let mut sample = |labels: &str, kind: Kind, status: Status, count: u64| {
+            let (kind, status, mut digits) = (kind.name(), status.name(), itoa::Buffer::new());
+            let labels = [name!("alerts_total"), labels, ",kind=\"", kind, "\",status=\"", status, "\"} "];
+            self.put(&labels);
+            self.put(&[digits.format(count), "\n"]);
+        };
         for Labelled { monitor, labels, .. } in monitors {
-            for (rule, (begins, ends)) in monitor.rules.iter().zip(&rules) {
-                self.sample(name!("alerts_total"), labels, begins, rule.fired.saturating_sub(rule.resolved));
-                self.sample(name!("alerts_total"), labels, ends, rule.resolved);
+            for rule in &monitor.rules {
+                let end = if rule.kind == Kind::Failover { Kind::Failback } else { rule.kind };
+                sample(labels, rule.kind, Status::Firing, rule.fired.saturating_sub(rule.resolved));
+                sample(labels, end, Status::Resolved, rule.resolved);
             }
-            self.sample(name!("alerts_total"), labels, &switched, monitor.switched);
-            self.sample(name!("alerts_total"), labels, &test, monitor.tests);
+            sample(labels, Kind::Switched, Status::Info, monitor.switched);
+            sample(labels, Kind::Test, Status::Info, monitor.tests);
+        }
+        for (labels, kind, [fired, _]) in told_of_rollouts(monitors) {
+            sample(labels, kind, Status::Info, fired);
         }
     }
 
@@ -354,6 +386,7 @@ mod tests {
     use crate::model::ids::{PeerId, PoolId};
     use crate::model::success::Success;
     use crate::report::rig::Rig;
+    use crate::rollout::state::State;
 
     fn text(rig: &Rig) -> String {
         String::from_utf8(render(&rig.source())).expect("UTF-8")
@@ -428,6 +461,45 @@ mod tests {
             assert!(series.insert(labels.to_string()), "{line} stands twice in\n{text}");
         }
         assert_eq!(text.matches("nginx_alert_serving_pool{").count(), 13, "twelve names and the unknown pool\n{text}");
+    }
+
+    #[test]
+    fn a_monitor_with_rollouts_says_how_they_stand_and_what_was_told_of_them() {
+        let rig = Rig::new(&["pool blue b:1", "pool green g:1", "active blue", "probe /healthz", "rollout 5%"]);
+        let rollout = rig.board.rollout(&rig.plan, 0).expect("a rollout");
+        let green = rig.plan.pools(0)[1];
+        rollout.first_attempts(green).answered.store(7, Relaxed);
+        rollout.first_attempts(green).failed.store(2, Relaxed);
+        rig.monitor(0).incident(Kind::Rollout).fired.store(3, Relaxed);
+        rig.monitor(0).incident(Kind::Rollback).held_back.store(1, Relaxed);
+        rig.monitor(0).incident(Kind::Probe).fired.store(2, Relaxed);
+        rig.monitor(0).incident(Kind::Probe).resolved.store(1, Relaxed);
+        rollout.end(Outcome::Aborted, "why", 5);
+        let state =
+            State { phase: Phase::ByHand { tenths: 125, told: false }, from: PoolId::new(1), to: green, at_s: 0 };
+        rollout.state.store(state);
+        let text = text(&rig);
+        for line in [
+            "nginx_alert_first_attempts_total{monitor=\"app\",pool=\"green\",result=\"answered\"} 7",
+            "nginx_alert_first_attempts_total{monitor=\"app\",pool=\"green\",result=\"failed\"} 2",
+            "nginx_alert_alerts_total{monitor=\"app\",kind=\"rollout\",status=\"info\"} 3",
+            "nginx_alert_alerts_total{monitor=\"app\",kind=\"comparison\",status=\"info\"} 0",
+            "nginx_alert_alerts_total{monitor=\"app\",kind=\"probe\",status=\"firing\"} 1",
+            "nginx_alert_alerts_total{monitor=\"app\",kind=\"probe\",status=\"resolved\"} 1",
+            "nginx_alert_held_back_total{monitor=\"app\",kind=\"rollback\"} 1",
+            "nginx_alert_firing{monitor=\"app\",kind=\"probe\"} 0",
+            "nginx_alert_rollout{monitor=\"app\",phase=\"held\"} 1",
+            "nginx_alert_rollouts_total{monitor=\"app\",outcome=\"aborted\"} 1",
+            "nginx_alert_share{monitor=\"app\",pool=\"green\"} 0.125",
+            "nginx_alert_share{monitor=\"app\",pool=\"blue\"} 0",
+            "nginx_alert_evidence{monitor=\"app\",kind=\"errors\"} 1",
+            "nginx_alert_evidence{monitor=\"app\",kind=\"latency\"} 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
+        }
+        let of_rollouts = |text: &str| text.lines().filter(|line| line.contains("monitor=\"app\"")).count();
+        let without = self::text(&Rig::new(&["pool blue b:1", "pool green g:1", "active blue"]));
+        assert_eq!(of_rollouts(&text) - of_rollouts(&without), 24 + 2 * 3, "ngx_module/REFERENCE.md says so\n{text}");
     }
 
     #[test]

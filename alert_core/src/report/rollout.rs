@@ -7,7 +7,8 @@ use crate::base::json::{Json, Known, Object, Plain, Time, object};
 use crate::board::facts::{Compared, RolloutOf};
 use crate::board::releases::ReleaseBoard;
 use crate::board::rollout::Outcome;
-use crate::model::ids::PoolId;
+use crate::model::alert::Kind;
+use crate::model::ids::{POOLS_MAX, PoolId};
 use crate::rollout::pilot::{Facts, Rollback};
 use crate::rollout::state::{Phase, State};
 use crate::rollout::verdict::{Attempts, Measure, detectable, part};
@@ -44,11 +45,18 @@ pub struct Rollout {
     pub last: Option<(Outcome, u64, String)>,
     /// How often they ended like this, in the order of [`Outcome::ALL`].
     pub outcomes: [u64; Outcome::ALL.len()],
+    /// First attempts at each pool, ever: those that answered, and those that failed.
+    pub first_attempts: [[u64; 2]; POOLS_MAX + 1],
+    /// How often each of [`TOLD`] was told, ever, and held back.
+    pub told: [[u64; 2]; TOLD.len()],
     /// The addresses that are probed, by pool.
     pub probes: Vec<(String, Vec<Probe>)>,
     /// The releases that were seen, newest first.
     pub releases: Vec<Release>,
 }
+
+/// What is told of rollouts and is no rule.
+pub(super) const TOLD: [Kind; 3] = [Kind::Rollout, Kind::Rollback, Kind::Comparison];
 
 /// A release at a pool.
 pub struct Release {
@@ -62,6 +70,8 @@ pub struct Release {
     pub last_seen_ms: Option<u64>,
     /// Requests that it answered, and attempts that failed.
     pub figures: [u64; 2],
+    /// The 95th percentile of its answers, in milliseconds; `None` where there are none.
+    pub p95_ms: Option<u64>,
     /// How its rollout ended.
     pub outcome: Option<Outcome>,
 }
@@ -116,6 +126,14 @@ impl Rollout {
             detectable: told(&of, state, now_s, facts.to.attempts, facts.from.attempts),
             last: outcome,
             outcomes: rollout.outcomes.each_ref().map(|count| count.load(Relaxed)),
+            first_attempts: rollout
+                .first_attempts
+                .each_ref()
+                .map(|at| [&at.answered, &at.failed].map(|n| n.load(Relaxed))),
+            told: TOLD.map(|kind| {
+                let incident = of.shared.incident(kind);
+                [&incident.fired, &incident.held_back].map(|count| count.load(Relaxed))
+            }),
             probes: probes(&of, source),
             releases: releases(&of, source),
         })
@@ -154,15 +172,19 @@ fn told(of: &RolloutOf<'_>, state: State, now_s: u64, new: Attempts, old: Attemp
 }
 
 fn releases(of: &RolloutOf<'_>, source: &Source<'_>) -> Vec<Release> {
-    let release = |release: &ReleaseBoard| Release {
-        name: release.name.load(),
-        pool: of.name(release.pool.load()),
-        first_seen_ms: source.wall_ms(release.first_seen_ms.load(Relaxed)),
-        last_seen_ms: source.wall_ms(release.last_seen_ms.load(Relaxed)),
-        figures: release.figures(),
-        outcome: Outcome::of_number(release.outcome.load(Relaxed)),
+    let release = |number: usize| {
+        let release: &ReleaseBoard = of.rollout.seen.at(number);
+        Release {
+            name: release.name.load(),
+            pool: of.name(release.pool.load()),
+            first_seen_ms: source.wall_ms(release.first_seen_ms.load(Relaxed)),
+            last_seen_ms: source.wall_ms(release.last_seen_ms.load(Relaxed)),
+            figures: release.figures(),
+            p95_ms: of.rollout.latencies[number].p95_ms(),
+            outcome: Outcome::of_number(release.outcome.load(Relaxed)),
+        }
     };
-    of.rollout.seen.newest_first().map(release).collect()
+    of.rollout.seen.numbers().map(release).collect()
 }
 
 fn probes(of: &RolloutOf<'_>, source: &Source<'_>) -> Vec<(String, Vec<Probe>)> {
@@ -278,6 +300,7 @@ impl Json for Release {
             "last_seen": self.last_seen_ms.map(Time),
             "requests": self.figures[0],
             "failed": self.figures[1],
+            "p95_ms": self.p95_ms,
             "outcome": self.outcome.map(|outcome| Plain(outcome.name())),
         });
     }

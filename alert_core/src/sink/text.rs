@@ -22,7 +22,8 @@ pub(super) fn bounded_alert(alert: &Alert) -> Alert {
         address: one_line(&example.address),
         ..*example
     };
-    let figures = |pool: &PoolFigures| PoolFigures { name: one_line(&pool.name), ..*pool };
+    let figures =
+        |pool: &PoolFigures| PoolFigures { name: one_line(&pool.name), release: one_line(&pool.release), ..*pool };
     let fired = |fired: &Fired| Fired { headline: one_line(&fired.headline), ..*fired };
     Alert {
         monitor: one_line(&alert.monitor),

@@ -237,6 +237,9 @@ impl Judge {
             shared.history.sample(shared, now_ms);
             shared.warnings().into_iter().for_each(|text| self.log.write(Level::Warn, text));
             self.look_after_maintenance(monitor, now_ms);
+            for pool in &shared.pools {
+                pool.release_since_ms(now_ms);
+            }
             if shared.serving().is_known() {
                 // Where nobody saw it begin, it serves at least since now.
                 let _ = shared.serving_since_ms.compare_exchange(0, now_ms, Relaxed, Relaxed);

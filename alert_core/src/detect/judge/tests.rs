@@ -625,6 +625,37 @@ fn figures_that_one_pool_hides_of_another_are_in_the_message() {
 }
 
 #[test]
+fn a_message_says_for_how_long_the_release_of_each_pool_has_been_there() {
+    let mut rig = Rig::new(2, &["failover off", "outage off", "window 40"]);
+    let release = |pool: usize, name: &str| rig.shared().pools[pool].release.store(name.as_bytes());
+    release(1, "v41");
+    rig.pass(300);
+    let release = |pool: usize, name: &str| rig.shared().pools[pool].release.store(name.as_bytes());
+    release(2, "v42");
+    rig.pass(50);
+    rig.requests(20, BLUE);
+    rig.requests(5, GREEN);
+    rig.requests(5, &[("green", 503)]);
+    let text = rig.last().plain_text();
+    let told = text.lines().find(|line| line.starts_with("By pool: ")).unwrap_or_default();
+    assert!(told.starts_with("By pool: green (v42 for 49."), "{text}");
+    assert!(told.contains(", blue (v41 for 5m 49s) 0.0% of 20"), "{text}");
+}
+
+#[test]
+fn first_attempts_are_counted_where_they_were_made_and_retries_are_not() {
+    let mut rig = Rig::new(2, PROBED);
+    rig.requests(10, BLUE);
+    rig.requests(5, RETRIED);
+    let rollout = rig.board.rollout(&rig.plan, 0).expect("a rollout");
+    let counts = |pool: usize| {
+        let first = rollout.first_attempts(rig.plan.pools(0)[pool]);
+        (first.answered.load(Relaxed), first.failed.load(Relaxed))
+    };
+    assert_eq!((counts(0), counts(1)), ((10, 5), (0, 0)));
+}
+
+#[test]
 fn a_worker_alone_tells_at_the_second_request_whatever_the_ticks_of_the_clock() {
     let mut rig = Rig::new(1, &[]);
     let instant = rig.now_ms;

@@ -65,8 +65,8 @@ impl Judged<'_> {
         self.judge.board.outbox().publish(&alert, &sinks, state);
     }
 
-    /// The figures of each pool in the window, of the kind that this alert is about, the worst first. One that is alone is
-    /// the window itself.
+    /// The figures of each pool in the window, of the kind that this alert is about, the worst first, and for how long its
+    /// release has been there. One that is alone and of no known release is the window itself.
     fn figures(&self, window: &Window<'_>, kind: Kind) -> Vec<PoolFigures> {
         let outcome = match kind {
             Kind::ErrorRate | Kind::Outage => Outcome::Failed,
@@ -75,14 +75,17 @@ impl Judged<'_> {
             _ => return Vec::new(),
         };
         let per_mille = self.monitor.settings.latency.filter(|_| kind == Kind::Latency).map(|limit| limit.per_mille);
-        let name = |pool: PoolId| self.monitor.shared.pool(pool).name.load();
-        let mut pools: Vec<PoolFigures> = window
-            .by_pool(outcome, per_mille)
-            .map(|(pool, requests, count, latency_ms)| PoolFigures { name: name(pool), requests, count, latency_ms })
-            .collect();
+        let figures = |(pool, requests, count, latency_ms)| {
+            let board = self.monitor.shared.pool(pool);
+            let release_since_ms = board.release_since_ms(self.now_ms);
+            let (name, release) = (board.name.load(), board.release.load());
+            PoolFigures { name, requests, count, latency_ms, release, release_since_ms }
+        };
+        let mut pools: Vec<PoolFigures> = window.by_pool(outcome, per_mille).map(figures).collect();
         pools.sort_by(|a, b| b.badness().total_cmp(&a.badness()));
         pools.truncate(POOL_FIGURES_MAX);
-        if pools.len() > 1 { pools } else { Vec::new() }
+        let says_more = pools.len() > 1 || pools.iter().any(|pool| !pool.release.is_empty());
+        if says_more { pools } else { Vec::new() }
     }
 
     /// The alert with everything that is known at this instant.

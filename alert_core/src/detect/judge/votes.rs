@@ -16,16 +16,14 @@ const OF_SHARE: usize = 0;
 const OF_OTHER: usize = 1;
 
 impl Monitor {
-    /// The rollout, where votes are taken.
-    #[inline]
-    fn voting(&self) -> Option<&'static RolloutBoard> {
-        self.rollout.filter(|rollout| rollout.share.word() != 0)
-    }
-
     /// Counts answers of one server at the first attempt.
     #[inline]
     pub(super) fn count_first_answers(&self, pool: PoolId, count: u64) {
-        let Some(rollout) = self.voting() else { return };
+        let Some(rollout) = self.rollout else { return };
+        rollout.first_attempts(pool).answered.fetch_add(count, Relaxed);
+        if rollout.share.word() == 0 {
+            return;
+        }
         if let Some(at) = side(rollout, pool) {
             rollout.attempts[at].requests.fetch_add(count, Relaxed);
             rollout.attempts[at].arrived.fetch_add(count, Relaxed);
@@ -34,16 +32,16 @@ impl Monitor {
 
     /// Takes what a request says. What it got by a retry, or where it was sent to instead, says nothing about its pool.
     pub(super) fn count_first_attempt(&self, event: &Event, now_ms: u64) {
-        let Some(rollout) = self.voting() else { return };
+        let Some(rollout) = self.rollout else { return };
         let Some((pool, bucket)) = event.assigned else {
             // It went its way by other means than the share.
-            if let Some(first) = event.attempts().first().filter(|first| !first.failed() && !event.is_part()) {
-                self.count_first_answers(first.pool, 1);
+            match event.attempts().first().filter(|_| !event.is_part()) {
+                Some(first) if first.failed() => drop(rollout.first_attempts(first.pool).failed.fetch_add(1, Relaxed)),
+                Some(first) => self.count_first_answers(first.pool, 1),
+                None => (),
             }
             return;
         };
-        let (Some(at), bucket) = (side(rollout, pool), Bucket::new(bucket)) else { return };
-        let attempts = &rollout.attempts[at];
         let (first, failed) = match event.attempts().first() {
             // No server of its pool was asked: it names none, or none was live.
             Some(first) if !first.pool.is_known() => (None, first.failed()),
@@ -53,8 +51,14 @@ impl Monitor {
         match first {
             None if !failed => return,
             Some(first) if first.pool != pool => return,
-            Some(_) => drop(attempts.arrived.fetch_add(1, Relaxed)),
-            None => (),
+            _ => (),
+        }
+        let ever = rollout.first_attempts(pool);
+        if failed { &ever.failed } else { &ever.answered }.fetch_add(1, Relaxed);
+        let (Some(at), true) = (side(rollout, pool), rollout.share.word() != 0) else { return };
+        let attempts = &rollout.attempts[at];
+        if first.is_some() {
+            attempts.arrived.fetch_add(1, Relaxed);
         }
         attempts.requests.fetch_add(1, Relaxed);
         let is_slow = event.attempts().len() == 1 && self.is_slow(rollout, event.latency_ms, now_ms);
@@ -67,7 +71,7 @@ impl Monitor {
         } else {
             return;
         };
-        rollout.ballots[measure as usize].cast(bucket, at == OF_SHARE);
+        rollout.ballots[measure as usize].cast(Bucket::new(bucket), at == OF_SHARE);
     }
 
     /// Whether a first attempt took longer than nearly all at the old pool did, once the new one is warm.

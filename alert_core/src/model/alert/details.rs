@@ -106,14 +106,22 @@ impl Alert {
         text
     }
 
-    /// "green 5.1% of 196, blue 0.4% of 240", or "green 900 ms, blue 20 ms".
+    /// "green (v42 for 4m 12s) 5.1% of 196, blue (v41 for 3days) 0.4% of 240", or "green 900 ms, blue 20 ms".
     fn pools_sentence(&self) -> String {
-        let figures = self.pools.iter().map(|pool| match self.kind {
-            Kind::Latency => format!("{} {} ms", named(&pool.name), pool.latency_ms),
-            _ => {
-                let share = f64::from(pool.count) * 100.0 / f64::from(pool.requests.max(1));
-                format!("{} {share:.1}% of {}", named(&pool.name), pool.requests)
-            }
+        let figures = self.pools.iter().map(|pool| {
+            let release = match (pool.release.as_str(), pool.release_since_ms) {
+                ("", _) => String::new(),
+                (release, 0) => format!(" ({release})"),
+                (release, since_ms) => format!(" ({release} for {})", duration(self.time_ms.saturating_sub(since_ms))),
+            };
+            let figure = match self.kind {
+                Kind::Latency => format!("{} ms", pool.latency_ms),
+                _ => {
+                    let share = f64::from(pool.count) * 100.0 / f64::from(pool.requests.max(1));
+                    format!("{share:.1}% of {}", pool.requests)
+                }
+            };
+            format!("{}{release} {figure}", named(&pool.name))
         });
         figures.collect::<Vec<_>>().join(", ")
     }

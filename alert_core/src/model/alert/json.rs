@@ -56,6 +56,8 @@ impl Json for PoolFigures {
             "requests": self.requests,
             "count": self.count,
             "latency_ms": (self.latency_ms > 0).then_some(self.latency_ms),
+            "release": Known(&self.release),
+            "release_since": (self.release_since_ms > 0).then_some(Time(self.release_since_ms)),
         });
     }
 }

@@ -125,6 +125,10 @@ pub struct PoolFigures {
     pub count: u32,
     /// For `latency`: the percentile of this pool, in milliseconds.
     pub latency_ms: u32,
+    /// The release that is there; empty where none is known.
+    pub release: String,
+    /// Since when it is, in milliseconds since the Unix epoch; 0 where that is unknown.
+    pub release_since_ms: u64,
 }
 
 impl PoolFigures {
@@ -239,7 +243,8 @@ impl Alert {
     /// The alert with times as people read them, given how far the wall clock was stepped
     /// ([`Clock::step_ms`](crate::base::clock::Clock::step_ms)).
     pub fn in_wall_time(mut self, step_ms: i64) -> Alert {
-        for time in [&mut self.time_ms, &mut self.since_ms] {
+        let of_pools = self.pools.iter_mut().map(|pool| &mut pool.release_since_ms);
+        for time in [&mut self.time_ms, &mut self.since_ms].into_iter().chain(of_pools) {
             // Zero is no time.
             *time = if *time == 0 { 0 } else { time.saturating_add_signed(step_ms) };
         }
@@ -365,12 +370,24 @@ pub(crate) mod tests {
 
     #[test]
     fn the_figures_of_each_pool_are_in_the_message() {
-        let pool =
-            |name: &str, requests, count, latency_ms| PoolFigures { name: name.into(), requests, count, latency_ms };
+        let pool = |name: &str, requests, count, latency_ms| PoolFigures {
+            name: name.into(),
+            requests,
+            count,
+            latency_ms,
+            ..PoolFigures::default()
+        };
         let mut alert = failover();
         alert.kind = Kind::ErrorRate;
         alert.pools = vec![pool("green", 196, 10, 0), pool("blue", 240, 1, 0)];
         assert!(alert.plain_text().contains("By pool: green 5.1% of 196, blue 0.4% of 240"));
+        for (pool, release, age_s) in [(0, "v42", 252), (1, "v41", 300_000)] {
+            alert.pools[pool].release = release.into();
+            alert.pools[pool].release_since_ms = alert.time_ms - age_s * 1000;
+        }
+        let told = "By pool: green (v42 for 4m 12s) 5.1% of 196, blue (v41 for 3days 11h 20m) 0.4% of 240";
+        assert!(alert.plain_text().contains(told), "{}", alert.plain_text());
+        assert_eq!(alert.to_json()["pools"][0]["release_since"], "2026-09-21T14:09:08.123Z");
         alert.kind = Kind::Latency;
         alert.pools = vec![pool("green", 10, 0, 900), pool("", 240, 1, 20)];
         assert!(alert.plain_text().contains("By pool: green 900 ms, unknown 20 ms"));

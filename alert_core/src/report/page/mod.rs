@@ -197,6 +197,7 @@ fn title(kind: Kind) -> &'static str {
         Kind::AbandonRate => "Clients that gave up",
         Kind::Latency => "Latency",
         Kind::Failover => "Failover",
+        Kind::Probe => "Probes",
         _ => "Flapping",
     }
 }

@@ -20,7 +20,7 @@ use crate::rules::limit::{LatencyLimit, Percent};
 use crate::settings::MonitorSettings;
 use crate::sink::settings::SinkSettings;
 
-/// The kinds that a monitor has a rule for.
+/// The kinds that every monitor has a rule for; one with probes has [`Kind::Probe`] besides.
 pub(crate) const RULES: [Kind; 7] =
     [Kind::Outage, Kind::ErrorRate, Kind::RetryRate, Kind::AbandonRate, Kind::Latency, Kind::Failover, Kind::Flapping];
 
@@ -101,7 +101,7 @@ pub struct Monitor<'a> {
     /// What is of no known pool; `None` as long as that is nothing.
     pub unknown: Option<Pool>,
     /// Its rules, the one about the worst first.
-    pub rules: [Rule; RULES.len()],
+    pub rules: Vec<Rule>,
     /// Messages that the active pool was switched.
     pub switched: u64,
     /// Test messages.
@@ -202,6 +202,8 @@ pub enum Limit {
     Row(u32),
     /// The failovers that are too many.
     Flapping,
+    /// So many probes of each address in a row.
+    Probes(u8),
 }
 
 impl fmt::Display for Limit {
@@ -211,6 +213,7 @@ impl fmt::Display for Limit {
             Limit::Latency(limit) => limit.fmt(f),
             Limit::Row(confirm) => write!(f, "confirm={confirm}"),
             Limit::Flapping => f.write_str("3 failovers in 5m"),
+            Limit::Probes(fails) => write!(f, "fails={fails}"),
         }
     }
 }

@@ -122,7 +122,8 @@ impl<'a> Source<'a> {
             counts: window.counts(),
             percentiles_ms: scope.percentiles.then(|| window.percentiles([500, 950, 990])).flatten(),
         });
-        let rules = RULES.map(|kind| self.rule(kind, settings, shared));
+        let probed = settings.rollout.probe.as_ref().map(|_| Kind::Probe);
+        let rules: Vec<Rule> = RULES.into_iter().chain(probed).map(|kind| self.rule(kind, settings, shared)).collect();
         let trouble = trouble(shared, &rules);
         let maintenance = shared.maintenance.is_on(self.now_ms);
         let pools = self.pools(shared);
@@ -168,6 +169,7 @@ impl<'a> Source<'a> {
             Kind::Flapping => settings.failover.map(|_| Limit::Flapping),
             Kind::AbandonRate => settings.abandon_rate.map(Limit::Rate),
             Kind::Outage => settings.outage.map(Limit::Row),
+            Kind::Probe => settings.rollout.probe.as_ref().map(|probe| Limit::Probes(probe.fails)),
             _ => None,
         };
         let incident = shared.incident(kind);
