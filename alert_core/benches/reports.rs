@@ -69,11 +69,16 @@ impl Bench {
     }
 }
 
+fn asked(query: &str) -> page::Asked<'_> {
+    page::Asked { path: "/alert", query, control: Some("/alert/control") }
+}
+
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     let bench = Bench::new();
     let source = bench.source();
-    let sizes = [json::render(&source).len(), prometheus::render(&source).len(), page::render(&source, "/", "").len()];
+    let sizes =
+        [json::render(&source).len(), prometheus::render(&source).len(), page::render(&source, &asked("")).len()];
     println!("bytes of JSON, metrics, overview: {sizes:?}; alerts: {}", bench.board.outbox().alerts().count());
     let scopes =
         [("figures", Scope::default()), ("everything", Scope { alerts: true, percentiles: true, rates: true })];
@@ -82,8 +87,8 @@ fn main() {
     }
     criterion.bench_function("json", |b| b.iter(|| json::render(black_box(&source))));
     criterion.bench_function("metrics", |b| b.iter(|| prometheus::render(black_box(&source))));
-    criterion.bench_function("page/overview", |b| b.iter(|| page::render(black_box(&source), "/alert", "")));
+    criterion.bench_function("page/overview", |b| b.iter(|| page::render(black_box(&source), &asked(""))));
     let query = "monitor=service-0";
-    criterion.bench_function("page/monitor", |b| b.iter(|| page::render(black_box(&source), "/alert", query)));
+    criterion.bench_function("page/monitor", |b| b.iter(|| page::render(black_box(&source), &asked(query))));
     criterion.final_summary();
 }

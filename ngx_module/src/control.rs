@@ -8,10 +8,17 @@ use crate::engine::{self, Engine, Main};
 use crate::nginx::log::Severity;
 use crate::nginx::request::{Document, Request};
 
+/// What may be done.
+const ALLOWED: [(&str, &str); 1] = [("Allow", "OPTIONS, POST")];
+
 /// Answers a request: carries out its command, and waits for what the sinks say to a test alert.
 pub fn answer(request: Request<'_>, main: &Main) -> ngx_int_t {
     if let Err(rc) = request.discard_body() {
         return rc;
+    }
+    if request.is_options() {
+        // The status page asks so whether its viewer gets this far.
+        return request.send(Document { headers: ALLOWED.to_vec(), ..Document::json(204, &"") });
     }
     if !request.is_post() {
         return request.send(only_post());
@@ -52,7 +59,7 @@ fn outcome(test: &TestAlert, engine: Option<&Engine>) -> Option<Document> {
 /// The answer to a method that changes nothing.
 fn only_post() -> Document {
     let refusal = Refusal { status: 405, text: "only POST changes anything".into() };
-    Document { headers: vec![("Allow", "POST")], ..refused(&refusal) }
+    Document { headers: ALLOWED.to_vec(), ..refused(&refusal) }
 }
 
 /// The document that says so.

@@ -12,7 +12,7 @@ pub fn answer(request: Request<'_>, main: &Main) -> ngx_int_t {
     if !request.is_get_or_head() {
         return NGX_HTTP_NOT_ALLOWED as ngx_int_t;
     }
-    let document = match main.with_engine(|engine| document(&request, &engine.source())) {
+    let document = match main.with_engine(|engine| document(&request, &engine.source(), main)) {
         Ok(Some(document)) => document,
         Ok(None) => return NGX_HTTP_NOT_FOUND as ngx_int_t,
         Err(refusal) => Document::json(refusal.status, &refusal.to_json()),
@@ -21,12 +21,12 @@ pub fn answer(request: Request<'_>, main: &Main) -> ngx_int_t {
 }
 
 /// The document that is asked for; `None` where there is none of this name.
-fn document(request: &Request<'_>, source: &Source<'_>) -> Option<Document> {
+fn document(request: &Request<'_>, source: &Source<'_>, main: &Main) -> Option<Document> {
     match request.path_below()? {
         b"" if wants_json(request.header(b"accept").unwrap_or_default()) => {
             Some(plain(json::CONTENT_TYPE, json::render(source)))
         }
-        b"" => Some(html(source, request)),
+        b"" => Some(html(source, request, main)),
         b"status.json" => Some(plain(json::CONTENT_TYPE, json::render(source))),
         b"metrics" => Some(plain(prometheus::CONTENT_TYPE, prometheus::render(source))),
         _ => None,
@@ -43,9 +43,12 @@ fn plain(content_type: &'static str, body: Vec<u8>) -> Document {
     Document { status: 200, content_type, headers: Vec::new(), body }
 }
 
-fn html(source: &Source<'_>, request: &Request<'_>) -> Document {
-    let arguments = String::from_utf8_lossy(request.arguments());
+fn html(source: &Source<'_>, request: &Request<'_>, main: &Main) -> Document {
+    let server = request.server();
+    let control = main.configuration.get().and_then(|configuration| configuration.control_of(server?));
+    let query = String::from_utf8_lossy(request.arguments());
     let path = String::from_utf8_lossy(request.path());
-    let body = page::render(source, &path, &arguments).into_bytes();
+    let asked = page::Asked { path: &path, query: &query, control };
+    let body = page::render(source, &asked).into_bytes();
     Document { status: 200, content_type: page::CONTENT_TYPE, headers: page::headers().to_vec(), body }
 }

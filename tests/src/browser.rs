@@ -96,6 +96,11 @@ impl Browser {
         self.call("Emulation.setEmulatedMedia", features);
     }
 
+    /// Lets pages run their scripts, or not.
+    pub fn set_scripts(&mut self, run: bool) {
+        self.call("Emulation.setScriptExecutionDisabled", json!({ "value": !run }));
+    }
+
     /// The value of an expression in the page.
     #[track_caller]
     pub fn evaluate(&mut self, expression: &str) -> Value {

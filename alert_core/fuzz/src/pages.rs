@@ -11,8 +11,8 @@ use crate::rig::{Rig, T0};
 
 /// Names of elements and attributes that the page is made of.
 const ELEMENTS: &str = "!doctype html head meta title link style script noscript body header nav main section footer h1 \
-    h2 p a b br details summary i code div span time dl dt dd ul ol li table thead tbody tr th td svg path";
-const ATTRIBUTES: &str = "html lang charset name content rel href class id role scope colspan datetime d viewbox hidden \
+    h2 p a b br form button output details summary i code div span time dl dt dd ul ol li table thead tbody tr th td svg path";
+const ATTRIBUTES: &str = "html lang charset name content rel href class id role scope colspan method action formaction name datetime d viewbox hidden \
     preserveaspectratio aria-label aria-labelledby aria-current aria-live aria-hidden data-label";
 
 /// Gives a board such names and renders it.
@@ -25,7 +25,7 @@ pub fn run(bytes: &[u8]) {
     check_metrics(std::str::from_utf8(&prometheus::render(&status)).expect("metrics are UTF-8"));
     check_json(&json::render(&status), &rig);
     for query in [query, String::new(), format!("monitor={}", rig.settings.monitors[0].name)] {
-        check_page(&page::render(&status, &path, &query));
+        check_page(&page::render(&status, &page::Asked { path: &path, query: &query, control: Some(&path) }));
     }
 }
 

@@ -141,8 +141,10 @@ impl Rig {
     /// Asks everything that reads a board.
     pub fn look(&self, now_ms: u64) {
         let status = self.status(now_ms);
-        let page = page::render(&status, "/alert", "monitor=api").into_bytes();
-        let overview = page::render(&status, "/alert/", "").into_bytes();
+        let page =
+            page::render(&status, &page::Asked { path: "/alert", query: "monitor=api", control: Some("/control") })
+                .into_bytes();
+        let overview = page::render(&status, &page::Asked { path: "/alert/", ..page::Asked::default() }).into_bytes();
         for text in [json::render(&status), prometheus::render(&status), page, overview] {
             assert!(text.len() < 1 << 20, "{} bytes", text.len());
         }

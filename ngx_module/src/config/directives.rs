@@ -88,6 +88,21 @@ pub fn answer(
     Ok(())
 }
 
+/// Reads `alert_control`: the status page of the same server finds it.
+///
+/// # Errors
+/// As above.
+pub fn control(
+    cf: &mut Conf<'_>,
+    draft: &mut Draft,
+    location: &mut LocationConf,
+    answerer: Answerer,
+) -> Result<(), Mistake> {
+    answer(cf, draft, location, answerer)?;
+    draft.controls.extend(cf.location_path());
+    Ok(())
+}
+
 /// Takes over what is not set at a level from the one above, and looks whether a later directive took the location away.
 ///
 /// # Errors
@@ -163,7 +178,14 @@ pub fn finish(cf: &mut Conf<'_>, draft: &mut Draft, before: Option<&Configuratio
         ZoneConf { name, size, place }
     });
     zone.iter().try_for_each(|zone| check_zone(zone, &settings))?;
-    Ok(Configuration { settings, sources, zone, state_place: state_place.unwrap_or_default(), maintenance_files })
+    Ok(Configuration {
+        settings,
+        sources,
+        zone,
+        state_place: state_place.unwrap_or_default(),
+        maintenance_files,
+        controls: take(&mut draft.controls),
+    })
 }
 
 /// Warns of pools to which no request can go: a wrong port, say. Their monitor would see traffic of no pool.

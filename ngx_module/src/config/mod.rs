@@ -10,6 +10,7 @@ use alert_core::settings::reader::Reader;
 use alert_core::settings::{self, Settings};
 
 use crate::nginx::conf::{Handler, Mistake, Place};
+use crate::nginx::core_conf::Server;
 use crate::nginx::logged_request::HeaderName;
 
 /// The http level while it is read.
@@ -24,6 +25,8 @@ pub struct Draft {
     has_handler: bool,
     /// The file of `alert_state`, and where that stands.
     state: Option<(PathBuf, Place)>,
+    /// The locations that take commands: their servers, and their paths.
+    controls: Vec<(Server, String)>,
 }
 
 /// The http level once it is read.
@@ -38,6 +41,15 @@ pub struct Configuration {
     pub state_place: Place,
     /// The files that `maintenance` looks for, and where that stands.
     pub maintenance_files: Vec<(PathBuf, Place)>,
+    /// The locations that take commands: their servers, and their paths.
+    controls: Vec<(Server, String)>,
+}
+
+impl Configuration {
+    /// The path below which this server takes commands; `None` where it takes none.
+    pub fn control_of(&self, server: Server) -> Option<&str> {
+        self.controls.iter().find(|(of, _)| *of == server).map(|(_, path)| path.as_str())
+    }
 }
 
 /// The zone as configured.

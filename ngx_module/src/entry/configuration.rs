@@ -7,7 +7,7 @@ use ngx::ffi::{ngx_command_t, ngx_conf_t, ngx_int_t, ngx_shm_zone_t};
 
 use super::Module;
 use super::request::{control_handler, get_alert_pool, get_variable, log_handler, status_handler};
-use crate::config::{Answerer, LocationConf, directives};
+use crate::config::{Answerer, Draft, LocationConf, directives};
 use crate::nginx::conf::{Conf, Mistake};
 use crate::nginx::cycle::Cycle;
 use crate::nginx::zone::Zone;
@@ -79,23 +79,28 @@ pub(super) extern "C" fn alert_directive(cf: *mut ngx_conf_t, _: *mut ngx_comman
 /// Called by nginx for `alert_status`.
 pub(super) extern "C" fn alert_status(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
     // SAFETY: as above.
-    unsafe { answer_directive(cf, conf, STATUS) }
+    unsafe { answer_directive(cf, conf, STATUS, directives::answer) }
 }
 
 /// Called by nginx for `alert_control`.
 pub(super) extern "C" fn alert_control(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
     // SAFETY: as above.
-    unsafe { answer_directive(cf, conf, CONTROL) }
+    unsafe { answer_directive(cf, conf, CONTROL, directives::control) }
 }
 
 /// # Safety
 /// nginx passes a live configuration, and that of the location.
-unsafe fn answer_directive(cf: *mut ngx_conf_t, conf: *mut c_void, answerer: Answerer) -> *mut c_char {
+unsafe fn answer_directive(
+    cf: *mut ngx_conf_t,
+    conf: *mut c_void,
+    answerer: Answerer,
+    read: fn(&mut Conf<'_>, &mut Draft, &mut LocationConf, Answerer) -> Result<(), Mistake>,
+) -> *mut c_char {
     // SAFETY: as above.
     unsafe {
         location_directive(cf, conf, |cf, location| {
             let main = cf.main_conf::<Module>();
-            directives::answer(cf, &mut main.draft.borrow_mut(), location, answerer)
+            read(cf, &mut main.draft.borrow_mut(), location, answerer)
         })
     }
 }

@@ -7,10 +7,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::{self, NonNull};
 
-use ngx::ffi::{ngx_array_push, ngx_core_conf_t, ngx_core_module, ngx_str_t};
+use ngx::ffi::{ngx_array_push, ngx_core_conf_t, ngx_core_module, ngx_http_core_srv_conf_t, ngx_str_t};
+use ngx::http::{HttpModuleLocationConf, HttpModuleServerConf, NgxHttpCoreModule};
 
 use super::bytes_of;
 use super::conf::Conf;
+use super::request::Request;
 
 /// nginx's own configuration. What is not set in it gets its default only after all of the file was read.
 #[derive(Clone, Copy)]
@@ -36,7 +38,41 @@ impl<'a> Conf<'a> {
     }
 }
 
+/// A `server` block, for as long as its configuration lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Server(usize);
+
+impl Server {
+    fn of(conf: Option<&ngx_http_core_srv_conf_t>) -> Option<Server> {
+        conf.map(|conf| Server(ptr::from_ref(conf).addr()))
+    }
+}
+
+impl Request<'_> {
+    /// The server that it is made to.
+    pub fn server(&self) -> Option<Server> {
+        // SAFETY: the request is live, and so is the configuration that it was made by.
+        Server::of(NgxHttpCoreModule::server_conf(unsafe { &*self.raw() }))
+    }
+}
+
 impl Conf<'_> {
+    /// The server and the path of the location whose directives are read; `None` where requests get to it in another way than
+    /// by the beginning of their path.
+    pub fn location_path(&self) -> Option<(Server, String)> {
+        // SAFETY: the configuration is live, and what nginx made of this server and of this location is as long.
+        unsafe {
+            let location = NgxHttpCoreModule::location_conf(&*self.raw())?;
+            let by_beginning = location.exact_match() == 0 && location.named() == 0 && location.noname() == 0;
+            let path = std::str::from_utf8(bytes_of(&location.name)).ok().filter(|_| by_beginning)?;
+            // A regular expression is the name of its location. Not every nginx has a field that tells.
+            let is_literal =
+                path.starts_with('/') && !path.contains(['^', '$', '*', '+', '?', '(', '[', '{', '|', '\\']);
+            is_literal.then_some(())?;
+            Some((Server::of(NgxHttpCoreModule::server_conf(&*self.raw()))?, path.to_owned()))
+        }
+    }
+
     /// Lets nginx keep this variable of the environment, as its directive `env` would.
     pub fn keep_env(&self, name: &str) {
         let core = self.core().as_ptr();

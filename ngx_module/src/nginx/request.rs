@@ -6,10 +6,10 @@ use std::ptr::{self, NonNull};
 
 use ngx::core::Status;
 use ngx::ffi::{
-    NGX_HTTP_GET, NGX_HTTP_HEAD, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_POST, ngx_buf_t, ngx_chain_t,
-    ngx_http_discard_request_body, ngx_http_output_filter, ngx_http_request_t, ngx_http_send_header, ngx_int_t,
-    ngx_list_part_t, ngx_list_push, ngx_pcalloc, ngx_pool_cleanup_add, ngx_pool_t, ngx_str_t, ngx_table_elt_t,
-    ngx_uint_t,
+    NGX_HTTP_GET, NGX_HTTP_HEAD, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_OPTIONS, NGX_HTTP_POST, ngx_buf_t,
+    ngx_chain_t, ngx_http_discard_request_body, ngx_http_output_filter, ngx_http_request_t, ngx_http_send_header,
+    ngx_int_t, ngx_list_part_t, ngx_list_push, ngx_pcalloc, ngx_pool_cleanup_add, ngx_pool_t, ngx_str_t,
+    ngx_table_elt_t, ngx_uint_t,
 };
 use ngx::http::{HttpModuleLocationConf, HttpModuleMainConf, NgxHttpCoreModule};
 
@@ -81,6 +81,11 @@ impl<'a> Request<'a> {
     /// Whether it may change something.
     pub fn is_post(&self) -> bool {
         self.get().method & NGX_HTTP_POST as ngx_uint_t != 0
+    }
+
+    /// Whether it asks what may be done.
+    pub fn is_options(&self) -> bool {
+        self.get().method & NGX_HTTP_OPTIONS as ngx_uint_t != 0
     }
 
     /// The name of the location that answers.

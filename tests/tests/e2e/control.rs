@@ -193,9 +193,11 @@ fn anything_wrong_is_told_and_changes_nothing() {
     }
     for method in ["GET", "PUT", "DELETE"] {
         let reply = scene.client.send(&Request::new(method, "/control/maintenance?monitor=app&on=1"));
-        assert_eq!((reply.status, reply.get("Allow")), (405, Some("POST")), "{method}");
+        assert_eq!((reply.status, reply.get("Allow")), (405, Some("OPTIONS, POST")), "{method}");
         assert!(json_of(&reply)["error"].is_string());
     }
+    let options = scene.client.send(&Request::new("OPTIONS", "/control/maintenance?monitor=app&on=1"));
+    assert_eq!((options.status, options.get("Allow"), options.body.len()), (204, Some("OPTIONS, POST"), 0));
     assert_eq!(scene.monitor()["maintenance"], false);
 }
 

@@ -132,6 +132,7 @@ fn the_page_is_small_and_complete_without_javascript() {
     for part in [" serves</h1>", ">v1<", ">slack<", "href=\"metrics\"", "<noscript>"] {
         assert!(html.contains(part), "{part:?} is missing in {html}");
     }
+    assert!(html.contains("formaction=\"../control/active?monitor=app&amp;pool=green\""), "{html}");
     for outside in ["http://", "https://"] {
         assert!(!html.replace("http://www.w3.org/2000/svg", "").contains(outside), "the page asks others");
     }
@@ -201,5 +202,91 @@ fn a_hundred_monitors_take_no_two_milliseconds_of_the_event_loop() {
         let each = (process::cpu_time(worker) - before) / REQUESTS;
         println!("{path}: {each:?}");
         assert!(each < Duration::from_millis(2), "{path} takes {each:?}");
+    }
+}
+
+/// Routed by the module, with rollouts; and with probes that pass.
+const OPERATED: Setup = Setup {
+    http: "map $alert_pool $first { green green_first; default blue_first; }
+           upstream blue_first { server {blue} max_fails=0; server {green} backup max_fails=0; }
+           upstream green_first { server {green} max_fails=0; server {blue} backup max_fails=0; }",
+    rules: "active blue; probe /healthz interval=100ms; rollout 5% every=60s requests=50; split_by $arg_client;",
+    location: "proxy_pass http://$first;",
+    ..SETUP
+};
+
+/// Opens what is to be done and presses its button.
+fn press(page: &mut Browser, action: &str, button: &str) {
+    let details = format!("document.getElementById('do-{action}')");
+    page.wait("the action", &format!("{details} != null"));
+    page.evaluate(&format!("{details}.open = true"));
+    page.evaluate(&format!(
+        "[...{details}.querySelectorAll('button')].find(button => button.innerText == '{button}').click()"
+    ));
+}
+
+#[test]
+fn whoever_may_send_commands_operates_from_the_page() {
+    let scene = Scene::start(&OPERATED);
+    scene.client.get_many(30, "/");
+    scene.wait_filled(30);
+    let url = scene.url("/alert/");
+    let mut page = Browser::open(&url, 1280, 900);
+    press(&mut page, "rollout-2", "Begin the rollout");
+    page.wait("the answer", "document.getElementById('said').innerText.startsWith('Done. ') && document.getElementById('said').innerText.includes('phase: probing')");
+    page.wait("the share", "document.querySelector('[aria-labelledby=rollout]')?.innerText.includes('5 %')");
+    page.wait("why it waits", "document.querySelector('[aria-labelledby=rollout]').innerText.includes('seconds left')");
+    (0..400).for_each(|client| drop(scene.client.get(&format!("/?client={client}"))));
+    page.wait(
+        "requests of both",
+        "/of [1-9].*of [1-9]/s.test(document.querySelector('[aria-labelledby=rollout]').innerText)",
+    );
+    page.evaluate("document.getElementById('do-abort-0').open = true");
+    page.wait(
+        "a look",
+        "document.getElementById('do-abort-0').open && document.getElementById('said').checkVisibility()",
+    );
+    look(&mut page, &url, "rollout", "blue serves");
+    press(&mut page, "abort-0", "Abort now");
+    page.wait("the end", "document.querySelector('[aria-labelledby=rollout]').innerText.includes('cancelled')");
+    press(&mut page, "switch-2", "Switch now");
+    page.wait("the switch", "document.getElementById('said').innerText.includes('active pool: green')");
+    press(&mut page, "maintenance-0", "For 30 min");
+    page.wait("maintenance", "document.querySelector('.state').innerText.includes('alerts are held back until')");
+    page.evaluate("document.getElementById('do-rollout-1').open = true");
+    page.screenshot("operate");
+    press(&mut page, "rollout-1", "Begin the rollout");
+    page.wait(
+        "the refusal",
+        "document.getElementById('said').innerText == 'Refused: the monitor is in maintenance; end that first'",
+    );
+    let monitor = scene.monitor();
+    assert_eq!((&monitor["active_pool"], &monitor["maintenance"]), (&"green".into(), &true.into()));
+    // A browser takes the refusal for an error; nothing else is one.
+    let complaints = page.complaints().to_vec();
+    assert!(complaints.iter().all(|text| text.contains("409")), "{complaints:?}");
+}
+
+#[test]
+fn the_buttons_work_without_javascript_and_are_hidden_from_whoever_may_not_send_commands() {
+    let scene = Scene::start(&OPERATED);
+    let mut page = Browser::open(&scene.url("/alert/"), 800, 600);
+    page.set_scripts(false);
+    page.go(&scene.url("/alert/?"));
+    press(&mut page, "switch-2", "Switch now");
+    wait::until("the switch", Duration::from_secs(10), || scene.monitor()["active_pool"] == "green");
+    page.wait("its answer", "document.body.innerText.includes('active_pool')");
+    page.set_scripts(true);
+
+    for (server, is_shown) in [
+        ("location /control { alert_control; deny all; }", false),
+        ("location ~ ^/control/.*$ { alert_control; }", false),
+        ("location /control { alert_control; auth_basic operators; auth_basic_user_file /dev/null; }", true),
+        ("location /alert/control/ { alert_control; }", true),
+    ] {
+        let scene = Scene::start(&Setup { server, ..OPERATED });
+        page.go(&scene.url("/alert/"));
+        let buttons = "document.getElementById('operate')?.checkVisibility() == true";
+        page.wait(server, &format!("({buttons}) == {is_shown}"));
     }
 }

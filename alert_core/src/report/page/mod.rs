@@ -10,6 +10,7 @@ mod chart;
 mod colours;
 mod headline;
 mod hour;
+mod operate;
 mod overview;
 mod pools;
 mod rollout;
@@ -44,22 +45,33 @@ pub fn headers() -> &'static [(&'static str, &'static str)] {
         let hash = |text: &str| STANDARD.encode(ring::digest::digest(&ring::digest::SHA256, text.as_bytes()));
         let policy = format!(
             "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; connect-src 'self'; img-src data:; \
-             base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+             base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
             hash(STYLE),
             hash(SCRIPT)
         );
-        [("Content-Security-Policy", policy.leak()), ("Referrer-Policy", "no-referrer")]
+        // With "no-referrer", a browser would say of the page's own forms that they come from anywhere.
+        [("Content-Security-Policy", policy.leak()), ("Referrer-Policy", "same-origin")]
     });
     &*HEADERS
 }
 
-/// The page, as asked for with this path and this query string: `monitor=NAME` chooses the monitor. Where there are several
-/// and none is chosen, it is an overview.
-pub fn render(source: &Source<'_>, path: &str, query: &str) -> String {
+/// How the page is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked<'a> {
+    /// The path.
+    pub path: &'a str,
+    /// The query string: `monitor=NAME` chooses the monitor. Where there are several and none is chosen, it is an overview.
+    pub query: &'a str,
+    /// The path below which the same server takes commands; `None` where it takes none.
+    pub control: Option<&'a str>,
+}
+
+/// The page.
+pub fn render(source: &Source<'_>, asked: &Asked<'_>) -> String {
     let view = source.view(Scope { alerts: true, percentiles: true, rates: true });
     let mut html = String::with_capacity(32 * 1024 + 512 * view.monitors.len());
     // Writing to a string cannot fail.
-    let _ = Page { source, path, view: &view, chosen: chosen(&view, query) }.write(&mut html);
+    let _ = Page { source, asked, view: &view, chosen: chosen(&view, asked.query) }.write(&mut html);
     html
 }
 
@@ -76,7 +88,7 @@ fn chosen(view: &View<'_>, query: &str) -> Option<usize> {
 
 struct Page<'a> {
     source: &'a Source<'a>,
-    path: &'a str,
+    asked: &'a Asked<'a>,
     view: &'a View<'a>,
     /// The monitor that is shown, by its place in the view.
     chosen: Option<usize>,
@@ -165,7 +177,11 @@ impl Page<'_> {
             hour::write(html, self.view, monitor, &detail, &colours)?;
             pools::write(html, self.view, monitor, &colours)?;
             rules::write(html, monitor)?;
-            rollout::write(html, self.view, monitor, &colours)?;
+            rollout::write(html, self.view, monitor)?;
+            if let Some(control) = self.asked.control {
+                operate::write(html, self.asked.path, control, monitor)?;
+            }
+            rollout::probes(html, self.view, monitor, &colours)?;
             addresses::write(html, self.view, monitor, &detail, &colours)?;
         }
         Ok(())
@@ -173,7 +189,7 @@ impl Page<'_> {
 
     fn footer(&self, html: &mut String) -> fmt::Result {
         // Relative to the page, whose address ends with a slash or does not; so it works behind a proxy too.
-        let last = self.path.rsplit('/').next().unwrap_or_default();
+        let last = self.asked.path.rsplit('/').next().unwrap_or_default();
         let below = match last {
             "" => String::new(),
             last => format!("{}/", utf8_percent_encode(last, NON_ALPHANUMERIC)),

@@ -9,13 +9,14 @@ use crate::report::view::{Monitor, View};
 use crate::rollout::state::Phase;
 use crate::rollout::verdict::{Attempts, Measure};
 
-/// Writes the sections, if the monitor has rollouts.
-pub fn write(html: &mut String, view: &View<'_>, monitor: &Monitor<'_>, colours: &Colours) -> fmt::Result {
-    let Some(rollout) = &monitor.rollout else { return Ok(()) };
-    if rollout.state.phase != Phase::Idle || rollout.last.is_some() {
-        stands(html, view, rollout)?;
-    }
-    probes(html, view, monitor, rollout, colours)
+/// Whether there is something to say of a rollout.
+fn is_told(rollout: &Rollout) -> bool {
+    rollout.state.phase != Phase::Idle || rollout.last.is_some()
+}
+
+/// Writes how it stands, if the monitor has rollouts and there was one.
+pub fn write(html: &mut String, view: &View<'_>, monitor: &Monitor<'_>) -> fmt::Result {
+    monitor.rollout.iter().filter(|rollout| is_told(rollout)).try_for_each(|rollout| stands(html, view, rollout))
 }
 
 fn stands(html: &mut String, view: &View<'_>, rollout: &Rollout) -> fmt::Result {
@@ -88,20 +89,18 @@ fn compared(html: &mut String, rollout: &Rollout) -> fmt::Result {
     Ok(())
 }
 
-fn probes(
-    html: &mut String,
-    view: &View<'_>,
-    monitor: &Monitor<'_>,
-    rollout: &Rollout,
-    colours: &Colours,
-) -> fmt::Result {
+/// Writes what the probes say, if there are any.
+pub fn probes(html: &mut String, view: &View<'_>, monitor: &Monitor<'_>, colours: &Colours) -> fmt::Result {
+    let Some(rollout) = &monitor.rollout else { return Ok(()) };
     let probes: Vec<(&String, &Probe)> =
         rollout.probes.iter().flat_map(|(pool, probes)| probes.iter().map(move |probe| (pool, probe))).collect();
     if probes.is_empty() {
         return Ok(());
     }
+    // Beside what can be done, unless the rollout is there.
+    html.push_str(if is_told(rollout) { "<section" } else { "<section class=half" });
     html.push_str(
-        "<section class=half aria-labelledby=probes><h2 id=probes>Probes</h2><table class=stack><thead><tr>\
+        " aria-labelledby=probes><h2 id=probes>Probes</h2><table class=stack><thead><tr>\
          <th scope=col>Address<th scope=col>Pool<th scope=col>Answer<th scope=col>Release<th scope=col>Asked</tr></thead><tbody>",
     );
     for (name, probe) in probes.iter().take(ROWS) {

@@ -18,7 +18,7 @@ const POOLS: [&str; 3] = ["pool blue 10.0.0.1:80", "pool green 10.0.0.2:80", "ac
 
 impl Rig {
     fn page(&self, query: &str) -> String {
-        render(&self.source(), "/alert/", query)
+        render(&self.source(), &Asked { path: "/alert/", query, control: None })
     }
 
     /// The text of the first heading, without its markup.
