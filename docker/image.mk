@@ -18,7 +18,7 @@ image: image-inputs ## The Docker image, and the one of the demo app; [SUITE=] [
 	@$(call say_size,$(image))
 	@$(if $(image_source),$(image_from_source))
 
-say_size = docker image inspect --format '{{.Size}}' $(1) | awk '{ printf "$(1) has %.0f MB\n", $$1 / 1e6 }'
+say_size = docker image inspect --format '{{.Size}}' $(1) | awk -v image=$(1) '{ printf "%s has %.0f MB\n", image, $$1 / 1e6 }'
 
 # NGINX of `make image`, where it is given and no binary: a source tree, or the version that the crate nginx-src has.
 image_source = $(if $(filter command environment,$(firstword $(origin NGINX))),\
