@@ -4,6 +4,7 @@ pub mod address;
 pub(crate) mod atomic;
 pub mod cause;
 pub mod clock;
+pub mod file;
 pub(crate) mod json;
 pub mod log;
 pub mod name;

@@ -61,6 +61,15 @@ pub struct Examples {
 }
 
 impl Examples {
+    /// Forgets what cannot have happened by this time, after it was filled from a file.
+    pub(super) fn make_sane(&self, now_ms: u64) {
+        for text in &self.texts {
+            if parse(&text.bytes()).is_some_and(|kept| kept.time_ms > now_ms) {
+                text.store(b"");
+            }
+        }
+    }
+
     /// Puts a request in the place of the oldest.
     pub fn put(&self, request: &FailedRequest<'_>) {
         let mut text = [0; WORDS * 8];

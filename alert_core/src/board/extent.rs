@@ -121,6 +121,18 @@ impl ExtentTable {
         self.entries.iter().filter_map(Entry::get).any(|(known, kind, _)| known == extent && kind == wanted)
     }
 
+    /// Whether all extents lie within these words, and none in another one.
+    pub fn is_within(&self, first: usize, end: usize) -> bool {
+        let mut extents: Vec<Extent> = self.entries.iter().filter_map(Entry::get).map(|(extent, ..)| extent).collect();
+        extents.sort_unstable_by_key(|extent| extent.offset);
+        let mut free = first;
+        extents.iter().all(|extent| {
+            let begins_free = extent.offset as usize >= free;
+            free = extent.offset as usize + extent.len as usize;
+            begins_free && free <= end
+        })
+    }
+
     /// Whether there is no place for another extent.
     pub fn is_full(&self) -> bool {
         self.entries.iter().all(|entry| entry.get().is_some())

@@ -111,6 +111,11 @@ impl History {
         Some(f64::from(point.requests) * 1000.0 / point.span_ms as f64)
     }
 
+    /// Begins anew.
+    pub(super) fn forget(&self) {
+        self.snapshots.iter().for_each(|snapshot| snapshot.stamp.store(0, Relaxed));
+    }
+
     fn snapshot(&self, step: u64) -> &Snapshot {
         &self.snapshots[(step % SNAPSHOTS as u64) as usize]
     }

@@ -84,6 +84,11 @@ impl MaintenanceBoard {
         self.order.store(order);
     }
 
+    /// Where the order lies.
+    pub(super) fn ordered_cell(&self) -> &Packed<Order> {
+        &self.order
+    }
+
     /// What is ordered at this time.
     pub fn ordered(&self, now_ms: u64) -> Order {
         match self.order.load() {

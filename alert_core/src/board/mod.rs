@@ -23,6 +23,7 @@ mod predecessor;
 pub mod region;
 pub mod releases;
 pub mod rollout;
+mod sane;
 mod shape;
 pub mod sink;
 pub mod snapshot;
@@ -92,6 +93,8 @@ pub struct Header {
     clock: AtomicU64,
     /// [`Board::ahead_of_wall_ms`].
     ahead_of_wall_ms: AtomicU64,
+    /// The number before that of the first configuration.
+    began_at: AtomicU64,
 }
 }
 
@@ -175,10 +178,28 @@ impl Board {
                 header.layout.store(LAYOUT, Relaxed);
                 header.magic.store(MAGIC, Ordering::Release);
             }
-            (MAGIC, LAYOUT) => (),
+            (MAGIC, LAYOUT) if header.extents.is_within(FIRST, region.words()) => (),
             _ => return Err(Error::Foreign),
         }
         Ok(Board { region, header })
+    }
+
+    /// Takes memory as a new board, whatever it holds. Workers that have it for another one find a configuration in force that
+    /// is not theirs, so they judge and deliver nothing more.
+    ///
+    /// # Errors
+    /// Memory that is too small.
+    pub fn begin_anew(region: Region, now_ms: u64) -> Result<Board, Error> {
+        region.slice(0, FIRST).unwrap_or_default().iter().for_each(|word| word.store(0, Relaxed));
+        let board = Board::open(region, now_ms)?;
+        // No board has had so many configurations.
+        [&board.header.began_at, &board.header.generation].iter().for_each(|number| number.store(now_ms, Relaxed));
+        Ok(board)
+    }
+
+    /// Its size.
+    pub fn bytes(&self) -> usize {
+        self.region.words() * 8
     }
 
     /// Number of the configuration in force.
@@ -189,7 +210,7 @@ impl Board {
 
     /// Whether no configuration was ever in force here.
     pub fn is_new(&self) -> bool {
-        self.generation() == 0
+        self.generation() == self.header.began_at.load(Relaxed)
     }
 
     /// The clock that all its times are of.
@@ -477,6 +498,8 @@ fn rollout_bytes(settings: &MonitorSettings) -> usize {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::mem::offset_of;
+
     use super::*;
     use crate::model::outcome::Outcome;
     use crate::rules::failover;
@@ -599,6 +622,23 @@ pub(crate) mod tests {
             let region = Region::private(1 << 20);
             region.slice(at, 1).expect("a word")[0].store(42, Relaxed);
             assert_eq!(Board::open(region, 0).err(), Some(Error::Foreign));
+        }
+    }
+
+    #[test]
+    fn a_board_whose_head_was_overwritten_is_begun_anew_and_its_workers_judge_no_more() {
+        let settings = settings(&["window 10"]);
+        for damage in [0, 1, offset_of!(Header, extents) / 8] {
+            let region = Region::private(1 << 20);
+            let before = apply(&Board::open(region, 0).expect("a board"), &settings).0;
+            region.slice(damage, 1).expect("a word")[0].store(u64::MAX, Relaxed);
+            assert_eq!(Board::open(region, 0).err(), Some(Error::Foreign), "{damage}");
+            let board = Board::begin_anew(region, 7_000).expect("a board");
+            assert!(board.is_new(), "{damage}");
+            let (after, monitor) = apply(&board, &settings);
+            assert!(!board.is_new() && board.generation() == after.generation && after.generation != before.generation);
+            assert_eq!(board.window(monitor).expect("a window").counts().filled, 0);
+            assert_eq!(apply(&Board::open(region, 0).expect("a board"), &settings).0.generation, after.generation + 1);
         }
     }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering, Ordering::Relaxed};
 use crate::base::name::NameKey;
 use crate::base::shared::shared;
 use crate::board::alert::AlertCell;
+use crate::board::sane::Check;
 use crate::board::sink::SinkId;
 use crate::model::alert::{Alert, Status};
 use crate::sink::SINKS_MAX;
@@ -255,7 +256,7 @@ impl Outbox {
     }
 
     /// Drops what is no alert, after the ring was filled from a file.
-    pub fn make_sane(&self) {
+    pub(super) fn make_sane(&self, check: &Check) {
         // Far more than ever will be, and far from the end of the numbers.
         const LAST_ID_MAX: u64 = 1 << 48;
         let last_id = self.last_id.load(Relaxed);
@@ -265,11 +266,12 @@ impl Outbox {
             let id = cell.id.load(Relaxed);
             let is_here = (1..=known).contains(&id) && id % ALERTS_MAX as u64 == place as u64;
             let is_whole = Deliveries(cell.deliveries.load(Relaxed)).belongs_to(id) && cell.read(id).is_some();
-            if !is_here || !is_whole {
+            if !is_here || !is_whole || !check.alert(cell, id) {
                 cell.id.store(0, Relaxed);
                 cell.deliveries.store(0, Relaxed);
             }
         }
+        check.count(&self.lost);
         self.lost_told.store(self.lost.load(Relaxed), Relaxed);
     }
 

@@ -129,6 +129,11 @@ impl PeerBoard {
         }
     }
 
+    /// When it was asked, and when that failed.
+    pub(super) fn times(&self) -> [&AtomicU64; 2] {
+        [&self.failed_ms, &self.seen_ms]
+    }
+
     /// Counts an attempt that failed there.
     pub(super) fn count_failure(&self, cause: Cause, time_ms: u64) {
         self.failed_attempts.fetch_add(1, Relaxed);

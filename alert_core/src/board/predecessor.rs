@@ -26,8 +26,11 @@ const WINDOW_AT: usize = size_of::<NameCell>() / size_of::<u64>();
 impl Board {
     /// Takes over what the board in this memory holds, and ends the judging there. This board is new: its configuration is
     /// reserved and not yet in force. `now_wall_ms` is the time by the wall clock. Returns whether there was a board of a
-    /// layout that is known.
+    /// layout that is known. What this board itself lies in was begun anew, and holds nothing.
     pub fn succeed(&self, reservation: &Reservation, settings: &Settings, old: Region, now_wall_ms: u64) -> bool {
+        if old.is_in(&self.region) {
+            return false;
+        }
         let Some((generation, saved)) = read(old, now_wall_ms) else { return false };
         generation.fetch_add(1, AcqRel);
         self.take_over(reservation, settings, &saved, now_wall_ms);

@@ -37,6 +37,12 @@ impl Region {
         Region { base: NonNull::from(&mut *words).cast(), words: words.len() }
     }
 
+    /// Whether it begins where the other one does, or within that.
+    pub fn is_in(&self, other: &Region) -> bool {
+        let begin = other.base.as_ptr().addr();
+        (begin..begin + other.words * size_of::<AtomicU64>()).contains(&self.base.as_ptr().addr())
+    }
+
     /// Its length in words of eight bytes.
     pub fn words(&self) -> usize {
         self.words

@@ -84,6 +84,11 @@ impl ReleaseBoard {
     pub fn figures(&self) -> [u64; 2] {
         [0, 1].map(|at| self.after[at].load(Relaxed).saturating_sub(self.before[at].load(Relaxed)))
     }
+
+    /// Forgets how much it answered.
+    pub(super) fn forget_figures(&self) {
+        self.before.iter().chain(&self.after).for_each(|figure| figure.store(0, Relaxed));
+    }
 }
 
 impl Releases {

@@ -131,14 +131,18 @@ impl SinkTable {
 }
 
 impl SinkTable {
-    /// Makes a new beginning of what came from a file: nobody delivers, and pauses are over. Whoever restarts nginx wants
-    /// to see what waits go out.
-    pub fn start_anew(&self) {
-        for sink in &self.sinks {
-            sink.lease.clear();
-            sink.not_before_ms.store(0, Relaxed);
-            sink.reach.next_turn_ms.store(0, Relaxed);
-        }
+    /// Every place.
+    pub(super) fn all(&self) -> &[SinkBoard] {
+        &self.sinks
+    }
+}
+
+impl SinkBoard {
+    /// Lets go of what was of an nginx that is gone: nobody delivers, and pauses are over.
+    pub(super) fn start_anew(&self) {
+        self.lease.clear();
+        self.not_before_ms.store(0, Relaxed);
+        self.reach.next_turn_ms.store(0, Relaxed);
     }
 }
 

@@ -15,20 +15,20 @@ use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use super::extent::{Extent, Use};
 use super::monitor::MonitorBoard;
 use super::rollout::RolloutBoard;
+use super::sane::Check;
 use super::shape::{LAYOUT_2, Run, Shape, carry, words_of};
 use super::{Board, Reservation};
 use crate::base::clock::Clock;
 use crate::board::outbox::Outbox;
 use crate::board::sink::SinkTable;
-use crate::model::alert::Kind;
-use crate::model::ids::PoolId;
-use crate::rules::{failover, flapping, outage};
 use crate::settings::Settings;
 
 /// "alertsav" in ASCII.
 const MAGIC: u64 = u64::from_be_bytes(*b"alertsav");
 /// Stands where older snapshots have the layout of their board.
 const FORMAT: u64 = 3;
+/// The year 2200: the clock of a board that says more is not set, but damaged.
+const TIME_MAX_MS: u64 = 7_258_118_400_000;
 const WORD: usize = size_of::<u64>();
 const MONITOR_WORDS: usize = size_of::<MonitorBoard>() / WORD;
 /// Plots go on without any request, and are no reason to save.
@@ -46,6 +46,15 @@ pub struct Snapshot {
     pub bytes: Vec<u8>,
     /// Differs from that of another snapshot where what matters does.
     pub fingerprint: u64,
+}
+
+/// What came of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// When it was taken, by the wall clock of then.
+    pub taken_wall_ms: u64,
+    /// Fields that were left out, since they cannot be: times to come, counts beyond all measure.
+    pub left_out: usize,
 }
 
 /// Why bytes are no snapshot of a board like this one.
@@ -124,9 +133,8 @@ impl Board {
     }
 
     /// Puts a snapshot on the board, which is new: its configuration is reserved and not yet in force. The clock of the
-    /// board goes on from where that of the snapshot was. `now_wall_ms` is the time by the wall clock. Returns when the
-    /// snapshot was taken, by the wall clock of then. Monitors that the configuration does not have are left out, and so
-    /// is a window of another size, as at a reload.
+    /// board goes on from where that of the snapshot was. `now_wall_ms` is the time by the wall clock. Monitors that the
+    /// configuration does not have are left out, and so is a window of another size, as at a reload.
     ///
     /// # Errors
     /// Bytes that cannot be used; the board is as it was.
@@ -136,21 +144,28 @@ impl Board {
         settings: &Settings,
         bytes: &[u8],
         now_wall_ms: u64,
-    ) -> Result<u64, Unusable> {
+    ) -> Result<Restored, Unusable> {
         let saved = Saved::parse(bytes)?;
-        let taken_wall_ms = saved.taken_wall_ms;
-        self.take_over(reservation, settings, &saved, now_wall_ms);
-        Ok(taken_wall_ms)
+        let left_out = self.take_over(reservation, settings, &saved, now_wall_ms);
+        Ok(Restored { taken_wall_ms: saved.taken_wall_ms, left_out })
     }
 
-    pub(super) fn take_over(&self, reservation: &Reservation, settings: &Settings, saved: &Saved, now_wall_ms: u64) {
+    /// Returns how many fields were left out, since they cannot be.
+    pub(super) fn take_over(
+        &self,
+        reservation: &Reservation,
+        settings: &Settings,
+        saved: &Saved,
+        now_wall_ms: u64,
+    ) -> usize {
         let now_ms = saved.taken_ms.saturating_add(now_wall_ms.saturating_sub(saved.taken_wall_ms));
         self.set_clock(Clock::that_says(now_ms), now_ms);
         let (from, to) = (&saved.shape, Shape::current());
+        let check = Check::new(now_ms);
         self.fill(self.sink_words(), &saved.sinks, &from.sinks, &to.sinks);
-        self.sinks().start_anew();
+        self.sinks().make_sane(&check);
         self.fill(self.outbox_words(), &saved.outbox, &from.outbox, &to.outbox);
-        self.outbox().make_sane();
+        self.outbox().make_sane(&check);
         for (place, settings) in reservation.monitors.iter().zip(&settings.monitors) {
             let Some(saved_monitor) = saved.monitors.iter().find(|monitor| monitor.name == settings.name.as_bytes())
             else {
@@ -162,20 +177,21 @@ impl Board {
             monitor.name.store(settings.name.as_bytes());
             // Where the window lies is a matter of this board.
             monitor.window.store(place.window);
-            monitor.make_sane(saved.taken_ms, now_ms);
+            monitor.make_sane(saved.taken_ms, &check);
             monitor.rollout.store(place.rollout.unwrap_or(Extent::NONE));
             if let Some(extent) = place.rollout.filter(|_| !saved_monitor.rollout.is_empty()) {
                 let at = extent.offset as usize;
                 self.fill((at, ROLLOUT_WORDS), &saved_monitor.rollout, &from.rollout, &to.rollout);
-                self.region.get(at).into_iter().for_each(RolloutBoard::start_anew);
+                self.region.get(at).into_iter().for_each(|rollout: &RolloutBoard| rollout.make_sane(&check));
             }
             let Some(window) = self.window(monitor) else { continue };
             window.begin_anew();
             let Some((head, ring)) = saved_monitor.window.split_at_checked(from.window_head) else { continue };
             if ring.len() == window.size() as usize {
-                window.refill(head.first().copied().unwrap_or(0), ring.iter().copied());
+                window.refill(head.first().copied().unwrap_or(0), check.window(ring));
             }
         }
+        check.left_out()
     }
 
     fn fill(&self, (at, len): (usize, usize), words: &[u64], from: &[Run], to: &[Run]) {
@@ -188,49 +204,6 @@ impl Board {
 
     fn outbox_words(&self) -> (usize, usize) {
         (offset_of!(super::Header, outbox) / WORD, size_of::<Outbox>() / WORD)
-    }
-}
-
-impl MonitorBoard {
-    /// Bounds what came from a file by what can have happened. The machines themselves cope with any state.
-    fn make_sane(&self, taken_ms: u64, now_ms: u64) {
-        // No nginx counts so far, and sums of such counters stay within their type.
-        const COUNT_MAX: u64 = 1 << 48;
-        let incidents = self.throttles.iter().flat_map(|incident| {
-            [
-                &incident.failed_attempts_before,
-                &incident.retried_before,
-                &incident.failed_before,
-                &incident.fired,
-                &incident.resolved,
-                &incident.held_back,
-            ]
-        });
-        let pools = self.pools.iter().flat_map(|pool| pool.counters());
-        let peers = self.peers.iter().flat_map(|peer| [&peer.answered, &peer.failed_attempts]);
-        let own = [&self.failed, &self.retried, &self.abandoned, &self.unmatched.requests];
-        for counter in incidents.chain(pools).chain(peers).chain(own) {
-            if counter.load(Relaxed) > COUNT_MAX {
-                counter.store(0, Relaxed);
-            }
-        }
-        // A switch in the future would make every request one of the time before it.
-        for time in [&self.serving_since_ms, &self.moved_ms] {
-            if time.load(Relaxed) > now_ms {
-                time.store(now_ms, Relaxed);
-            }
-        }
-        if self.is_raised(Kind::Failover) {
-            // Other versions do not say.
-            self.failed_over_from.replace(PoolId::NONE, self.active());
-        }
-        // Rows of requests are of that time, and other versions keep them in another way.
-        self.failover.update(failover::State::rested);
-        self.outage.update(outage::State::rested);
-        self.split.begin(self.split.stand_in_row());
-        if now_ms.abs_diff(taken_ms) >= flapping::SPAN_S * 1000 {
-            self.flapping.update(flapping::State::without_moves);
-        }
     }
 }
 
@@ -305,7 +278,9 @@ impl Saved {
         if digest(&SHA256, body).as_ref() != checksum {
             return Err(Unusable::Damaged);
         }
-        Reader(body).saved(format == Some(FORMAT)).ok_or(Unusable::Damaged)
+        let saved = Reader(body).saved(format == Some(FORMAT)).ok_or(Unusable::Damaged)?;
+        let is_sane = [saved.taken_ms, saved.taken_wall_ms].iter().all(|time_ms| *time_ms <= TIME_MAX_MS);
+        if is_sane { Ok(saved) } else { Err(Unusable::Damaged) }
     }
 }
 
@@ -361,13 +336,14 @@ mod tests {
     use super::super::tests::settings;
     use super::*;
     use crate::board::outbox::Delivery;
-    use crate::model::alert::Alert;
+    use crate::model::alert::{Alert, Kind};
+    use crate::model::ids::PoolId;
     use crate::model::outcome::Outcome;
     use crate::report::view::Source;
     use crate::rollout::share::Bucket;
     use crate::rollout::state::{Phase, State};
-    use crate::rules::failover;
     use crate::rules::throttle::{Policy, Signal, Throttle};
+    use crate::rules::{failover, flapping};
     use crate::sink::settings::{SinkSettings, SystemSource};
 
     const T0: u64 = 1_790_000_000_000;
@@ -385,7 +361,9 @@ mod tests {
     fn board(settings: &Settings, bytes: Option<&[u8]>, now_ms: u64) -> (Board, Plan, Result<u64, Unusable>) {
         let board = Board::open(Region::private(super::super::needed_bytes(settings)), now_ms).expect("a board");
         let reservation = board.reserve(settings, now_ms).expect("room");
-        let restored = bytes.map_or(Ok(0), |bytes| board.restore(&reservation, settings, bytes, now_ms));
+        let restored = bytes.map_or(Ok(0), |bytes| {
+            board.restore(&reservation, settings, bytes, now_ms).map(|restored| restored.taken_wall_ms)
+        });
         (board, board.activate(reservation, settings), restored)
     }
 
@@ -574,6 +552,74 @@ mod tests {
         bytes
     }
 
+    /// The largest whole number that every reader of JSON has.
+    const WHOLE_MAX: u64 = 1 << 53;
+
+    /// Words that no board has: the end of the year 9999, counts beyond whole numbers, and anything.
+    fn absurd() -> impl Strategy<Value = u64> {
+        prop_oneof![any::<u64>(), Just(u64::MAX), Just(253_402_300_799_000), Just(WHOLE_MAX + 1), Just(1 << 62)]
+    }
+
+    /// Nothing in a status is beyond all measure, or of a time to come.
+    fn assert_believable(name: &str, status: &serde_json::Value) {
+        match status {
+            serde_json::Value::Number(number) => {
+                // What says how sure a comparison is has no measure.
+                assert!(number.as_u64().unwrap_or(0) <= WHOLE_MAX, "{name} {number}");
+            }
+            serde_json::Value::String(text) if humantime::parse_rfc3339(text).is_ok() => {
+                assert!(text.as_str() < "2027-12", "{name} {text}");
+            }
+            serde_json::Value::Array(values) => values.iter().for_each(|value| assert_believable(name, value)),
+            serde_json::Value::Object(values) => {
+                values.iter().for_each(|(at, value)| assert_believable(&format!("{name}.{at}"), value));
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn figures_that_cannot_be_are_left_out_and_the_rest_is_loaded() {
+        const YEAR_9999_MS: u64 = 253_402_300_799_000;
+        let settings = configuration(&["window 10", "rollout 5%"]);
+        let (old, plan) = busy(&settings);
+        let monitor = old.monitor(&plan, 0).expect("a monitor");
+        let sane = old.snapshot(T0 + 2000, T0 + 2000).bytes;
+        let pool = monitor.pool(PoolId::new(2));
+        pool.failed_attempts.store(7, Relaxed);
+        pool.passed_on.store((1 << 53) + 1, Relaxed);
+        pool.last_seen_ms.store(YEAR_9999_MS, Relaxed);
+        let policy = Policy { cooldown_ms: 300_000, muted: false, reminds: true };
+        let (told, _) = Throttle::default().on(Signal::Raised, T0 + 86_400_000, &policy);
+        monitor.incident(Kind::Failover).throttle.store(told);
+        monitor.maintenance.order(crate::board::maintenance::Order::Until(YEAR_9999_MS));
+        let alert = |time_ms, filled| {
+            let mut alert = crate::model::alert::tests::failover();
+            (alert.time_ms, alert.since_ms, alert.window.filled) = (time_ms, 0, filled);
+            old.outbox().publish(&alert, plan.sinks(), Delivery::Pending);
+        };
+        alert(YEAR_9999_MS, 1);
+        alert(T0, u32::MAX);
+        let absurd = old.snapshot(T0 + 2000, T0 + 2000).bytes;
+        let restore = |bytes: &[u8]| {
+            let board = Board::open(Region::private(super::super::needed_bytes(&settings)), T0).expect("a board");
+            let reservation = board.reserve(&settings, T0).expect("room");
+            let restored = board.restore(&reservation, &settings, bytes, T0 + 2000).expect("a state");
+            (board, board.activate(reservation, &settings), restored.left_out)
+        };
+        assert_eq!(restore(&sane).2, 0);
+        let (new, plan, left_out) = restore(&absurd);
+        assert_eq!(left_out, 6);
+        let monitor = new.monitor(&plan, 0).expect("a monitor");
+        let pool = monitor.pool(PoolId::new(2));
+        let figures = [&pool.failed_attempts, &pool.passed_on, &pool.last_seen_ms].map(|figure| figure.load(Relaxed));
+        assert_eq!(figures, [7, 0, 0]);
+        let throttle = monitor.incident(Kind::Failover).throttle.load();
+        assert!(throttle.raised && throttle.told && !throttle.cooling_down(T0 + 2000, 300_000));
+        assert!(!monitor.maintenance.is_on(T0 + 2000));
+        assert_eq!(new.outbox().alerts().map(|alert| alert.id).collect::<Vec<_>>(), [1]);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -587,7 +633,7 @@ mod tests {
 
         #[test]
         fn any_words_make_a_board_that_works(
-            seed in proptest::collection::vec((any::<prop::sample::Index>(), prop_oneof![any::<u64>(), Just(u64::MAX)]), 0..2000),
+            seed in proptest::collection::vec((any::<prop::sample::Index>(), absurd()), 0..2000),
         ) {
             let settings = configuration(&["window 10", "latency p95 1s", "rollout 5%"]);
             let mut bytes = busy(&settings).0.snapshot(T0, T0).bytes;
@@ -612,8 +658,12 @@ mod tests {
             let window = board.window(monitor).expect("a window");
             prop_assert_eq!(window.counts().filled as usize, window.samples().count());
             let source = Source { board, plan: &plan, settings: &settings, now_ms: T0, step_ms: 0 };
-            crate::report::json::render(&source);
-            crate::report::prometheus::render(&source);
+            assert_believable("", &serde_json::from_slice(&crate::report::json::render(&source)).expect("JSON"));
+            let metrics = String::from_utf8(crate::report::prometheus::render(&source)).expect("text");
+            for line in metrics.lines().filter(|line| !line.starts_with('#')) {
+                let count = line.rsplit_once(' ').and_then(|(_, value)| value.parse().ok());
+                assert!(count.unwrap_or(0) <= WHOLE_MAX, "{line}");
+            }
             monitor.history.points(monitor, T0);
             let alerts: Vec<Alert> = board.outbox().alerts().collect();
             alerts.iter().for_each(|alert| drop((alert.plain_text(), alert.to_json())));

@@ -55,6 +55,16 @@ impl Sample {
         )
     }
 
+    /// The request of a word of a window.
+    pub(super) fn of_word(word: u64) -> Sample {
+        Sample(word)
+    }
+
+    /// Whether the request ended by this time. One before the first time that a word has did.
+    pub(super) fn ended_by(self, time_ms: u64) -> bool {
+        self.time_ms() <= time_ms.max(EPOCH_MS)
+    }
+
     /// When the request ended, in milliseconds since the Unix epoch, to 64 ms.
     pub fn time_ms(self) -> u64 {
         ((self.0 >> TIME_SHIFT) << TIME_UNIT) + EPOCH_MS

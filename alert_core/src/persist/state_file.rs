@@ -5,16 +5,17 @@
 //! nginx does for its temporary files, and says so where it is there and cannot be used.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, chown};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::base::cause::reason;
 use crate::base::clock::rfc3339;
+use crate::base::file::{self, Directory, Owner};
 use crate::base::log::{Level, Line};
+use crate::board::snapshot::Restored;
 use crate::board::{Board, Reservation};
 use crate::settings::Settings;
 
@@ -22,22 +23,15 @@ use crate::settings::Settings;
 const ABANDONED: Duration = Duration::from_secs(10);
 /// Between two looks whether another writer is done.
 const LOOK: Duration = Duration::from_millis(10);
-/// Far more than any zone holds: what is larger is something else.
-const SIZE_MAX: u64 = 1 << 32;
+/// What may be larger than the board that takes it: it can be of a zone that was larger by far.
+const TIMES_MAX: u64 = 8;
+/// What a small board takes, in bytes.
+const SIZE_MAX: u64 = 64 << 20;
 
 /// Where the state is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateFile {
     path: PathBuf,
-}
-
-/// A user that workers run as.
-#[derive(Clone, Copy, Debug)]
-pub struct Owner {
-    /// The user.
-    pub uid: u32,
-    /// Its group.
-    pub gid: u32,
 }
 
 impl StateFile {
@@ -75,9 +69,9 @@ impl StateFile {
         if look_only {
             return Ok(());
         }
-        DirBuilder::new().mode(0o700).create(directory).map_err(|error| cause(directory, error))?;
-        let owned = owner.map_or(Ok(()), |owner| chown(directory, Some(owner.uid), Some(owner.gid)));
-        owned.map_err(|error| cause(directory, error))
+        let name = Path::new(directory.file_name().unwrap_or_default());
+        let made = Directory::open(above).and_then(|above| above.make_for(name, owner));
+        made.map_err(|error| cause(directory, error))
     }
 
     /// Puts what the file holds on a new board whose configuration is reserved and not yet in force. A file that cannot
@@ -91,20 +85,26 @@ impl StateFile {
     ) -> Option<Line> {
         let path = self.path.display();
         let warning = |text: String| Some(Line { level: Level::Warn, text });
-        let bytes = match self.read() {
-            Ok(bytes) => bytes,
+        let max = (TIMES_MAX * board.bytes() as u64).max(SIZE_MAX);
+        let opened = Directory::open(self.directory());
+        let read = opened.and_then(|directory| Ok((file::read_in(&directory, self.name(), max)?, directory)));
+        let (bytes, directory) = match read {
+            Ok(read) => read,
             Err(error) if error.kind() == ErrorKind::NotFound => return None,
             Err(error) => return warning(format!("cannot read the state \"{path}\": {}", reason(&error))),
         };
         match board.restore(reservation, settings, &bytes, now_wall_ms) {
-            Ok(taken_ms) => {
-                let text = format!("the state of {} is loaded from \"{path}\"", rfc3339(taken_ms));
-                Some(Line { level: Level::Notice, text })
+            Ok(Restored { taken_wall_ms, left_out }) => {
+                let text = format!("the state of {} is loaded from \"{path}\"", rfc3339(taken_wall_ms));
+                match left_out {
+                    0 => Some(Line { level: Level::Notice, text }),
+                    left_out => warning(format!("{text}, without {left_out} figures in it that cannot be")),
+                }
             }
             Err(unusable) => {
                 let aside = self.beside(".unusable");
-                let fate = match fs::rename(&self.path, &aside) {
-                    Ok(()) => format!("it is set aside as \"{}\"", aside.display()),
+                let fate = match directory.rename(self.name(), &aside) {
+                    Ok(()) => format!("it is set aside as \"{}\"", self.directory().join(&aside).display()),
                     Err(error) => format!("it cannot be set aside: {}", reason(&error)),
                 };
                 warning(format!("the state \"{path}\" is not loaded, {unusable}; {fate}"))
@@ -119,44 +119,39 @@ impl StateFile {
     /// The file is as it was.
     pub fn save(&self, patience: Duration, bytes: impl FnOnce() -> Vec<u8>) -> io::Result<bool> {
         let draft = self.beside(".tmp");
-        let Some(mut file) = begin(&draft, Instant::now() + patience)? else { return Ok(false) };
+        let directory = Directory::open(self.directory())?;
+        let Some(mut file) = begin(&directory, &draft, Instant::now() + patience)? else { return Ok(false) };
         let written = file.write_all(&bytes()).and_then(|()| file.sync_all());
-        let replaced = written.and_then(|()| fs::rename(&draft, &self.path));
+        let replaced = written.and_then(|()| directory.rename(&draft, self.name()));
         if replaced.is_err() {
             // The error that is told is the one before.
-            let _ = fs::remove_file(&draft);
+            let _ = directory.remove(&draft);
         }
         replaced?;
         // The name outlives a power cut only once the directory is on disk. Some file systems cannot do that.
-        let _ = File::open(self.directory()).and_then(|directory| directory.sync_all());
+        let _ = directory.sync();
         Ok(true)
     }
 
-    fn read(&self) -> io::Result<Vec<u8>> {
-        // The directory belongs to the workers' user: whatever lies there must not make the master wait.
-        let found = fs::symlink_metadata(&self.path)?;
-        if !found.is_file() || found.len() > SIZE_MAX {
-            return Err(io::Error::other("it is not a regular file of a sane size"));
-        }
-        let mut bytes = Vec::new();
-        File::open(&self.path)?.take(SIZE_MAX).read_to_end(&mut bytes)?;
-        Ok(bytes)
+    /// Its name in its directory.
+    fn name(&self) -> &Path {
+        Path::new(self.path.file_name().unwrap_or_default())
     }
 
     fn beside(&self, ending: &str) -> PathBuf {
-        let mut name = OsString::from(&self.path);
+        let mut name = OsString::from(self.name());
         name.push(ending);
         name.into()
     }
 }
 
 /// Begins a file that nobody else is writing; `None` where somebody is until the deadline.
-fn begin(draft: &Path, deadline: Instant) -> io::Result<Option<File>> {
+fn begin(directory: &Directory, draft: &Path, deadline: Instant) -> io::Result<Option<File>> {
     loop {
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft) {
+        match directory.create(draft) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                if is_abandoned(draft) {
-                    fs::remove_file(draft)?;
+                if is_abandoned(directory, draft) {
+                    directory.remove(draft)?;
                 } else if Instant::now() >= deadline {
                     return Ok(None);
                 } else {
@@ -168,10 +163,13 @@ fn begin(draft: &Path, deadline: Instant) -> io::Result<Option<File>> {
     }
 }
 
-fn is_abandoned(draft: &Path) -> bool {
-    let modified = fs::symlink_metadata(draft).and_then(|found| found.modified());
+fn is_abandoned(directory: &Directory, draft: &Path) -> bool {
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     // A file that has vanished is no longer in the way; one of the future is not being written now.
-    modified.is_ok_and(|time| SystemTime::now().duration_since(time).map_or(true, |age| age >= ABANDONED))
+    directory.changed_s(draft).is_ok_and(|changed_s| {
+        let changed_s = changed_s.max(0) as u64;
+        now_s.checked_sub(changed_s).is_none_or(|age_s| age_s >= ABANDONED.as_secs())
+    })
 }
 
 #[cfg(test)]

@@ -87,6 +87,16 @@ impl Word for Throttle {
 }
 
 impl Throttle {
+    /// When the last message that it fires, or a reminder, was sent, in milliseconds; zero is never.
+    pub fn last_told_ms(self) -> u64 {
+        self.last_told_ms
+    }
+
+    /// The same without that time.
+    pub fn told_never(self) -> Throttle {
+        Throttle { last_told_ms: 0, ..self }
+    }
+
     /// Whether a message now would come too soon after the last one.
     pub fn cooling_down(self, now_ms: u64, cooldown_ms: u64) -> bool {
         self.last_told_ms > 0 && now_ms < self.last_told_ms + cooldown_ms

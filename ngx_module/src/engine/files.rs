@@ -4,7 +4,8 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use alert_core::base::cause::reason;
-use alert_core::persist::state_file::{Owner, StateFile};
+use alert_core::base::file::Owner;
+use alert_core::persist::state_file::StateFile;
 
 use crate::config::Configuration;
 use crate::nginx::conf::Place;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use alert_core::base::clock::wall_ms;
 use alert_core::base::log::{Level, Line};
 use alert_core::board::region::Region;
-use alert_core::board::{Board, HEADER_BYTES, Plan, Reservation};
+use alert_core::board::{Board, Error, HEADER_BYTES, Plan, Reservation};
 use alert_core::engine;
 use alert_core::observe::event_loop::EventLoop;
 use alert_core::observe::recorder::Recorder;
@@ -121,7 +121,7 @@ impl Main {
     pub fn reserve(&self, zone: &mut Zone<'_>) -> Result<(), String> {
         let Some(configuration) = self.configuration.get() else { return Ok(()) };
         let reserved = match zone.region(HEADER_BYTES) {
-            Some(region) => reserve(region, &configuration.settings),
+            Some(region) => reserve(region, &configuration.settings, zone.log()),
             None => Err("is too small".into()),
         };
         let reserved = reserved.map_err(|cause| match &configuration.zone {
@@ -167,8 +167,16 @@ pub fn not_running() -> Refusal {
     Refusal { status: 503, text: "monitoring is not running in this worker, see the error log".into() }
 }
 
-fn reserve(region: Region, settings: &Settings) -> Result<(Board, Reservation), String> {
-    let board = Board::open(region, wall_ms()).map_err(|error| error.to_string())?;
+fn reserve(region: Region, settings: &Settings, log: Log<'_>) -> Result<(Board, Reservation), String> {
+    let board = match Board::open(region, wall_ms()) {
+        Err(Error::Foreign) => {
+            // nginx maps a zone of the module's own: something has written there that had no business to.
+            log.write(Severity::Warn, "the head of the zone was overwritten, what it held is lost; it begins anew");
+            Board::begin_anew(region, wall_ms())
+        }
+        opened => opened,
+    };
+    let board = board.map_err(|error| error.to_string())?;
     let reservation = board.reserve(settings, board.clock().now_ms()).map_err(|error| error.to_string())?;
     Ok((board, reservation))
 }

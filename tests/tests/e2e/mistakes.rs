@@ -320,6 +320,15 @@ const SINKS: &[(&str, &str)] = &[
     ("webhook https://example.com/ secret=SECRET secret=SECRET", "'secret=' is given twice"),
     ("slack https://example.com/ ca=/does/not/exist", "the file '/does/not/exist' of 'ca=' cannot be used: {none}"),
     ("slack https://example.com/ ca=a.pem", "the file 'a.pem' of 'ca=' cannot be used: its path must be absolute"),
+    ("slack https://example.com/ ca=DIR/pipe", "the file 'DIR/pipe' of 'ca=' cannot be used: it is not a regular file"),
+    (
+        "slack https://example.com/ ca=/dev/zero",
+        "the file '/dev/zero' of 'ca=' cannot be used: it is not a regular file",
+    ),
+    (
+        "slack https://example.com/ ca=DIR/huge",
+        "the file 'DIR/huge' of 'ca=' cannot be used: it is larger than 1024 KiB",
+    ),
     ("slack https://example.com/ ca=DIR/empty", "the file 'DIR/empty' of 'ca=' cannot be used: {pem}"),
     (
         "slack https://example.com/ ca=DIR/pem",
@@ -331,7 +340,14 @@ const MISSING: &[(&str, &str)] = &[
     ("slack env:UNSET_HERE", "the environment variable 'UNSET_HERE', which gives the target, {unset}"),
     ("slack env:EMPTY", "the environment variable 'EMPTY', which gives the target, {unset}"),
     ("slack file:/does/not/exist", "the file '/does/not/exist', which gives the target, cannot be used: {none}"),
-    ("slack file:DIR", "the file 'DIR', which gives the target, cannot be used: Is a directory"),
+    ("slack file:DIR", "the file 'DIR', which gives the target, cannot be used: it is not a regular file"),
+    ("slack file:DIR/pipe", "the file 'DIR/pipe', which gives the target, cannot be used: it is not a regular file"),
+    ("slack file:/dev/zero", "the file '/dev/zero', which gives the target, cannot be used: it is not a regular file"),
+    ("slack file:DIR/huge", "the file 'DIR/huge', which gives the target, cannot be used: it is larger than 1024 KiB"),
+    (
+        "webhook https://example.com/ body=file:DIR/pipe",
+        "the file 'DIR/pipe', which gives the value of 'body=', cannot be used: it is not a regular file",
+    ),
     ("slack file:DIR/empty", "the file 'DIR/empty', which gives the target, cannot be used: it is empty"),
     ("slack file:DIR/bytes", "the file 'DIR/bytes', which gives the target, cannot be used: it is not UTF-8"),
     (
@@ -410,6 +426,10 @@ impl Files {
         ] {
             fs::write(directory.path().join(name), content).unwrap();
         }
+        // Nobody writes to the other end of it.
+        let pipe = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, directory.path().join("pipe"), pipe, rustix::fs::Mode::RWXU, 0).unwrap();
+        fs::File::create(directory.path().join("huge")).and_then(|file| file.set_len(4 << 30)).unwrap();
         Files(directory)
     }
 

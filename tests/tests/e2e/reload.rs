@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::FileExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -248,4 +249,39 @@ fn a_zone_whose_size_a_reload_changes_goes_on_with_what_it_held() {
     scene.reload_with(&setup("alert_zone zone=alert;", "window 900000;"));
     assert_eq!(scene.monitor()["window"]["size"], 900_000);
     assert_eq!(scene.nginx.log_lines("the state of the zone before is taken over").len(), 2);
+}
+
+/// Overwrites this many bytes of the board from its head on, through the memory of a worker that shares it.
+fn overwrite_board(worker: u32, bytes: usize) {
+    let maps = fs::read_to_string(format!("/proc/{worker}/maps")).unwrap();
+    let memory = fs::File::options().read(true).write(true).open(format!("/proc/{worker}/mem")).unwrap();
+    let head = u64::from_be_bytes(*b"alertbrd").to_ne_bytes();
+    let ranges = maps.lines().filter(|line| line.contains(" rw-s ")).filter_map(|line| line.split(' ').next());
+    for range in ranges {
+        let (from, to) = range.split_once('-').unwrap();
+        let [from, to] = [from, to].map(|end| u64::from_str_radix(end, 16).unwrap());
+        let mut content = vec![0; (to - from) as usize];
+        memory.read_exact_at(&mut content, from).unwrap();
+        if let Some(at) = content.chunks_exact(8).position(|word| word == head) {
+            return memory.write_all_at(&vec![0xff; bytes], from + at as u64 * 8).unwrap();
+        }
+    }
+    panic!("no board in {maps}");
+}
+
+#[test]
+fn a_board_whose_head_was_overwritten_begins_anew_with_one_warning() {
+    let scene = Scene::start(&Setup { workers: 2, ..Setup::default() });
+    scene.client.get_many(20, "/");
+    scene.wait_filled(20);
+    for (round, bytes) in [8, 16, 4096].into_iter().enumerate() {
+        overwrite_board(scene.nginx.workers()[0], bytes);
+        time_to_replace(&scene.nginx);
+        assert_eq!(scene.nginx.log_lines("the head of the zone was overwritten").len(), round + 1);
+        scene.client.get_many(5, "/");
+        scene.wait_filled(5);
+    }
+    scene.fail(6);
+    scene.sink.wait_for(1, LIMIT);
+    assert!(scene.sink.headlines()[0].contains("High upstream 5xx rate"), "{:?}", scene.sink.headlines());
 }

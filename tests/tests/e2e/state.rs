@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tests::http::Reply;
 use tests::nginx::{Check, Config};
 use tests::process::Signal;
@@ -188,6 +189,46 @@ fn what_cannot_be_used_is_set_aside_with_one_warning() {
         scene.wait_filled(1);
         assert_eq!(scene.nginx.log_lines("set aside").len(), 2, "{}", scene.nginx.log());
     }
+}
+
+#[test]
+fn what_is_no_state_file_is_one_warning_and_keeps_nobody_waiting() {
+    let mut scene = Scene::start(&SETUP());
+    let state = file(&scene, "state");
+    type Put = fn(&Path);
+    let kinds: [(Put, &str); 4] = [
+        (|at| fs::File::create(at).and_then(|file| file.set_len(4 << 30)).unwrap(), "it is larger than"),
+        (|at| mknodat(CWD, at, FileType::Fifo, Mode::RWXU, 0).unwrap(), "it is not a regular file"),
+        (|at| std::os::unix::fs::symlink("/dev/zero", at).unwrap(), "it is not a regular file"),
+        (|at| std::os::unix::fs::symlink("/etc/hostname", at).unwrap(), "it is not a regular file"),
+    ];
+    for (at, (put, cause)) in kinds.into_iter().enumerate() {
+        scene.nginx.stop(Signal::QUIT);
+        let _ = fs::remove_file(&state);
+        put(&state);
+        let begun = Instant::now();
+        scene.nginx.start_again();
+        assert!(begun.elapsed() < Duration::from_secs(5), "{cause}: {:?}", begun.elapsed());
+        assert_eq!(scene.client.get("/").status, 200);
+        let lines = scene.nginx.log_lines("cannot read the state");
+        let lines: Vec<_> = lines.iter().filter(|line| !line.starts_with("nginx: ")).collect();
+        assert_eq!(lines.len(), at + 1, "{lines:?}");
+        assert!(lines[at].contains("[warn]") && lines[at].contains(cause), "{}", lines[at]);
+    }
+}
+
+#[test]
+fn a_directory_of_the_workers_can_not_lead_the_master_elsewhere() {
+    let victim = tempfile::tempdir().unwrap();
+    let http = "alert_state theirs/link/own/state; alert_monitor app { } server { alert app; }";
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("theirs")).unwrap();
+    std::os::unix::fs::symlink(victim.path(), directory.path().join("theirs/link")).unwrap();
+    std::os::unix::fs::lchown(directory.path().join("theirs/link"), Some(12_345), None).unwrap();
+    let http = http.replace("theirs", &directory.path().join("theirs").display().to_string());
+    let check = Check::of_start(&Config { user: "www-data", ..Config::new(&http) });
+    assert!(!check.good && check.output.contains("\"link\" in it is a link of another user"), "{}", check.output);
+    assert_eq!(fs::read_dir(victim.path()).unwrap().count(), 0, "root made a directory where a worker wanted it");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use crate::base::address;
+use crate::base::file;
 
 /// Where settings come from beside the configuration file.
 pub trait Source {
@@ -52,6 +53,6 @@ impl Source for SystemSource {
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        std::fs::read(path)
+        file::read(path, file::FILE_MAX)
     }
 }
