@@ -234,7 +234,7 @@ mod tests {
         worker.intake().push(Event::begin(crate::detect::judge::PANICS, 0));
         until("the panic is told", || {
             told.extend(lines.drain());
-            told.iter().any(|line| line.text == "the detector panicked; continuing")
+            told.iter().any(|line| line.text() == "the detector panicked; continuing")
         });
         let before = window.counts().filled;
         (0..10).for_each(|_| worker.intake().push(answered(board.clock().now_ms())));

@@ -249,7 +249,7 @@ impl Engine {
             Level::Warn => "warn",
             Level::Notice => "notice",
         };
-        if !accept(&format!("{level}: {}", line.text)) {
+        if !accept(&format!("{level}: {}", line.text())) {
             return Err(alert_code::ALERT_EBUFFER);
         }
         next.pop_front();

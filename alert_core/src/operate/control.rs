@@ -10,6 +10,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
 use crate::base::clock::rfc3339;
+use crate::base::log::one_line;
 use crate::base::name::NameKey;
 use crate::base::units::parse_time_ms;
 use crate::board::maintenance::Order;
@@ -25,6 +26,9 @@ use crate::report::view::Source;
 const FOR_MAX_MS: u64 = 365 * 86_400_000;
 /// How long a sink has for its answer to a test alert, in milliseconds.
 pub const TEST_LIMIT_MS: u64 = 9500;
+
+/// The least time between two test alerts of a monitor, in milliseconds.
+const TEST_EVERY_MS: u64 = 1000;
 
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +104,8 @@ impl Refusal {
 
     /// The refusal as the body of the answer.
     pub fn to_json(&self) -> Value {
-        json!({ "error": self.text })
+        // It quotes what was asked for.
+        json!({ "error": one_line(&self.text) })
     }
 }
 
@@ -158,7 +163,7 @@ impl Command {
         match self {
             Command::Maintenance { on, for_ms, .. } => Ok(target.maintenance(*on, *for_ms)),
             Command::Active { pool, .. } => target.active(pool),
-            Command::Test { .. } => Ok(target.test()),
+            Command::Test { .. } => target.test(),
             Command::Rollout { order, .. } => target.order(order),
         }
     }
@@ -246,7 +251,7 @@ impl<'a> Target<'a> {
             None => Order::On,
             Some(until_ms) => Order::Until(until_ms),
         });
-        let until = until_ms.map(rfc3339);
+        let until = until_ms.and_then(|ms| self.at.wall_ms(ms)).map(rfc3339);
         let log = match (on, &until) {
             (false, _) => format!("maintenance of monitor \"{}\" is ended by control", self.name),
             (true, None) => format!("maintenance of monitor \"{}\" is begun by control", self.name),
@@ -263,7 +268,9 @@ impl<'a> Target<'a> {
         let was_active = self.shared.active();
         let before = self.shared.switch(pool, self.at.now_ms);
         self.end_rollout(was_active);
-        let previous = self.shared.pool(before.unwrap_or(pool)).name.load();
+        // Not as it was asked for: a name is known by its beginning.
+        let of = |pool: PoolId| self.shared.pool(pool).name.load();
+        let previous = of(before.unwrap_or(pool));
         let log = match before {
             Some(before) => {
                 let alert = self.info(Kind::Switched, before, pool);
@@ -271,11 +278,11 @@ impl<'a> Target<'a> {
                 self.publish(&alert, if held_back { Delivery::HeldBack } else { Delivery::Pending });
                 format!("{} (monitor \"{}\"), by control", alert.headline(), self.name)
             }
-            None => format!("pool {name} is the active one of monitor \"{}\" already", self.name),
+            None => format!("pool {} is the active one of monitor \"{}\" already", of(pool), self.name),
         };
         let answer = json!({
             "monitor": self.name,
-            "active_pool": name,
+            "active_pool": of(pool),
             "previous": (!previous.is_empty()).then_some(previous),
             "changed": before.is_some(),
         });
@@ -303,12 +310,28 @@ impl<'a> Target<'a> {
         })
     }
 
-    fn test(&self) -> Done {
+    fn test(&self) -> Result<Done, Refusal> {
+        let (last, now_ms) = (&self.shared.incident(Kind::Test).since_ms, self.at.now_ms);
+        let last_ms = last.load(Relaxed);
+        let ago_ms = now_ms.checked_sub(last_ms).unwrap_or(TEST_EVERY_MS);
+        let too_soon = |ago_ms: u64| {
+            let [ago, left] = [ago_ms, TEST_EVERY_MS.saturating_sub(ago_ms)].map(|ms| ms as f64 / 1000.0);
+            let text = format!(
+                "a test alert of monitor \"{}\" was sent {ago} s ago, another can be sent in {left} s",
+                self.name
+            );
+            Refusal { status: 429, text }
+        };
+        if ago_ms < TEST_EVERY_MS {
+            return Err(too_soon(ago_ms));
+        }
+        // Another worker may have been asked at the same moment.
+        last.compare_exchange(last_ms, now_ms, Relaxed, Relaxed).map_err(|_| too_soon(0))?;
         let alert = self.info(Kind::Test, PoolId::NONE, self.shared.serving());
         let id = self.publish(&alert, Delivery::Pending);
         let test = TestAlert { id, monitor: self.name.into(), decided_ms: self.at.now_ms };
         let log = format!("a test alert of monitor \"{}\" is sent by control", self.name);
-        Done { status: 200, answer: Value::Null, log, test: Some(test) }
+        Ok(Done { status: 200, answer: Value::Null, log, test: Some(test) })
     }
 
     fn publish(&self, alert: &Alert, state: Delivery) -> u64 {
@@ -432,6 +455,35 @@ mod tests {
     }
 
     #[test]
+    fn what_is_asked_for_is_quoted_as_plain_text_and_a_pool_is_called_what_it_is_called() {
+        let rig = Rig::new();
+        let refusal = rig.send("active", "monitor=%0a%1b[2Jx&pool=blue").expect_err("a mistake");
+        assert!(refusal.to_json()["error"].as_str().is_some_and(|text| text.starts_with("unknown monitor \"  [2Jx\"")));
+        let mut settings = settings(&["active blue"]);
+        settings.monitors[0].pools.clear();
+        let board = Board::open(Region::private(1 << 20), T0).expect("a board");
+        let plan = board.activate(board.reserve(&settings, T0).expect("room"), &settings);
+        let long = "x".repeat(crate::base::name::NAME_MAX);
+        board.monitor(&plan, 0).expect("a monitor").learn_pool(long.as_bytes());
+        let at = Source { board, plan: &plan, settings: &settings, now_ms: T0, step_ms: 0 };
+        let command = Command::parse("active", &format!("monitor=app&pool={long}%0aforged")).expect("a command");
+        for _ in 0..2 {
+            let done = command.carry_out(&at).expect("a pool that is known by its beginning");
+            assert!(!done.log.contains("forged") && !done.answer.to_string().contains("forged"), "{done:?}");
+        }
+    }
+
+    #[test]
+    fn times_are_answered_as_people_read_them_also_after_a_step_of_the_clock() {
+        let rig = Rig::new();
+        let at = Source { step_ms: -3_600_000, ..rig.at(T0) };
+        let command = Command::parse("maintenance", "monitor=app&on=1&for=30m").expect("a command");
+        let done = command.carry_out(&at).expect("carried out");
+        assert_eq!(done.answer["until"], rfc3339(T0 - 1_800_000));
+        assert!(rig.monitor().maintenance.is_on(T0 + 1_799_999), "it lasts as long as was said");
+    }
+
+    #[test]
     fn a_test_alert_reports_each_sink() {
         let rig = Rig::new();
         let test = rig.send("test", "monitor=app").expect("a command").test.expect("an alert");
@@ -442,6 +494,20 @@ mod tests {
         rig.board.sinks().get(rig.plan.sinks()[0]).last_error.store(b"404 Not Found");
         let failed = json!({ "sinks": { "slack": { "result": "failed", "error": "404 Not Found" } } });
         assert_eq!(test.outcomes(&rig.at(T0 + 1)), (failed, true));
+    }
+
+    #[test]
+    fn a_monitor_sends_a_test_alert_once_a_second() {
+        let rig = Rig::new();
+        let send = |now_ms| Command::parse("test", "monitor=app").and_then(|test| test.carry_out(&rig.at(now_ms)));
+        assert!(send(T0).is_ok());
+        let refusal = send(T0 + 300).expect_err("too soon");
+        let said = "a test alert of monitor \"app\" was sent 0.3 s ago, another can be sent in 0.7 s";
+        assert_eq!((refusal.status, refusal.text.as_str()), (429, said));
+        assert!(send(T0 + 1000).is_ok() && send(T0 + 1999).is_err());
+        rig.monitor().incident(Kind::Test).since_ms.store(u64::MAX, Relaxed);
+        assert!(send(T0 + 5000).is_ok(), "a time that has not come yet holds nothing up");
+        assert_eq!(rig.board.outbox().alerts().count(), 3);
     }
 
     #[test]

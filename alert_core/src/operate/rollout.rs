@@ -165,7 +165,7 @@ impl Target<'_> {
             "share": share,
             "active_pool": name(self.shared.active()),
             "until": match (next.phase, next.at_s) {
-                (Phase::ByHand { .. }, 1..) => Some(rfc3339(next.at_s * 1000)),
+                (Phase::ByHand { .. }, 1..) => self.at.wall_ms(next.at_s * 1000).map(rfc3339),
                 _ => None,
             },
         });

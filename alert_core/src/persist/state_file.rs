@@ -84,7 +84,7 @@ impl StateFile {
         now_wall_ms: u64,
     ) -> Option<Line> {
         let path = self.path.display();
-        let warning = |text: String| Some(Line { level: Level::Warn, text });
+        let warning = |text: String| Some(Line::new(Level::Warn, &text));
         let max = (TIMES_MAX * board.bytes() as u64).max(SIZE_MAX);
         let opened = Directory::open(self.directory());
         let read = opened.and_then(|directory| Ok((file::read_in(&directory, self.name(), max)?, directory)));
@@ -97,7 +97,7 @@ impl StateFile {
             Ok(Restored { taken_wall_ms, left_out }) => {
                 let text = format!("the state of {} is loaded from \"{path}\"", rfc3339(taken_wall_ms));
                 match left_out {
-                    0 => Some(Line { level: Level::Notice, text }),
+                    0 => Some(Line::new(Level::Notice, &text)),
                     left_out => warning(format!("{text}, without {left_out} figures in it that cannot be")),
                 }
             }
@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         let line = load(&file).expect("a line");
         assert_eq!(line.level, Level::Notice);
-        assert!(line.text.starts_with("the state of 1970-01-01T00:00:00.000Z is loaded from"), "{}", line.text);
+        assert!(line.text().starts_with("the state of 1970-01-01T00:00:00.000Z is loaded from"), "{}", line.text());
     }
 
     #[test]
@@ -240,7 +240,7 @@ mod tests {
         fs::write(directory.0.join("state"), "root:x:0:0").expect("written");
         let line = load(&file).expect("a line");
         assert_eq!(line.level, Level::Warn);
-        assert!(line.text.contains("it is no state of this module; it is set aside as"), "{}", line.text);
+        assert!(line.text().contains("it is no state of this module; it is set aside as"), "{}", line.text());
         assert_eq!(directory.names(), ["state.unusable"]);
         assert_eq!(load(&file), None);
     }
@@ -250,7 +250,7 @@ mod tests {
         let directory = Directory::new("link");
         std::os::unix::fs::symlink("/dev/zero", directory.0.join("state")).expect("a link");
         let line = load(&directory.file("state")).expect("a line");
-        assert!(line.text.contains("not a regular file"), "{}", line.text);
+        assert!(line.text().contains("not a regular file"), "{}", line.text());
         assert_eq!(directory.names(), ["state"]);
     }
 

@@ -264,5 +264,5 @@ fn write(log: Log<'_>, line: &Line) {
         Level::Warn => Severity::Warn,
         Level::Notice => Severity::Notice,
     };
-    log.write(severity, &line.text);
+    log.write(severity, line.text());
 }

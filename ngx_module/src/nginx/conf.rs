@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::ptr::{self, NonNull};
 
+use alert_core::base::log::one_line;
 use ngx::core::NGX_CONF_ERROR;
 use ngx::ffi::{
     NGX_OK, ngx_array_push, ngx_command_t, ngx_conf_full_name, ngx_conf_include, ngx_conf_parse, ngx_conf_t,
@@ -95,17 +96,20 @@ impl<'a> Conf<'a> {
 
     fn log_mistake(&self, severity: Severity, mistake: Mistake) {
         match mistake {
-            // SAFETY: the configuration is live; the text is passed with its length. nginx adds file and line.
-            Mistake::Here(text) => unsafe {
-                ngx::ffi::ngx_conf_log_error(
-                    severity.level(),
-                    self.raw(),
-                    0,
-                    c"%*s".as_ptr(),
-                    text.len(),
-                    text.as_ptr(),
-                );
-            },
+            Mistake::Here(text) => {
+                let text = one_line(&text);
+                // SAFETY: the configuration is live; the text is passed with its length. nginx adds file and line.
+                unsafe {
+                    ngx::ffi::ngx_conf_log_error(
+                        severity.level(),
+                        self.raw(),
+                        0,
+                        c"%*s".as_ptr(),
+                        text.len(),
+                        text.as_ptr(),
+                    );
+                }
+            }
             Mistake::At(Place { file, line }, text) => {
                 self.log().write_raw(severity, &format!("{text} in {file}:{line}"))
             }

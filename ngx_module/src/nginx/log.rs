@@ -1,8 +1,9 @@
-//! The error log.
+//! The error log. Whatever is written there is cleaned first: names and answers of anybody may be in it.
 
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
+use alert_core::base::log::one_line;
 use ngx::ffi::{NGX_LOG_ALERT, NGX_LOG_EMERG, NGX_LOG_ERR, NGX_LOG_NOTICE, NGX_LOG_WARN, ngx_log_t, ngx_uint_t};
 
 /// How important a line is.
@@ -51,10 +52,10 @@ impl Log<'_> {
         self.write_raw(severity, &format!("alert: {text}"));
     }
 
-    /// Writes a line as it is.
+    /// Writes a line without anything in front.
     pub fn write_raw(self, severity: Severity, line: &str) {
         let Some(log) = self.0 else { return };
-        let level = severity.level();
+        let (level, line) = (severity.level(), one_line(line));
         // SAFETY: the log is live by the contract of `new`; the line is passed with its length.
         unsafe {
             if level <= (*log.as_ptr()).log_level {

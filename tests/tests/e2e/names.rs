@@ -1,7 +1,12 @@
 //! Names come from upstreams, so they may be anything: they never crash, never grow memory, never break the status.
 
+use std::time::Duration;
+
+use tests::http::{Reply, Request};
+use tests::process::Signal;
 use tests::scene::{Scene, Setup};
 use tests::server::Answer;
+use tests::wait;
 
 /// Pools that a monitor tells apart.
 const POOLS_MAX: usize = 31;
@@ -35,6 +40,41 @@ fn bytes_that_are_no_text_are_replaced() {
     let monitor = scene.wait_filled(3);
     let names: Vec<&String> = monitor["pools"].as_object().expect("an object of pools").keys().collect();
     assert_eq!(names, ["\u{fffd}\u{fffd}\u{fffd} \"<!here>"]);
+}
+
+#[test]
+fn nothing_that_others_say_begins_a_line_of_the_error_log_or_moves_a_cursor() {
+    let server = "location /control { alert_control; }";
+    let location = "proxy_pass http://app; proxy_hide_header X-App-Pool; proxy_hide_header X-Release-Id;";
+    let mut scene = Scene::start(&Setup { pools: "", server, location, ..Setup::default() });
+    let long = "x".repeat(48);
+    let escapes: &[u8] =
+        b"HTTP/1.1 200 OK\r\nX-App-Pool: gr\x1b[2Jeen\xe2\x80\xae\xff\r\nX-Release-Id: \x1b]0;v2\x07\r\n\
+        Content-Length: 2\r\nConnection: close\r\n\r\nok";
+    scene.blue.set_headers(&[("X-App-Pool", &long)]);
+    scene.green.set(Answer::Raw(escapes));
+    scene.sink.set(Answer::Reply(Reply::new(400, "no\x1b[2J\r\n2026/01/01 00:00:00 [alert] 1#1: forged")));
+    scene.client.get_many(3, "/");
+    for target in ["active?monitor=app", "active?monitor=%0aforged", "none%0aforged?x"] {
+        let target = format!("/control/{target}&pool={long}%0a2026/01/01%1b[2Jforged");
+        let reply = scene.client.send(&Request::new("POST", &target));
+        assert!(reply.body.iter().all(|byte| *byte >= b' '), "{:?}", reply.text());
+    }
+    scene.blue.set_status(500);
+    scene.client.get_many(3, "/");
+    scene.sink.wait_for(1, Duration::from_secs(5));
+    let refused = |log: &str| log.contains("refused an alert");
+    wait::until("the answer of the sink in the log", Duration::from_secs(5), || refused(&scene.nginx.log()));
+    scene.nginx.stop(Signal::QUIT);
+    let log = scene.nginx.log();
+    assert!(log.contains("pool changed from") && log.contains("is the active one"), "{log}");
+    for line in log.lines() {
+        let is_dated = line.get(..5).is_some_and(|begin| begin.starts_with("20") && begin.ends_with('/'));
+        // nginx adds the request line, as it came: encoded.
+        let (ours, _) = line.split_once(", client: ").unwrap_or((line, ""));
+        let is_plain = line.chars().all(|c| !c.is_control() && c != '\u{202e}') && !ours.contains("forged");
+        assert!(is_dated && is_plain, "{line:?}");
+    }
 }
 
 #[test]
