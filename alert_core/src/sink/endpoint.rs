@@ -14,6 +14,22 @@ use super::secret::Secret;
 
 const UNIX: &str = "http+unix";
 const SMTPS: &str = "smtps";
+/// Pieces of path and query that the URLs of services have for everybody.
+const PUBLIC: [&str; 13] = [
+    "services",
+    "webhooks",
+    "workflows",
+    "hooks",
+    "api",
+    "alerts",
+    "annotations",
+    "messages",
+    "spaces",
+    "enqueue",
+    "sendMessage",
+    "messageReplyOption",
+    "REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD",
+];
 
 /// A URL that can be posted to.
 #[derive(Clone, PartialEq, Eq)]
@@ -220,17 +236,16 @@ impl Endpoint {
         self.user.as_ref().map(|user| user.reveal().split_once(':').unwrap_or((user.reveal(), "")))
     }
 
-    /// Whether a text holds any piece of what must not be shown.
-    pub(super) fn leaks_into(&self, text: &str) -> bool {
-        // Shorter pieces are words such as `api`.
-        const PIECE_MIN: usize = 4;
-        let text = text.to_lowercase();
-        let password = self.user.as_ref().and_then(|user| user.reveal().split_once(':'));
-        [self.path.reveal(), self.query.reveal()]
-            .iter()
-            .flat_map(|part| part.split(['/', '?', '&', '=', ';']))
-            .chain(password.map(|(_, password)| password))
-            .any(|piece| piece.len() >= PIECE_MIN && text.contains(&piece.to_lowercase()))
+    /// Everything of it that must not be shown.
+    pub(super) fn secrets(&self) -> Vec<Secret> {
+        let written = format!("{}{}", self.path.reveal(), self.query.reveal());
+        let pieces = written.split(['/', '?', '&', '=']).filter(|piece| !PUBLIC.contains(piece));
+        let place = pieces.collect::<Vec<_>>().join("/");
+        // A short password counts as a whole, which it is not with the user's name in front.
+        let user = self.user().into_iter().flat_map(|(name, password)| [name, password]).map(str::to_owned);
+        let both = self.user.as_ref().map(|user| user.reveal().to_owned());
+        let token = self.token.as_ref().map(|token| token.reveal().to_owned());
+        [place].into_iter().chain(user).chain(both).chain(token).map(Secret::new).collect()
     }
 }
 
@@ -330,9 +345,12 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_of_the_path_is_recognised() {
-        let endpoint = Endpoint::parse("https://hooks.example/services/s3cr3t-t0k3n?key=geheim").expect("valid");
-        assert!(endpoint.leaks_into("no hook s3cr3t-t0k3n here") && endpoint.leaks_into("geheim"));
-        assert!(!endpoint.leaks_into("invalid_payload"));
+    fn what_everybody_has_in_a_url_is_no_secret_and_all_else_is() {
+        let secrets =
+            |url| Endpoint::parse(url).expect("valid").secrets().iter().map(|s| s.reveal().to_owned()).collect();
+        let all: Vec<String> = secrets("https://me:p%40ss@hooks.example/services/T0/B0/s3cr3t?key=geheim");
+        assert_eq!(all, ["/T0/B0/s3cr3t/key/geheim", "me", "p@ss", "me:p@ss"]);
+        let all: Vec<String> = secrets("http://alertmanager:9093/api/alerts");
+        assert_eq!(all, [""]);
     }
 }

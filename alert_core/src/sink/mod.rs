@@ -13,6 +13,7 @@ mod digest;
 mod discord;
 mod email;
 mod endpoint;
+mod excerpt;
 mod googlechat;
 mod grafana;
 mod http;
@@ -193,8 +194,8 @@ impl Sink {
     /// Sends these alerts, oldest first, and waits for the answer, at most the sink's `timeout` for each message. Alerts
     /// that the service has no use for count as sent.
     ///
-    /// Pass as many as [`Sink::digest_max`] says. More go in several messages until the first that is not sent, so that a
-    /// retry repeats those before it.
+    /// Pass as many as [`Sink::fitting`] says. More go in several messages until the first that is not sent, so that a retry
+    /// repeats those before it.
     pub fn deliver(&self, alerts: &[Alert]) -> Outcome {
         self.deliver_in(alerts, &NoThreads)
     }
@@ -225,8 +226,14 @@ impl Sink {
     }
 
     /// What goes into one message each.
-    fn batches<'a>(&self, alerts: &'a [Alert]) -> impl Iterator<Item = &'a [Alert]> + use<'a> {
-        alerts.chunks(self.service.digest_max())
+    fn batches<'a>(&self, alerts: &'a [Alert]) -> impl Iterator<Item = &'a [Alert]> {
+        let mut rest = alerts;
+        std::iter::from_fn(move || {
+            let fitting = self.service.fitting(rest).max(1).min(rest.len());
+            let (batch, more) = rest.split_at(fitting);
+            rest = more;
+            (!batch.is_empty()).then_some(batch)
+        })
     }
 
     /// The least time between two messages to this sink.
@@ -234,9 +241,15 @@ impl Sink {
         self.service.min_interval()
     }
 
-    /// How many waiting alerts may go out as one message.
-    pub fn digest_max(&self) -> usize {
-        self.service.digest_max()
+    /// Whether people read its messages, so that what must not wait comes first.
+    pub fn digests(&self) -> bool {
+        self.service.digests()
+    }
+
+    /// How many of these waiting alerts, from the first on, go out as one message: at least one, where there is one.
+    pub fn fitting(&self, alerts: &[Alert]) -> usize {
+        let alerts: Vec<Alert> = alerts.iter().map(text::bounded_alert).collect();
+        self.service.fitting(&alerts).max(1).min(alerts.len())
     }
 
     /// How often an alert that goes on firing has to be delivered again; `None` where once is enough.

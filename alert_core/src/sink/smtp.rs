@@ -17,11 +17,11 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::{Error, response::Response};
 
 use super::endpoint::Endpoint;
+use super::excerpt::excerpt;
 use super::http::{Reply, resolver::InterruptibleResolver, system_roots};
 use super::secret::Secret;
 use super::service::{Message, Transport};
 use super::settings::SinkSettings;
-use super::text::cut;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -195,14 +195,9 @@ impl Client {
         format!("{} cannot be reached{}", self.endpoint.authority(), self.excerpt(cause))
     }
 
-    /// What somebody says about it, in parentheses, unless it repeats a secret.
+    /// What somebody says about it, as far as it may be shown.
     fn excerpt(&self, said: &str) -> String {
-        let said: String = said.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let leaks = |secret: &Secret| said.contains(secret.reveal());
-        if said.trim().is_empty() || self.endpoint.leaks_into(&said) || self.secrets.iter().any(leaks) {
-            return String::new();
-        }
-        format!(" ({})", cut(said.trim(), 120))
+        excerpt(said, &self.secrets)
     }
 }
 

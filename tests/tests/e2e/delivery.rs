@@ -91,6 +91,27 @@ fn a_permanent_error_is_logged_once_and_not_retried() {
 }
 
 #[test]
+fn no_spelling_of_a_secret_that_a_sink_repeats_is_shown() {
+    for (said, shown) in [
+        (SECRET, ""),
+        ("S3CR3T-T0K3N", ""),
+        ("half of it is s3cr3t", ""),
+        ("czNjcjN0LXQwazNu", ""),
+        ("733363723374 2d74306b336e", ""),
+        ("internal_error", " (internal_error)"),
+    ] {
+        let scene = outage(&Setup::default());
+        scene.sink.set(Answer::Reply(Reply::new(500, said)));
+        scene.client.get_many(5, "/");
+        scene.sink.wait_for(1, LIMIT);
+        let told = || scene.status()["sinks"]["slack"]["last_error"].as_str().map(str::to_owned);
+        let error = tests::wait::find(LIMIT, told).expect("the error is in the status");
+        assert_eq!(error, format!("{} answered 500{shown}", scene.sink.address()), "{said}");
+        assert_eq!(scene.nginx.log_lines(&format!("{error}; retrying")).len(), 1, "{}", scene.nginx.log());
+    }
+}
+
+#[test]
 fn a_redirect_is_permanent_and_never_followed() {
     let elsewhere = Sink::start();
     let scene = outage(&Setup::default());

@@ -15,10 +15,10 @@ use ureq::unversioned::transport::{Connector as _, DefaultConnector, TcpConnecto
 use ureq::{Agent, Timeout};
 
 use super::endpoint::Endpoint;
+use super::excerpt::excerpt;
 use super::secret::Secret;
 use super::service::{Message, Transport};
 use super::settings::SinkSettings;
-use super::text;
 use absolute_form::AbsoluteForm;
 use proxy::Proxy;
 use resolver::InterruptibleResolver;
@@ -44,7 +44,7 @@ pub(super) struct Reply {
 pub(super) struct Client {
     endpoint: Endpoint,
     proxy: Option<Proxy>,
-    /// What the service could repeat in its answers.
+    /// What the service, or a proxy, could repeat in its answers.
     secrets: Vec<Secret>,
     extra_roots: Vec<Vec<u8>>,
     client_cert: Option<ClientCert>,
@@ -80,7 +80,7 @@ impl Client {
         }
     }
 
-    /// What the service says about it, in parentheses, where it is a short phrase. Anything else could echo the URL.
+    /// What the service says about it, as far as it may be shown.
     fn excerpt(&self, reply: &Reply) -> String {
         let parsed: Option<serde_json::Value> = serde_json::from_str(&reply.body).ok();
         let said = match &parsed {
@@ -88,14 +88,9 @@ impl Client {
                 .iter()
                 .find_map(|key| json[key].as_str())
                 .unwrap_or_default(),
-            None => reply.body.trim(),
+            None => &reply.body,
         };
-        let harmless = |c: char| c.is_ascii_alphanumeric() || " _-.,:'".contains(c);
-        let secret = self.endpoint.leaks_into(said) || self.secrets.iter().any(|secret| said.contains(secret.reveal()));
-        if said.is_empty() || secret || !said.chars().all(harmless) {
-            return String::new();
-        }
-        format!(" ({})", text::cut(said, 80))
+        excerpt(said, &self.secrets)
     }
 
     fn agent(&self) -> Result<Agent, String> {

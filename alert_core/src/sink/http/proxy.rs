@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use crate::sink::endpoint::Endpoint;
+use crate::sink::secret::Secret;
 use crate::sink::settings::Source;
 
 /// A proxy to go through.
@@ -71,8 +72,12 @@ impl Proxy {
 
     /// The value of the `Proxy-Authorization` header. Not to be shown.
     pub(in crate::sink) fn authorization(&self) -> Option<String> {
-        let user = format!("{}:{}", self.inner.username()?, self.inner.password().unwrap_or_default());
-        Some(format!("Basic {}", BASE64_STANDARD.encode(user)))
+        Some(format!("Basic {}", BASE64_STANDARD.encode(self.user()?.reveal())))
+    }
+
+    /// Its user and password, with a colon between.
+    pub(in crate::sink) fn user(&self) -> Option<Secret> {
+        Some(Secret::new(format!("{}:{}", self.inner.username()?, self.inner.password().unwrap_or_default())))
     }
 
     /// What the client wants.

@@ -73,6 +73,9 @@ impl SinkSettings {
         let configured = words.kind().read(&words)?;
         let proxy = Proxy::for_target(&configured.endpoint, words.source())
             .map_err(|BadProxy { variable }| SettingsError::Proxy { variable })?;
+        let mut secrets = words.secrets();
+        secrets.extend(configured.endpoint.secrets());
+        secrets.extend(proxy.as_ref().and_then(Proxy::user));
         Ok(SinkSettings {
             name,
             kind: words.kind(),
@@ -80,7 +83,7 @@ impl SinkSettings {
             service: configured.service,
             place: configured.place,
             endpoint: configured.endpoint,
-            secrets: words.secrets(),
+            secrets,
             extra_roots: tls::root_certs(&words)?,
             client_cert: tls::client_cert(&words)?,
             proxy,
