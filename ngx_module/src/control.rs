@@ -64,5 +64,6 @@ fn only_post() -> Document {
 
 /// The document that says so.
 fn refused(refusal: &Refusal) -> Document {
-    Document::json(refusal.status, &refusal.to_json())
+    let headers = if refusal.status == 429 { vec![("Retry-After", "1")] } else { Vec::new() };
+    Document { headers, ..Document::json(refusal.status, &refusal.to_json()) }
 }

@@ -32,6 +32,16 @@ pub fn notifications(alerts: Vec<Alert>) -> Vec<Notification> {
     notifications
 }
 
+/// Puts what must not wait in front: before people what fires, and tests behind everything else. Else the order stays.
+pub fn put_urgent_first(notifications: &mut [Notification], for_people: bool) {
+    notifications.sort_by_key(|Notification { alert, .. }| match (alert.kind, alert.status) {
+        (Kind::Test, _) => 2,
+        (_, Status::Firing) => 0,
+        _ if for_people => 1,
+        _ => 0,
+    });
+}
+
 /// Whether the later alert is the newer word on the same matter.
 fn supersedes(later: &Alert, older: &Alert) -> bool {
     // Somebody waits for each test to arrive.
@@ -125,6 +135,23 @@ mod tests {
         waiting[1].reminder = true;
         assert_eq!(outline(&notifications(waiting.clone())), [(3, &[1, 3][..], &[2][..])]);
         assert_eq!(outline(&notifications(waiting.split_off(1))), [(3, &[3][..], &[2][..])]);
+    }
+
+    #[test]
+    fn what_fires_comes_first_and_tests_last() {
+        let test = ("app", Kind::Test, Status::Info);
+        let waiting =
+            [test, ("web", Kind::Failback, Status::Resolved), test, FIRED, ("api", Kind::Outage, Status::Firing)];
+        let mut notifications = notifications(alerts(&waiting));
+        let ids = |notifications: &[Notification]| notifications.iter().map(|one| one.alert.id).collect::<Vec<u64>>();
+        put_urgent_first(&mut notifications, false);
+        assert_eq!(
+            ids(&notifications),
+            [2, 4, 5, 1, 3],
+            "machines get what is true in the order in which it became so"
+        );
+        put_urgent_first(&mut notifications, true);
+        assert_eq!(ids(&notifications), [4, 5, 2, 1, 3]);
     }
 
     #[test]

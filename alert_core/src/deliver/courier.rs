@@ -15,7 +15,7 @@ use crate::base::log::{Level, Log};
 use crate::board::Board;
 use crate::board::outbox::Delivery;
 use crate::board::sink::{ReachBoard, SinkBoard, SinkId};
-use crate::deliver::coalesce::{Notification, notifications};
+use crate::deliver::coalesce::{Notification, notifications, put_urgent_first};
 use crate::deliver::threads::BoardThreads;
 use crate::model::alert::Alert;
 use crate::settings::Settings;
@@ -148,7 +148,10 @@ impl Courier {
     fn deliver(&self) -> Duration {
         let (shared, reach, outbox) = (self.shared(), &self.shared().reach, self.board.outbox());
         let mut notifications = notifications(self.alerts(&outbox.pending(self.id)));
-        notifications.truncate(self.sink.digest_max());
+        put_urgent_first(&mut notifications, self.sink.digests());
+        let waiting: Vec<Alert> = notifications.iter().map(|notification| notification.alert.clone()).collect();
+        // What has no room waits for the next message.
+        notifications.truncate(self.sink.fitting(&waiting));
         let mut alerts = self.firing(&notifications);
         let resends = !alerts.is_empty();
         alerts.extend(notifications.iter().map(|notification| notification.alert.clone()));

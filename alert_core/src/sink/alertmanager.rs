@@ -42,8 +42,8 @@ impl Service for Alertmanager {
         Message::json(&latest.map(|(_, alert)| entry(alert, now_ms)).collect())
     }
 
-    fn digest_max(&self) -> usize {
-        usize::MAX
+    fn fitting(&self, alerts: &[Alert]) -> usize {
+        alerts.len()
     }
 
     fn resend_every(&self) -> Option<Duration> {

@@ -8,18 +8,19 @@ use super::digest;
 use super::service::{Configured, Info, Message, Service};
 use super::settings::SettingsError;
 use super::settings::words::Words;
-use super::text::cut_escaped;
+use super::text::{cut_escaped, length};
 use crate::base::clock::rfc3339;
 use crate::model::alert::{Alert, Status};
 
 /// Less what a mention takes.
 const CONTENT_MAX: usize = 1950;
 const VALUE_MAX: usize = 300;
-/// For ten alerts in 2,000 characters of content, and ten embeds of 6,000 together.
-const DIGEST_MAX: usize = 10;
-const LINE_MAX: usize = 110;
-const ORIGIN_MAX: usize = 50;
+/// For ten embeds of 6,000 characters together: what is more in a digest is named without its details.
+const EMBEDS_MAX: usize = 10;
 const DETAILS_MAX: usize = 500;
+/// What a digest has besides its alerts: how many there are, and the instance.
+const AROUND_MAX: usize = 250;
+const INSTANCE_MAX: usize = 100;
 
 pub(super) const INFO: Info = Info {
     name: "discord",
@@ -61,7 +62,7 @@ impl Mention {
 impl Service for Discord {
     fn message(&self, alerts: &[Alert], _now_ms: u64) -> Message {
         let mut body = match alerts {
-            [alert] => json!({ "content": headline(alert, CONTENT_MAX / 2), "embeds": [embed(alert)] }),
+            [alert] => json!({ "content": headline(alert, CONTENT_MAX - 10), "embeds": [embed(alert)] }),
             alerts => several(alerts),
         };
         // Whatever the text says: nobody else is mentioned, and nobody for what is over.
@@ -81,8 +82,13 @@ impl Service for Discord {
         Duration::from_secs(2)
     }
 
-    fn digest_max(&self) -> usize {
-        DIGEST_MAX
+    fn digests(&self) -> bool {
+        true
+    }
+
+    fn fitting(&self, alerts: &[Alert]) -> usize {
+        // With the line feed behind it.
+        digest::fitting(alerts, CONTENT_MAX - AROUND_MAX, |alert| length(&line(alert)) + 1)
     }
 }
 
@@ -100,14 +106,15 @@ fn several(alerts: &[Alert]) -> Value {
     let instance = alerts.last().map_or("", |alert| alert.instance.as_str());
     let mut lines = vec![digest::headline(alerts)];
     lines.extend(digest::obsolete(alerts));
-    lines.extend(
-        alerts
-            .iter()
-            .map(|alert| format!("{} {}", headline(alert, LINE_MAX), escape(&digest::origin(alert), ORIGIN_MAX))),
-    );
-    lines.push(format!("Instance: {}", escape(instance, ORIGIN_MAX)));
+    lines.extend(alerts.iter().map(line));
+    lines.push(format!("Instance: {}", escape(instance, INSTANCE_MAX)));
     let embed = |alert| json!({ "color": color(alert), "description": filled(&digest::details(alert), DETAILS_MAX) });
-    json!({ "content": lines.join("\n"), "embeds": alerts.iter().map(embed).collect::<Vec<_>>() })
+    json!({ "content": lines.join("\n"), "embeds": alerts.iter().take(EMBEDS_MAX).map(embed).collect::<Vec<_>>() })
+}
+
+/// An alert in a digest: its first line, and where and when it was decided.
+fn line(alert: &Alert) -> String {
+    format!("{} {}", headline(alert, usize::MAX), escape(&digest::origin(alert), usize::MAX))
 }
 
 /// Discord refuses what is empty.
@@ -154,7 +161,6 @@ mod tests {
     use crate::model::alert::tests::failover;
     use crate::sink::settings::tests::error;
     use crate::sink::tests::{body, hostile, named_alerts, sink};
-    use crate::sink::text::length;
 
     fn service() -> Discord {
         Discord { mention: None }
@@ -196,10 +202,10 @@ mod tests {
 
     #[test]
     fn a_burst_is_one_message() {
-        let body = body(&service(), &vec![failover(); DIGEST_MAX]);
+        let body = body(&service(), &vec![failover(); EMBEDS_MAX]);
         let content = body["content"].as_str().expect("content");
-        assert_eq!((content.lines().next(), content.lines().count()), (Some("10 alerts"), DIGEST_MAX + 2));
-        assert_eq!(body["embeds"].as_array().map(Vec::len), Some(DIGEST_MAX));
+        assert_eq!((content.lines().next(), content.lines().count()), (Some("10 alerts"), EMBEDS_MAX + 2));
+        assert_eq!(body["embeds"].as_array().map(Vec::len), Some(EMBEDS_MAX));
         assert_eq!(content.lines().last(), Some("Instance: edge-1"));
     }
 
@@ -208,7 +214,7 @@ mod tests {
 
         #[test]
         fn limits_hold_for_any_names(alerts in named_alerts()) {
-            let body = body(&service(), &alerts[..alerts.len().min(DIGEST_MAX)]);
+            let body = body(&service(), &alerts);
             assert!((1..=CONTENT_MAX).contains(&length(body["content"].as_str().expect("content"))));
             let fields = body["embeds"][0]["fields"].as_array().cloned().unwrap_or_default();
             assert!(fields.len() <= 25);

@@ -18,7 +18,6 @@ use super::text::cut;
 use crate::model::alert::Alert;
 
 const SUBJECT_MAX: usize = 200;
-const DIGEST_MAX: usize = 50;
 const RECIPIENTS_MAX: usize = 20;
 
 pub(super) const INFO: Info = Info {
@@ -129,8 +128,12 @@ impl Service for Email {
         }
     }
 
-    fn digest_max(&self) -> usize {
-        DIGEST_MAX
+    fn digests(&self) -> bool {
+        true
+    }
+
+    fn fitting(&self, alerts: &[Alert]) -> usize {
+        alerts.len().min(digest::ALERTS_MAX)
     }
 
     fn transport(&self, settings: &SinkSettings) -> Box<dyn Transport> {

@@ -7,17 +7,14 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::digest;
+use super::digest::{self, Style};
 use super::service::{Configured, Info, Message, Service};
 use super::text::{cut, length};
 use crate::model::alert::Alert;
 
 /// Of the text; with cards a message could have 32,000 bytes.
 const TEXT_MAX: usize = 4000;
-const VALUE_MAX: usize = 300;
-const DIGEST_MAX: usize = 8;
-const HEADLINE_MAX: usize = 250;
-const ORIGIN_MAX: usize = 100;
+const STYLE: Style = Style { max: TEXT_MAX, bold: ["*", "*"], escape: plain, length };
 
 pub(super) const INFO: Info = Info {
     name: "googlechat",
@@ -37,9 +34,9 @@ impl Service for GoogleChat {
         Message::json(&match alerts {
             [alert] => {
                 let key = format!("nginx-alert:{}:{}:{}", alert.instance, alert.monitor, alert.kind.incident());
-                json!({ "text": single(alert), "thread": { "threadKey": key } })
+                json!({ "text": STYLE.single(alert), "thread": { "threadKey": key } })
             }
-            alerts => json!({ "text": several(alerts) }),
+            alerts => json!({ "text": STYLE.several(&digest::head(alerts), alerts) }),
         })
     }
 
@@ -47,37 +44,13 @@ impl Service for GoogleChat {
         Duration::from_secs(1)
     }
 
-    fn digest_max(&self) -> usize {
-        DIGEST_MAX
+    fn digests(&self) -> bool {
+        true
     }
-}
 
-fn single(alert: &Alert) -> String {
-    let mut text = format!("{} *{}*", alert.symbol(), plain(&alert.headline(), 3 * HEADLINE_MAX));
-    for (label, value) in alert.details() {
-        let row = format!("\n{label}: {}", plain(&value, VALUE_MAX));
-        // Rows are in the order of their weight, so the last ones make room.
-        if length(&text) + length(&row) <= TEXT_MAX {
-            text.push_str(&row);
-        }
+    fn fitting(&self, alerts: &[Alert]) -> usize {
+        STYLE.fitting(alerts)
     }
-    text
-}
-
-fn several(alerts: &[Alert]) -> String {
-    let mut text = digest::headline(alerts);
-    if let Some(obsolete) = digest::obsolete(alerts) {
-        text = format!("{text}\n{obsolete}");
-    }
-    let share = (TEXT_MAX - 100) / alerts.len();
-    for alert in alerts {
-        let origin = plain(&digest::origin(alert), ORIGIN_MAX);
-        let line = format!("\n{} *{}* {origin}\n", alert.symbol(), plain(&alert.headline(), HEADLINE_MAX));
-        let room = share.saturating_sub(length(&line));
-        text.push_str(&line);
-        text.push_str(&plain(&digest::details(alert), room));
-    }
-    text
 }
 
 /// Chat's markup has no escapes, so what would mention people, link, or turn the text bold is replaced by its likes.
@@ -138,7 +111,7 @@ mod tests {
 
         #[test]
         fn limits_hold_for_any_names(alerts in named_alerts()) {
-            let body = body(&GoogleChat, &alerts[..alerts.len().min(DIGEST_MAX)]);
+            let body = body(&GoogleChat, &alerts);
             assert!((1..=TEXT_MAX).contains(&length(body["text"].as_str().expect("text"))));
         }
     }

@@ -23,7 +23,7 @@ struct Grafana;
 
 impl Service for Grafana {
     fn message(&self, alerts: &[Alert], _now_ms: u64) -> Message {
-        // One at a time, see `digest_max`: each stands at its own time.
+        // One at a time, see `fitting`: each stands at its own time.
         Message::json(&alerts.first().map_or_else(|| json!({}), annotation))
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::digest;
+use super::digest::{self, Style};
 use super::secret::Secret;
 use super::service::{Configured, Info, Message, Service};
 use super::settings::SettingsError;
@@ -19,7 +19,7 @@ const MESSAGE_MAX_BYTES: usize = 4096;
 /// A limit of our own: a title is one line on a phone's locked screen.
 const TITLE_MAX: usize = 250;
 const TOPIC_MAX: usize = 64;
-const DIGEST_MAX: usize = 8;
+const STYLE: Style = Style { max: MESSAGE_MAX_BYTES, bold: ["", ""], escape: cut_bytes, length: str::len };
 
 pub(super) const INFO: Info =
     Info { name: "ntfy", target: "the URL of a topic", parameters: &["token"], read: Ntfy::read };
@@ -50,14 +50,8 @@ impl Service for Ntfy {
         let (title, text) = match alerts {
             [alert] => (alert.headline(), details(alert)),
             alerts => {
-                let share = MESSAGE_MAX_BYTES / alerts.len();
-                let entry = |alert: &Alert| {
-                    let line = format!("{} {} {}", alert.symbol(), alert.headline(), digest::origin(alert));
-                    // The line feed behind it takes one.
-                    cut_bytes(&format!("{line}\n{}", digest::details(alert)), share - 1)
-                };
-                let entries = alerts.iter().map(entry).collect::<Vec<_>>().join("\n");
-                (digest::headline(alerts), entries)
+                let head = digest::obsolete(alerts).unwrap_or_default();
+                (digest::headline(alerts), STYLE.several(&head, alerts))
             }
         };
         let loudest = alerts.iter().max_by_key(|alert| priority(alert));
@@ -74,8 +68,12 @@ impl Service for Ntfy {
         Duration::from_secs(1)
     }
 
-    fn digest_max(&self) -> usize {
-        DIGEST_MAX
+    fn digests(&self) -> bool {
+        true
+    }
+
+    fn fitting(&self, alerts: &[Alert]) -> usize {
+        STYLE.fitting(alerts)
     }
 }
 
@@ -118,7 +116,7 @@ mod tests {
 
         #[test]
         fn limits_hold_for_any_names(alerts in named_alerts()) {
-            let body = body(&service(), &alerts[..alerts.len().min(DIGEST_MAX)]);
+            let body = body(&service(), &alerts);
             assert!((1..=MESSAGE_MAX_BYTES).contains(&body["message"].as_str().expect("a message").len()));
             assert!((1..=5).contains(&body["priority"].as_u64().expect("a priority")));
         }

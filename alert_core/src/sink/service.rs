@@ -46,7 +46,7 @@ pub(super) trait Service: Send + Sync {
         true
     }
 
-    /// The message for these alerts, oldest first: at least one, and at most [`Service::digest_max`].
+    /// The message for these alerts, oldest first: at least one, and as many as [`Service::fitting`] says.
     /// Their strings are bounded and free of control characters, but not escaped. `now_ms` counts from the Unix epoch.
     fn message(&self, alerts: &[Alert], now_ms: u64) -> Message;
 
@@ -70,8 +70,13 @@ pub(super) trait Service: Send + Sync {
         Duration::ZERO
     }
 
-    /// How many alerts one message can hold: at least one.
-    fn digest_max(&self) -> usize {
+    /// Whether people read its messages, so that several alerts are better told in one.
+    fn digests(&self) -> bool {
+        false
+    }
+
+    /// How many of these alerts, from the first on, one message names; at least one is sent in any case.
+    fn fitting(&self, _alerts: &[Alert]) -> usize {
         1
     }
 

@@ -12,7 +12,7 @@ use super::digest;
 use super::service::{Configured, Info, Message, Service};
 use super::settings::SettingsError;
 use super::settings::words::Words;
-use super::text::{cut, cut_escaped, length};
+use super::text::{cut, length, without_markup};
 use crate::base::clock::rfc3339;
 use crate::model::alert::{Alert, Status};
 
@@ -21,13 +21,10 @@ const SECTION_MAX: usize = 3000;
 const FIELDS_MAX: usize = 10;
 /// Of all blocks together. Not documented, but more is refused with `msg_blocks_too_long`.
 const BLOCKS_MAX: usize = 12_000;
-/// Limits of our own, so that a message stays readable: for the headline, for one value, for the headline of an alert in
-/// a digest and what stands behind it, and for the alerts of a digest.
-const HEADLINE_MAX: usize = 1000;
+/// A limit of our own for one value, so that a message stays readable.
 const VALUE_MAX: usize = 400;
-const LINE_MAX: usize = 250;
-const ORIGIN_MAX: usize = 100;
-pub(super) const DIGEST_MAX: usize = 20;
+/// What stands around the first line of an alert in a digest.
+const AROUND: usize = "**\n".len();
 const LINK_MAX: usize = 1000;
 const LINKS: [&str; 2] = ["Status page", "Runbook"];
 
@@ -70,9 +67,20 @@ impl Service for Slack {
         Duration::from_secs(1)
     }
 
-    fn digest_max(&self) -> usize {
-        DIGEST_MAX
+    fn digests(&self) -> bool {
+        true
     }
+
+    fn fitting(&self, alerts: &[Alert]) -> usize {
+        fitting(alerts)
+    }
+}
+
+/// How many of these alerts one message names.
+pub(super) fn fitting(alerts: &[Alert]) -> usize {
+    let length = |alert: &Alert| length(&line(alert)) + AROUND;
+    let short = alerts.iter().take_while(|alert| length(alert) <= SECTION_MAX).count();
+    digest::fitting(&alerts[..short], BLOCKS_MAX, length)
 }
 
 /// The message for these alerts.
@@ -87,10 +95,10 @@ pub(super) fn body(alerts: &[Alert], mention: Option<&Mention>) -> Value {
 
 /// The message for one alert.
 pub(super) fn single(alert: &Alert, mention: Option<&Mention>) -> Value {
-    let headline = headline(alert, HEADLINE_MAX);
+    let headline = headline(alert, SECTION_MAX);
     let details = alert.details();
     let lines: Vec<String> =
-        details.iter().map(|(label, value)| format!("{label}: {}", escape(value, VALUE_MAX))).collect();
+        details.iter().map(|(label, value)| format!("{label}: {}", without_markup(value, VALUE_MAX))).collect();
     let mut blocks = vec![header(&symbol_and(alert, &alert.headline()))];
     if headline.encode_utf16().count() > HEADER_MAX {
         blocks.push(json!({ "type": "section", "text": markdown(&headline) }));
@@ -101,12 +109,16 @@ pub(super) fn single(alert: &Alert, mention: Option<&Mention>) -> Value {
     let (context, fields): (Vec<_>, Vec<_>) =
         details.into_iter().partition(|(label, _)| ["Monitor", "Instance", "Labels", "Time"].contains(label));
     for fields in fields.chunks(FIELDS_MAX) {
-        let fields: Vec<Value> =
-            fields.iter().map(|(label, value)| markdown(&format!("*{label}*\n{}", escape(value, VALUE_MAX)))).collect();
+        let fields: Vec<Value> = fields
+            .iter()
+            .map(|(label, value)| markdown(&format!("*{label}*\n{}", without_markup(value, VALUE_MAX))))
+            .collect();
         blocks.push(json!({ "type": "section", "fields": fields }));
     }
-    let context: Vec<Value> =
-        context.iter().map(|(label, value)| markdown(&format!("{label}: {}", escape(value, VALUE_MAX)))).collect();
+    let context: Vec<Value> = context
+        .iter()
+        .map(|(label, value)| markdown(&format!("{label}: {}", without_markup(value, VALUE_MAX))))
+        .collect();
     if !links.is_empty() {
         let links: Vec<String> = links.iter().map(|(label, url)| link(url, label)).collect();
         blocks.push(json!({ "type": "section", "text": markdown(&links.join(" · ")) }));
@@ -121,7 +133,7 @@ pub(super) fn single(alert: &Alert, mention: Option<&Mention>) -> Value {
 /// A link of the operator's.
 fn link(url: &str, label: &str) -> String {
     let url: String = url.chars().map(|c| if "<>|".contains(c) { ' ' } else { c }).collect();
-    format!("<{}|{label}>", escape(&url.replace(' ', "%20"), LINK_MAX))
+    format!("<{}|{label}>", without_markup(&url.replace(' ', "%20"), LINK_MAX))
 }
 
 fn several(alerts: &[Alert], mention: Option<&Mention>) -> Value {
@@ -132,25 +144,31 @@ fn several(alerts: &[Alert], mention: Option<&Mention>) -> Value {
     blocks.extend(mention.map(|Mention(mention)| json!({ "type": "section", "text": markdown(mention) })));
     lines.extend(digest::obsolete(alerts));
     blocks.extend(digest::obsolete(alerts).map(|text| json!({ "type": "section", "text": markdown(&text) })));
-    let share = (BLOCKS_MAX / alerts.len().max(1)).min(SECTION_MAX);
+    let taken: usize = alerts.iter().map(|alert| length(&line(alert)) + AROUND).sum();
+    let mut room = digest::Room::new(BLOCKS_MAX.saturating_sub(taken), alerts.len());
     for alert in alerts {
-        let line = format!("{} {}", self::headline(alert, LINE_MAX), escape(&digest::origin(alert), ORIGIN_MAX));
-        // The stars and the line feed take three.
-        let room = share.saturating_sub(length(&line) + 3);
-        let section = format!("*{line}*\n{}", escape(&digest::details(alert), room));
+        let line = line(alert);
+        let left = SECTION_MAX.saturating_sub(length(&line) + AROUND);
+        let fit = |text: &str, share: usize| without_markup(text, share.min(left));
+        let section = format!("*{line}*\n{}", room.details(alert, fit, length));
         blocks.push(json!({ "type": "section", "text": markdown(&section) }));
         lines.push(line);
     }
     let latest = alerts.last().map_or(0, |alert| alert.time_ms);
     let instance = alerts.last().map_or("", |alert| alert.instance.as_str());
-    let context = format!("Instance: {} · {}", escape(instance, VALUE_MAX), rfc3339(latest));
+    let context = format!("Instance: {} · {}", without_markup(instance, VALUE_MAX), rfc3339(latest));
     blocks.push(json!({ "type": "context", "elements": [markdown(&context)] }));
     json!({ "text": lines.join("\n"), "blocks": blocks })
 }
 
+/// An alert in a digest: its first line, and where and when it was decided.
+fn line(alert: &Alert) -> String {
+    format!("{} {}", headline(alert, usize::MAX), without_markup(&digest::origin(alert), usize::MAX))
+}
+
 /// The first line of a text: symbol and headline.
 fn headline(alert: &Alert, limit: usize) -> String {
-    symbol_and(alert, &escape(&alert.headline(), limit))
+    symbol_and(alert, &without_markup(&alert.headline(), limit))
 }
 
 fn symbol_and(alert: &Alert, headline: &str) -> String {
@@ -158,27 +176,12 @@ fn symbol_and(alert: &Alert, headline: &str) -> String {
 }
 
 pub(super) fn header(text: &str) -> Value {
-    json!({ "type": "header", "text": { "type": "plain_text", "text": escape(text, HEADER_MAX), "emoji": true } })
+    json!({ "type": "header", "text": { "type": "plain_text", "text": without_markup(text, HEADER_MAX), "emoji": true } })
 }
 
 /// `verbatim` keeps Slack from looking for channels, people and links in what upstreams wrote.
 fn markdown(text: &str) -> Value {
     json!({ "type": "mrkdwn", "text": cut(text, SECTION_MAX), "verbatim": true })
-}
-
-/// The text as one of Slack's, for a line of a message.
-pub(super) fn escaped(text: &str) -> String {
-    escape(text, HEADLINE_MAX)
-}
-
-/// The three characters that mean something to Slack: without them there is no mention, no link and no date.
-fn escape(text: &str, limit: usize) -> String {
-    cut_escaped(text, limit, |c| match c {
-        '&' => Some("&amp;"),
-        '<' => Some("&lt;"),
-        '>' => Some("&gt;"),
-        _ => None,
-    })
 }
 
 #[cfg(test)]
@@ -261,8 +264,7 @@ mod tests {
 
         #[test]
         fn limits_hold_for_any_names(alerts in named_alerts()) {
-            let alerts = &alerts[..alerts.len().min(DIGEST_MAX)];
-            let body = body(&service(), alerts);
+            let body = body(&service(), &alerts);
             let text = body["text"].as_str().expect("text");
             // But for the one link of the operator's.
             assert!(body.to_string().matches('<').count() <= 1);

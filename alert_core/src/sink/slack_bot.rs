@@ -15,6 +15,7 @@ use super::service::{Configured, Info, Line, Message, Service, Verdict};
 use super::settings::SettingsError;
 use super::settings::words::Words;
 use super::slack::{self, Mention};
+use super::text::without_markup;
 use super::{Outcome, Thread};
 use crate::model::alert::{Alert, Status};
 
@@ -22,6 +23,8 @@ use crate::model::alert::{Alert, Status};
 const API: &str = "https://slack.com/api";
 const POST: &str = "/chat.postMessage";
 const UPDATE: &str = "/chat.update";
+/// Of the first line of a message that is over.
+const HEADLINE_MAX: usize = 1000;
 
 /// What Slack says of a message that it will never take. Everything else that it refuses can be mended where it is: a bot
 /// that is not in the channel, a token that was revoked.
@@ -71,7 +74,7 @@ impl SlackBot {
     fn over(&self, began: &Alert, ended: &Alert, first: u64) -> Message {
         let mut body = slack::single(began, None);
         let text = format!("Over — {}", began.headline());
-        let line = format!(":{}: {}", ended.shortcode(), slack::escaped(&text));
+        let line = format!(":{}: {}", ended.shortcode(), without_markup(&text, HEADLINE_MAX));
         let details = body["text"].as_str().and_then(|text| text.split_once('\n')).map_or("", |(_, rest)| rest);
         body["text"] = format!("{line}\n{details}").into();
         if let Some(blocks) = body["blocks"].as_array_mut() {
@@ -137,8 +140,12 @@ impl Service for SlackBot {
         Duration::from_secs(1)
     }
 
-    fn digest_max(&self) -> usize {
-        slack::DIGEST_MAX
+    fn digests(&self) -> bool {
+        true
+    }
+
+    fn fitting(&self, alerts: &[Alert]) -> usize {
+        slack::fitting(alerts)
     }
 }
 

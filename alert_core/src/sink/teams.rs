@@ -11,17 +11,17 @@ use super::http::Reply;
 use super::service::{Configured, Info, Message, Service, Verdict};
 use super::settings::SettingsError;
 use super::settings::words::Words;
-use super::text::cut;
+use super::text::{cut, cut_bytes};
 use crate::model::alert::{Alert, Status};
 
 const HEADLINE_MAX: usize = 1000;
 const VALUE_MAX: usize = 400;
-const LINE_MAX: usize = 250;
-const ORIGIN_MAX: usize = 100;
-/// So many alerts with so much of their details stay below the 28 KB that Teams takes, also where every character needs
-/// three bytes.
-const DIGEST_MAX: usize = 10;
-const DETAILS_MAX: usize = 300;
+/// Bytes of the alerts in a digest: with all that is around them they stay below the 28 KB that Teams takes.
+const ALERTS_MAX_BYTES: usize = 25_000;
+/// Bytes that JSON puts around the two texts of each.
+const AROUND: usize = 200;
+/// Bytes of the details of an alert in a digest.
+const DETAILS_MAX: usize = 900;
 
 /// What Teams' older webhooks say in the body of a 200, in front of the true status.
 const HIDDEN_STATUS: &str = "HTTP error ";
@@ -91,8 +91,12 @@ impl Service for Teams {
         Duration::from_secs(1)
     }
 
-    fn digest_max(&self) -> usize {
-        DIGEST_MAX
+    fn digests(&self) -> bool {
+        true
+    }
+
+    fn fitting(&self, alerts: &[Alert]) -> usize {
+        digest::fitting(alerts, ALERTS_MAX_BYTES, |alert| bytes(&line(alert)) + AROUND)
     }
 }
 
@@ -110,15 +114,30 @@ fn single(alert: &Alert) -> Vec<Value> {
 fn several(alerts: &[Alert]) -> Vec<Value> {
     let mut blocks = vec![headline(&digest::headline(alerts), "Default")];
     blocks.extend(digest::obsolete(alerts).map(|text| paragraph(&json!([{ "type": "TextRun", "text": text }]))));
+    let taken: usize = alerts.iter().map(|alert| bytes(&line(alert)) + AROUND).sum();
+    let mut room = digest::Room::new(ALERTS_MAX_BYTES.saturating_sub(taken), alerts.len());
+    // In JSON a byte takes two at most.
+    let fit = |text: &str, share: usize| cut_bytes(&text.replace('\n', " · "), DETAILS_MAX.min(share / 2));
     for alert in alerts {
-        let line = format!("{} {}", symbol_and_headline(alert, LINE_MAX), cut(&digest::origin(alert), ORIGIN_MAX));
-        let details = cut(&digest::details(alert).replace('\n', " · "), DETAILS_MAX);
-        blocks.push(paragraph(&json!([{ "type": "TextRun", "text": line, "weight": "Bolder" }])));
-        blocks.push(paragraph(&json!([{ "type": "TextRun", "text": details }])));
+        blocks.push(paragraph(&json!([{ "type": "TextRun", "text": line(alert), "weight": "Bolder" }])));
+        let details = room.details(alert, fit, bytes);
+        if !details.is_empty() {
+            blocks.push(paragraph(&json!([{ "type": "TextRun", "text": details }])));
+        }
     }
     let instance = alerts.last().map_or("", |alert| alert.instance.as_str());
     blocks.push(paragraph(&json!([{ "type": "TextRun", "text": format!("Instance: {instance}"), "isSubtle": true }])));
     blocks
+}
+
+/// An alert in a digest: its first line, and where and when it was decided.
+fn line(alert: &Alert) -> String {
+    format!("{} {}", symbol_and_headline(alert, usize::MAX), digest::origin(alert))
+}
+
+/// What a text takes in JSON.
+fn bytes(text: &str) -> usize {
+    json!(text).to_string().len()
 }
 
 fn symbol_and_headline(alert: &Alert, limit: usize) -> String {
@@ -205,9 +224,9 @@ mod tests {
     #[test]
     fn the_largest_digest_fits() {
         let long = Alert { monitor: "\u{ffdc}".repeat(255), instance: "\"".repeat(255), ..failover() };
-        assert!(body(&service(), &vec![long; DIGEST_MAX]).to_string().len() <= SIZE_MAX);
+        assert!(body(&service(), &vec![long; 60]).to_string().len() <= SIZE_MAX);
         let short = Alert { monitor: "m".into(), ..failover() };
-        assert!(body(&service(), &vec![short; DIGEST_MAX]).to_string().len() <= SIZE_MAX);
+        assert!(body(&service(), &vec![short; 60]).to_string().len() <= SIZE_MAX);
     }
 
     proptest::proptest! {
@@ -215,7 +234,7 @@ mod tests {
 
         #[test]
         fn a_card_fits_whatever_the_names_are(alerts in named_alerts()) {
-            assert!(body(&service(), &alerts[..alerts.len().min(DIGEST_MAX)]).to_string().len() <= SIZE_MAX);
+            assert!(body(&service(), &alerts).to_string().len() <= SIZE_MAX);
         }
     }
 }

@@ -7,22 +7,20 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
+use super::digest::{self, Style};
 use super::http::Reply;
 use super::secret::Secret;
 use super::service::{Configured, Info, Line, Message, Service};
 use super::settings::SettingsError;
 use super::settings::words::Words;
-use super::text::cut_escaped;
-use super::{Outcome, digest, retry};
+use super::text::{length, without_markup};
+use super::{Outcome, retry};
 use crate::model::alert::{Alert, Status};
 
 /// Where bots are unless `url=` says otherwise.
 const API: &str = "https://api.telegram.org";
 const TEXT_MAX: usize = 4096;
-const VALUE_MAX: usize = 300;
-const DIGEST_MAX: usize = 8;
-const HEADLINE_MAX: usize = 250;
-const ORIGIN_MAX: usize = 100;
+const STYLE: Style = Style { max: TEXT_MAX, bold: ["<b>", "</b>"], escape: without_markup, length };
 
 pub(super) const INFO: Info =
     Info { name: "telegram", target: "the token of a bot", parameters: &["chat", "url"], read: Telegram::read };
@@ -54,8 +52,8 @@ impl Telegram {
 
     fn body(&self, alerts: &[Alert]) -> Value {
         let text = match alerts {
-            [alert] => single(alert),
-            alerts => several(alerts),
+            [alert] => STYLE.single(alert),
+            alerts => STYLE.several(&digest::head(alerts), alerts),
         };
         json!({
             "chat_id": self.chat,
@@ -107,47 +105,13 @@ impl Service for Telegram {
         Duration::from_secs(3)
     }
 
-    fn digest_max(&self) -> usize {
-        DIGEST_MAX
+    fn digests(&self) -> bool {
+        true
     }
-}
 
-fn single(alert: &Alert) -> String {
-    let mut text = format!("{} <b>{}</b>", alert.symbol(), escape(&alert.headline(), 3 * HEADLINE_MAX));
-    for (label, value) in alert.details() {
-        let row = format!("\n<b>{label}:</b> {}", escape(&value, VALUE_MAX));
-        // Rows are in the order of their weight, so the last ones make room.
-        if super::text::length(&text) + super::text::length(&row) <= TEXT_MAX {
-            text.push_str(&row);
-        }
+    fn fitting(&self, alerts: &[Alert]) -> usize {
+        STYLE.fitting(alerts)
     }
-    text
-}
-
-fn several(alerts: &[Alert]) -> String {
-    let mut text = digest::headline(alerts);
-    if let Some(obsolete) = digest::obsolete(alerts) {
-        text = format!("{text}\n{obsolete}");
-    }
-    let share = (TEXT_MAX - 100) / alerts.len();
-    for alert in alerts {
-        let origin = escape(&digest::origin(alert), ORIGIN_MAX);
-        let line = format!("\n{} <b>{}</b> {origin}\n", alert.symbol(), escape(&alert.headline(), HEADLINE_MAX));
-        let room = share.saturating_sub(super::text::length(&line));
-        text.push_str(&line);
-        text.push_str(&escape(&digest::details(alert), room));
-    }
-    text
-}
-
-/// The three characters that mean something in Telegram's HTML.
-fn escape(text: &str, limit: usize) -> String {
-    cut_escaped(text, limit, |c| match c {
-        '&' => Some("&amp;"),
-        '<' => Some("&lt;"),
-        '>' => Some("&gt;"),
-        _ => None,
-    })
 }
 
 #[cfg(test)]
@@ -156,7 +120,6 @@ mod tests {
     use crate::model::alert::tests::failover;
     use crate::sink::server::{Answer, Server};
     use crate::sink::tests::{Remembered, body, hostile, named_alerts, sink};
-    use crate::sink::text::length;
 
     fn service() -> Telegram {
         Telegram { chat: "-100123".into() }
@@ -213,7 +176,7 @@ mod tests {
 
         #[test]
         fn limits_hold_for_any_names(alerts in named_alerts()) {
-            let body = body(&service(), &alerts[..alerts.len().min(DIGEST_MAX)]);
+            let body = body(&service(), &alerts);
             assert!((1..=TEXT_MAX).contains(&length(body["text"].as_str().expect("text"))));
         }
     }

@@ -18,10 +18,11 @@ use crate::model::alert::{Example, Fired, Kind, Missed, PoolLabel, Status};
 pub(super) const NOW_MS: u64 = 1_790_000_200_000;
 const PATH: &str = "/services/s3cr3t-t0k3n";
 
-/// What a service would send for these alerts, as JSON.
+/// What a service would send first for these alerts, as JSON.
 pub(super) fn body(service: &dyn Service, alerts: &[Alert]) -> Value {
     let alerts: Vec<Alert> = alerts.iter().map(text::bounded_alert).collect();
-    serde_json::from_str(&service.message(&alerts, NOW_MS).body).expect("valid JSON")
+    let fitting = service.fitting(&alerts).max(1).min(alerts.len());
+    serde_json::from_str(&service.message(&alerts[..fitting], NOW_MS).body).expect("valid JSON")
 }
 
 /// An alert in which every name is this text.
@@ -277,8 +278,49 @@ fn several_alerts_are_one_message_where_that_is_possible() {
     ] {
         let server = Server::start([answer]);
         let sink = sink_at(kind, &server);
-        assert_eq!(sink.deliver(&[failover(), failover(), failover()]), Outcome::Sent);
-        assert_eq!((server.requests().len(), sink.digest_max() > 1), (requests, requests == 1), "{kind}");
+        let alerts = [failover(), failover(), failover()];
+        assert_eq!(sink.deliver(&alerts), Outcome::Sent);
+        assert_eq!((server.requests().len(), sink.fitting(&alerts) > 1), (requests, requests == 1), "{kind}");
+    }
+}
+
+/// Each service that people read, and how many messages tell it that a hundred and twenty monitors failed over.
+const FOR_PEOPLE: [(&str, usize); 8] = [
+    ("slack http://a/", 3),
+    ("slack_bot xoxb-1 channel=C1", 3),
+    ("discord http://a/", 8),
+    ("telegram 1:a chat=-1", 5),
+    ("googlechat http://a/", 5),
+    ("teams http://a/", 3),
+    ("ntfy http://a/ops", 5),
+    ("email smtp://127.0.0.1 from=a@example.com to=b@example.com", 3),
+];
+
+#[test]
+fn a_digest_names_each_alert_whole_and_what_has_no_room_is_in_the_next_message() {
+    let short = |name: &str, at: usize| format!("{name}-{at:03}");
+    let long = |name: &str, at: usize| format!("{name}-{at:03}-{}", "x".repeat(36));
+    for ((words, messages_max), is_long) in FOR_PEOPLE.into_iter().flat_map(|one| [(one, false), (one, true)]) {
+        let named = |name: &str, at| if is_long { long(name, at) } else { short(name, at) };
+        let alert = |at: usize| Alert {
+            monitor: named("app", at),
+            from: PoolLabel { name: named("blue", at), ..PoolLabel::default() },
+            to: PoolLabel { name: named("green", at), ..PoolLabel::default() },
+            ..failover()
+        };
+        let alerts: Vec<Alert> = (0..120).map(alert).collect();
+        let bodies = sink(words).bodies(&alerts, NOW_MS);
+        // Mails break lines, and spell what is not ASCII.
+        let bodies: Vec<String> = bodies.iter().map(|body| body.replace("=\r\n", "")).collect();
+        assert!(is_long || (2..=messages_max).contains(&bodies.len()), "{words}: {} messages", bodies.len());
+        for alert in &alerts {
+            let [monitor, from, to] = [&alert.monitor, &alert.from.name, &alert.to.name];
+            let parts =
+                [format!("({monitor}, 2026-09-21T14:13:20Z)"), format!("pool changed from {from} "), format!(" {to}")];
+            let named = bodies.iter().filter(|body| parts.iter().all(|part| body.contains(part))).count();
+            let told = bodies.iter().filter(|body| body.contains(monitor.as_str())).count();
+            assert_eq!((named, told), (1, 1), "{words}: {monitor}");
+        }
     }
 }
 

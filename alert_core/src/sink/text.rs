@@ -82,6 +82,17 @@ pub(super) fn cut_escaped(text: &str, limit: usize, escape: impl Fn(char) -> Opt
     escaped
 }
 
+/// The text without the three characters that mean something in HTML, and to Slack: neither a tag nor an entity, a mention, a
+/// link or a date is left.
+pub(super) fn without_markup(text: &str, limit: usize) -> String {
+    cut_escaped(text, limit, |c| match c {
+        '&' => Some("&amp;"),
+        '<' => Some("&lt;"),
+        '>' => Some("&gt;"),
+        _ => None,
+    })
+}
+
 /// The text within a limit in bytes, with an ellipsis where something is missing.
 pub(super) fn cut_bytes(text: &str, limit: usize) -> String {
     if text.len() <= limit {

@@ -158,14 +158,14 @@ fn a_sink_that_hangs_holds_up_neither_the_answer_nor_the_worker() {
     let scene = Scene::start(&Setup { workers: 1, ..ROUTED });
     scene.sink.set(Answer::Hang);
     thread::scope(|scope| {
-        let started = Instant::now();
-        let waiting = scope.spawn(|| post(&scene, "/control/test?monitor=app"));
-        // Clients that go away meanwhile leave nothing behind.
-        for _ in 0..5 {
+        // Clients that go away meanwhile leave nothing behind. There is one test alert a second.
+        for _ in 0..3 {
             let mut connection = scene.client.connect().unwrap();
             connection.write(&Request::new("POST", "/control/test?monitor=app")).unwrap();
-            thread::sleep(Duration::from_millis(50));
+            thread::sleep(Duration::from_millis(1050));
         }
+        let started = Instant::now();
+        let waiting = scope.spawn(|| post(&scene, "/control/test?monitor=app"));
         while !waiting.is_finished() {
             let (reply, took) = scene.client.time("/");
             assert!(reply.status == 200 && took < Duration::from_secs(1), "the worker stalls: {took:?}");

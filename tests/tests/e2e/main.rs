@@ -8,6 +8,7 @@ mod control;
 mod delivery;
 mod delivery_faults;
 mod delivery_routes;
+mod digests;
 mod error_rate;
 mod example;
 mod failover;

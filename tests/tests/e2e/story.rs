@@ -1,5 +1,6 @@
 //! All that an nginx goes through, in one story: for tools that watch its memory while it does.
 
+use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -140,6 +141,8 @@ fn people_command(scene: &Scene, with_module: bool) {
         scene.client.send(&Request::new("POST", target));
         scene.client.send(&Request::new("GET", target));
     }
+    // A monitor sends one a second.
+    thread::sleep(Duration::from_secs(1));
     // Somebody goes away before the sinks have answered a test alert.
     scene.sink.queue(Answer::Late(Duration::from_millis(500), Reply::new(200, "ok")), 6);
     let mut connection = scene.client.connect().expect("nginx accepts connections");
