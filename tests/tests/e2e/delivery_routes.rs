@@ -155,12 +155,12 @@ fn a_worker_has_threads_for_sinks_only_while_they_deliver() {
 
 #[test]
 fn nothing_is_lost_in_a_digest() {
-    const MONITORS: usize = 26;
+    const MONITORS: usize = 60;
     let names: Vec<String> = (0..MONITORS).map(|at| format!("shop-{at:02}")).collect();
     let http: String = names.iter().map(|name| format!("alert_monitor {name} {{ {NERVOUS} }} ")).collect();
     let location = |name: &String| format!("location /{name} {{ alert {name}; proxy_pass http://app; }} ");
     let server: String = names.iter().map(location).collect();
-    let zone = format!("alert_zone zone=many:4m; {http}");
+    let zone = format!("alert_zone zone=many:8m; {http}");
     let scene = Scene::start(&Setup { http: &zone, server: &server, ..Setup::default() });
     scene.blue.set_status(503);
     scene.green.set_status(503);
@@ -179,6 +179,6 @@ fn nothing_is_lost_in_a_digest() {
     scene.sink.assert_quiet_for(Duration::from_millis(1500));
     names.iter().for_each(|name| assert_eq!(told(name), 1, "{name}"));
     let digests: Vec<String> = scene.sink.headlines().into_iter().filter(|line| line.ends_with(" alerts")).collect();
-    assert!(digests.contains(&"20 alerts".to_owned()), "{digests:?}: the rest is in the next message");
+    assert!(digests.contains(&"40 alerts".to_owned()), "{digests:?}: the rest is in the next message");
     assert_eq!(scene.status()["sinks"]["slack"]["sent"], MONITORS);
 }
