@@ -408,6 +408,11 @@ impl PoolBoard {
         self.release_since_ms.load(Relaxed)
     }
 
+    /// All times of what has happened.
+    pub(super) fn times(&self) -> impl Iterator<Item = &AtomicU64> {
+        [&self.last_seen_ms, &self.release_since_ms].into_iter()
+    }
+
     /// Gives the place to another pool.
     fn replace(&self, name: &[u8]) {
         self.name.store(b"");

@@ -152,7 +152,7 @@ impl MonitorBoard {
             // What was told in the future would hold back everything until then.
             check.packed(&incident.throttle, |throttle| throttle.last_told_ms() <= now_ms, Throttle::told_never);
         }
-        self.pools.iter().for_each(|pool| check.past(&pool.last_seen_ms));
+        self.pools.iter().flat_map(|pool| pool.times()).for_each(|time| check.past(time));
         self.peers.iter().flat_map(|peer| peer.times()).for_each(|time| check.past(time));
         [&self.named_ms, &self.calm_ms].into_iter().for_each(|time| check.past(time));
         self.maintenance.make_sane(check);
@@ -200,7 +200,8 @@ impl RolloutBoard {
         let attempts = self.attempts.iter().flat_map(|at| [&at.requests, &at.arrived, &at.failed, &at.slow]);
         let own = [&self.assigned, &self.dropped, &self.slow_ms];
         let probes = self.probes.iter().flat_map(|probe| [&probe.status, &probe.took_ms]);
-        attempts.chain(own).chain(&self.outcomes).chain(probes).for_each(|count| check.count(count));
+        let first = self.first_attempts.iter().flat_map(|first| [&first.answered, &first.failed]);
+        attempts.chain(own).chain(&self.outcomes).chain(probes).chain(first).for_each(|count| check.count(count));
         [&self.begun_ms, &self.outcome_ms].into_iter().for_each(|time| check.past(time));
         [&self.left_until_ms, &self.hands_off_until_ms].into_iter().for_each(|time| check.soon(time));
         let latest_ms = check.now_ms + AHEAD_MAX_MS;
