@@ -120,7 +120,7 @@ impl Simulation {
         for seconds in 1..=3600 {
             let now_s = begin_s + seconds;
             let edge = self.rules.share(state).map_or(0, |(_, share)| edge(share));
-            let term = state.term(now_s);
+            let term = State::term(state.at_s, now_s);
             if ballots[0].tally().term != term || ballots[0].tally().edge != edge {
                 ballots.iter().for_each(|ballot| ballot.begin(term, edge));
                 (old, new, of_new) = (Attempts::default(), Attempts::default(), 0.0);
@@ -150,7 +150,7 @@ impl Simulation {
                 ballot.bank();
             }
             let old = Attempts { requests: old.requests - new.requests, ..old };
-            let [needed, _] = self.rules.needed(state, now_s);
+            let [needed, _] = self.rules.needed(state, state.at_s, now_s);
             let against = ballots.each_ref().map(|ballot| ballot.evidence()[0]);
             let worse = |measure: Measure| is_worse(measure, against[measure as usize], needed, BY, new, old);
             let side = |attempts| Side { health: Health::Up, redeployed: false, attempts };

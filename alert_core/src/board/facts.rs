@@ -97,12 +97,17 @@ impl<'a> RolloutOf<'a> {
         self.settings.rollout.rules.share(state).is_some_and(|(pool, _)| pool == state.from)
     }
 
+    /// When the share of this state began, in seconds since the Unix epoch.
+    pub fn began_s(&self, state: State) -> u64 {
+        state.began_s(self.rollout.begun_ms.load(Relaxed) / 1000)
+    }
+
     /// The measures by which the pools are compared.
     pub fn compared(&self, state: State, now_s: u64) -> Vec<Compared> {
         let settings = &self.settings.rollout;
         let measures =
             [(Measure::Errors, settings.compare_errors), (Measure::Latency, settings.compare_latency.is_some())];
-        let needed = settings.rules.needed(state, now_s);
+        let needed = settings.rules.needed(state, self.began_s(state), now_s);
         let of = |measure: Measure| {
             let [of_share, of_other] = self.rollout.ballots[measure as usize].evidence();
             let evidence = if self.compares_old(state) { [of_other, of_share] } else { [of_share, of_other] };

@@ -35,7 +35,7 @@ pub struct RolloutBoard {
     pub share: Packed<Share>,
     /// What the buckets of the share are made with.
     pub salt: AtomicU64,
-    /// When the rollout began, in milliseconds.
+    /// When the rollout began, or a share was set by hand, in milliseconds.
     pub begun_ms: AtomicU64,
     /// Above this time a first attempt is slow, in milliseconds; zero is never.
     pub slow_ms: AtomicU64,

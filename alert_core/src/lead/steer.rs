@@ -11,7 +11,7 @@ use crate::model::alert::{Alert, LINE_END, WindowFigures};
 use crate::model::ids::PoolId;
 use crate::rollout::pilot::{Aborted, Act, Facts};
 use crate::rollout::share::{Share, edge, salt};
-use crate::rollout::state::State;
+use crate::rollout::state::{Phase, State};
 
 /// Everything that acts on the rollout of one monitor.
 pub(crate) struct Steer<'a> {
@@ -49,11 +49,24 @@ impl Steer<'_> {
         if !self.of.rollout.state.replace(state, next) {
             return None;
         }
+        let is_by_hand = |state: State| matches!(state.phase, Phase::ByHand { .. });
+        if is_by_hand(next) && (!is_by_hand(state) || state.to != next.to) {
+            self.begin(now_ms);
+        }
         // A command can begin what the pilot's acts are about: then they are about the new state.
         let about = if state.to.is_known() { state } else { next };
         let log = act.map(|act| self.carry_out(act, about, next, facts, now_ms)).unwrap_or_default();
         self.keep_share(next, now_ms);
         Some(log)
+    }
+
+    /// Notes when a share began, and above what time an answer is slow from now on.
+    fn begin(&self, now_ms: u64) {
+        let RolloutOf { board, shared, rollout, settings, .. } = self.of;
+        let window = board.window(shared);
+        let percentile = settings.rollout.compare_latency.and_then(|at| window?.percentiles([at]));
+        rollout.begun_ms.store(now_ms, Relaxed);
+        rollout.slow_ms.store(percentile.map_or(0, |[ms]| u64::from(ms).max(1)), Relaxed);
     }
 
     /// Sees to it that the share and the votes are those of a state.
@@ -66,7 +79,8 @@ impl Steer<'_> {
             }
             return;
         };
-        let (term, edge, tally) = (state.term(now_ms / 1000), edge(hundredths), rollout.ballots[0].tally());
+        let term = State::term(self.of.began_s(state), now_ms / 1000);
+        let (edge, tally) = (edge(hundredths), rollout.ballots[0].tally());
         if (tally.term, tally.edge) != (term, edge) || rollout.share.load().pool != pool {
             // The salt first: whoever sees the share sees it as well.
             let salt = salt(&self.of.settings.name, &self.of.name(pool), &self.of.release(state.to));
@@ -96,11 +110,8 @@ impl Steer<'_> {
         let mut outcome = None;
         match act {
             Act::Begin => {
-                rollout.begun_ms.store(now_ms, Relaxed);
+                self.begin(now_ms);
                 self.remember_releases(from, to);
-                let window = self.of.board.window(shared);
-                let percentile = settings.rollout.compare_latency.and_then(|at| window?.percentiles([at]));
-                rollout.slow_ms.store(percentile.map_or(0, |[ms]| u64::from(ms).max(1)), Relaxed);
             }
             Act::Anew => self.remember_releases(from, to),
             Act::Switch => {

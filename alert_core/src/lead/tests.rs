@@ -31,7 +31,6 @@ const LINES: [&str; 7] = [
     "rollback on within=30m",
 ];
 const CLIENTS: u32 = 3000;
-const PER_SECOND: u32 = 100;
 
 struct Rig {
     board: Board,
@@ -43,11 +42,19 @@ struct Rig {
     next: u32,
     /// Whether the map of `$alert_pool` names another pool.
     misnamed: bool,
+    /// Time between two requests, in milliseconds.
+    pace_ms: u64,
+    /// What the pools answer with.
+    releases: [&'static str; 2],
 }
 
 impl Rig {
     fn new(more: &[&str]) -> Rig {
-        let settings = settings(&[&LINES, more].concat());
+        Rig::of(&[&LINES, more].concat())
+    }
+
+    fn of(lines: &[&str]) -> Rig {
+        let settings = settings(lines);
         let now_ms = wall_ms();
         let board = Board::open(Region::private(1 << 21), now_ms).expect("a board");
         let plan = board.activate(board.reserve(&settings, now_ms).expect("room"), &settings);
@@ -55,7 +62,18 @@ impl Rig {
         let judge = Judge::new(board, &plan, &settings, log.clone());
         let leader = Leader::new(board, &plan, &settings, std::process::id(), log).expect("a leader");
         board.workers().join(std::process::id(), plan.generation, now_ms).expect("a place");
-        let mut rig = Rig { board, plan, settings, judge, leader, now_ms, next: 0, misnamed: false };
+        let mut rig = Rig {
+            board,
+            plan,
+            settings,
+            judge,
+            leader,
+            now_ms,
+            next: 0,
+            misnamed: false,
+            pace_ms: 10,
+            releases: ["v41", "v42"],
+        };
         rig.pass(3, |_, _| true);
         rig
     }
@@ -83,11 +101,14 @@ impl Rig {
     fn probed(&self, pool: usize, error: &str) {
         let rollout = self.rollout();
         let of = RolloutOf::find(self.board, &self.plan, &self.settings, 0).expect("a rollout");
-        let probed = rollout.probes_of(of.shared, of.addresses(self.pool(pool))).next().expect("an address");
-        let passed = error.is_empty();
-        probed.release.store(if pool == 0 { b"v41" } else { b"v42" });
-        probed.error.store(error.as_bytes());
-        probed.streak.store(Streak { up: Some(passed), passed, length: 3, at_ms: self.now_ms });
+        for (at, probed) in rollout.probes_of(of.shared, of.addresses(self.pool(pool))).enumerate() {
+            // Of several addresses, the first one is what is said of.
+            let error = if at == 0 { error } else { "" };
+            let passed = error.is_empty();
+            probed.release.store(self.releases[pool].as_bytes());
+            probed.error.store(error.as_bytes());
+            probed.streak.store(Streak { up: Some(passed), passed, length: 3, at_ms: self.now_ms });
+        }
     }
 
     /// One request, as nginx would route it; `answers` says whether a pool answers this client.
@@ -95,9 +116,10 @@ impl Rig {
         // Far apart, so that no two hundred in a row are the same clients.
         self.next = (self.next + 1) % (CLIENTS * 7);
         let client = self.next * 1009 % CLIENTS;
+        let key = if self.settings.monitors[0].rollout.split_by == "$host" { 0 } else { client };
         let (rollout, shared) = (self.rollout(), self.board.monitor(&self.plan, 0).expect("a monitor"));
         let share = rollout.share.load();
-        let bucket = Bucket::of(rollout.salt.load(Relaxed) as u32, &client.to_le_bytes());
+        let bucket = Bucket::of(rollout.salt.load(Relaxed) as u32, &key.to_le_bytes());
         let is_of_share = share.counts(self.now_ms) && share.holds(bucket);
         let pool = if is_of_share { share.pool } else { shared.active() };
         rollout.note(bucket, is_of_share);
@@ -123,9 +145,11 @@ impl Rig {
     /// Lets seconds pass with traffic, probes that pass, and a look in each.
     fn pass(&mut self, seconds: u64, answers: impl Fn(usize, u32) -> bool) {
         for _ in 0..seconds {
-            for _ in 0..PER_SECOND {
-                self.now_ms += u64::from(1000 / PER_SECOND);
-                self.request(&answers);
+            for _ in 0..100 {
+                self.now_ms += 10;
+                if self.now_ms / 10 % (self.pace_ms / 10) == 0 {
+                    self.request(&answers);
+                }
             }
             self.probed(0, "");
             self.probed(1, "");
@@ -327,4 +351,124 @@ fn a_monitor_without_the_directives_says_what_to_write() {
     let command = Command::parse("rollout", "monitor=app&pool=green").expect("a command");
     let refusal = command.carry_out(&source).expect_err("refused");
     assert_eq!((refusal.status, refusal.text.contains("write \"rollout 5% 25% 50%;\" in it")), (409, true));
+}
+
+#[test]
+fn a_share_by_hand_is_compared_from_its_first_second_and_nothing_comes_of_it() {
+    let mut rig = Rig::new(&["error_rate off", "retry_rate off"]);
+    rig.command("share", "monitor=app&pool=green&percent=5").expect("a share");
+    rig.pass(8, |at, _| at == 0);
+    let told = rig.told();
+    assert_eq!(
+        told,
+        [
+            ":warning: Compared by hand — green (v42) fails more than blue (v41): 100.0 % against 0.0 %. It keeps its 5 %"
+        ]
+    );
+    rig.pass(600, |at, _| at == 0);
+    assert_eq!(rig.told(), told, "once");
+    assert!(rig.rollout().share.load().counts(rig.now_ms));
+}
+
+#[test]
+fn both_pools_that_fail_for_a_while_abort_nothing_and_no_step_is_taken_meanwhile() {
+    let mut rig = Rig::new(&["outage off"]);
+    rig.command("rollout", "monitor=app&pool=green").expect("a rollout");
+    rig.until("step", 5, FINE);
+    rig.pass(5, FINE);
+    rig.pass(40, |_, client| client % 10 > 2);
+    assert_eq!(rig.rollout().state.load().step(), Some(1), "{:?}", rig.told());
+    rig.until("guard", 120, FINE);
+    assert_eq!(rig.active(), "green");
+}
+
+#[test]
+fn a_blip_of_a_second_aborts_nothing() {
+    let mut rig = Rig::new(&["error_rate off", "retry_rate off"]);
+    rig.command("rollout", "monitor=app&pool=green").expect("a rollout");
+    rig.until("step", 5, FINE);
+    rig.pass(4, FINE);
+    rig.pass(1, |at, _| at == 0);
+    rig.until("guard", 90, FINE);
+}
+
+#[test]
+fn one_key_for_all_clients_holds_the_first_step_and_is_told_once() {
+    let mut rig = Rig::new(&["split_by $host"]);
+    rig.command("rollout", "monitor=app&pool=green").expect("a rollout");
+    rig.until("step", 5, FINE);
+    rig.pass(300, FINE);
+    assert_eq!(rig.rollout().state.load().step(), Some(1));
+    let told = rig.told();
+    let waits = ":hourglass_flowing_sand: Rollout waits at 5 % — all requests have one key: split_by does not tell clients apart, for 10 s";
+    assert_eq!(told[1..], [waits]);
+}
+
+#[test]
+fn little_traffic_is_waited_for_and_never_judged() {
+    let lines = LINES.map(|line| if line.starts_with("rollout ") { "rollout 50% every=10s requests=50" } else { line });
+    let mut rig = Rig::of(&[&lines[..], &["error_rate off", "retry_rate off", "failover off"]].concat());
+    rig.pace_ms = 2000;
+    rig.command("rollout", "monitor=app&pool=green").expect("a rollout");
+    rig.until("step", 5, FINE);
+    rig.pass(150, FINE);
+    assert_eq!(rig.rollout().state.load().step(), Some(1), "{:?}", rig.told());
+    let told = rig.told();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[1].starts_with(":hourglass_flowing_sand: Rollout waits at 50 % — "), "{told:?}");
+    assert!(told[1].ends_with(" of 50 requests in 1 min 40 s"), "{told:?}");
+    rig.until("guard", 200, FINE);
+    assert!(rig.told()[2].contains("Rollout done"), "{:?}", rig.told());
+}
+
+#[test]
+fn no_client_goes_to_a_pool_of_which_an_address_does_not_pass() {
+    let lines = LINES.map(|line| if line.starts_with("pool green") { "pool green g:1 g:2" } else { line });
+    let mut rig = Rig::of(&lines);
+    rig.command("rollout", "monitor=app&pool=green").expect("a rollout");
+    for _ in 0..62 {
+        rig.now_ms += 1000;
+        rig.probed(0, "");
+        rig.probed(1, "answered 503");
+        (0..20).for_each(|_| rig.request(&FINE));
+        rig.look();
+    }
+    assert_eq!(rig.rollout().assigned.load(Relaxed), 0);
+    assert_eq!(rig.rollout().outcome(), Some(Outcome::Failed));
+}
+
+#[test]
+fn nothing_goes_back_to_a_pool_that_was_redeployed_since() {
+    let mut rig = Rig::new(&["error_rate off"]);
+    rig.command("rollout", "monitor=app&pool=green").expect("a rollout");
+    rig.until("guard", 60, FINE);
+    rig.releases[0] = "v43";
+    rig.pass(30, |at, _| at == 0);
+    assert_eq!(rig.active(), "green");
+    let kept = ":no_entry_sign: Not rolled back — blue has another release by now than the one that was good";
+    assert_eq!(rig.told().iter().filter(|told| *told == kept).count(), 1, "{:?}", rig.told());
+}
+
+#[test]
+fn in_maintenance_a_rollout_holds_and_only_an_operator_moves_clients() {
+    let begun = || {
+        let mut rig = Rig::new(&["error_rate off"]);
+        rig.command("rollout", "monitor=app&pool=green").expect("a rollout");
+        rig.until("step", 5, FINE);
+        rig.command("maintenance", "monitor=app&on=1").expect("maintenance");
+        rig.pass(60, |at, _| at == 0);
+        assert_eq!(rig.rollout().state.load().step(), Some(1), "neither aborted nor a step on");
+        rig
+    };
+    let rig = begun();
+    assert_eq!(rig.command("rollout", "monitor=app&do=abort"), Ok(200));
+    assert!(!rig.rollout().share.load().counts(rig.now_ms), "at once");
+    assert_eq!(rig.command("share", "monitor=app&pool=green&percent=50"), Ok(200));
+    assert!(rig.rollout().share.load().counts(rig.now_ms));
+    assert_eq!(rig.command("active", "monitor=app&pool=green"), Ok(200));
+    assert_eq!((rig.active().as_str(), rig.rollout().share.load().counts(rig.now_ms)), ("green", false));
+    let mut rig = begun();
+    rig.command("maintenance", "monitor=app&on=0").expect("its end");
+    let seconds = rig.until("idle", 10, |at, _| at == 0);
+    assert!(seconds <= 10, "what was held is judged once maintenance is over: {seconds} s");
 }

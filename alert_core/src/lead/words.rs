@@ -3,7 +3,7 @@
 use super::steer::Steer;
 use crate::model::alert::{Kind, LINE_END};
 use crate::model::ids::PoolId;
-use crate::rollout::pilot::{Aborted, Act, Facts, Kept};
+use crate::rollout::pilot::{Aborted, Act, Facts, Kept, Waits};
 use crate::rollout::state::State;
 use crate::rollout::verdict::{Attempts, Measure};
 
@@ -38,8 +38,9 @@ impl Steer<'_> {
             }
             Act::TellWaits(why) => {
                 let lasted = duration(now_ms / 1000 - state.at_s.min(now_ms / 1000));
-                let why = why.text(&self.of.settings.rollout.rules);
-                (Kind::Rollout, format!(":hourglass_flowing_sand: Rollout waits at {share} — {why} in {lasted}"))
+                let text = why.text(&self.of.settings.rollout.rules);
+                let since = if matches!(why, Waits::Requests { .. }) { " in" } else { ", for" };
+                (Kind::Rollout, format!(":hourglass_flowing_sand: Rollout waits at {share} — {text}{since} {lasted}"))
             }
             Act::Hold(measure) => {
                 let text = figures_of_worse(measure);

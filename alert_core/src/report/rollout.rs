@@ -163,12 +163,18 @@ fn holds(of: &RolloutOf<'_>, state: State, now_s: u64, facts: &Facts) -> Option<
 fn told(of: &RolloutOf<'_>, state: State, now_s: u64, new: Attempts, old: Attempts) -> Option<f64> {
     let rules = &of.settings.rollout.rules;
     let (_, share) = rules.share(state)?;
-    let lasted_s = state.lasted_s(now_s);
+    let began_s = of.began_s(state);
+    let lasted_s = now_s.saturating_sub(began_s);
     if lasted_s == 0 || part(lasted_s) > 1 {
         return None;
     }
     let in_a_step = (new.requests + old.requests) as f64 * rules.every_s as f64 / lasted_s as f64;
-    detectable(in_a_step, f64::from(share) / 10_000.0, old.rate(Measure::Errors), rules.needed(state, now_s)[0])
+    detectable(
+        in_a_step,
+        f64::from(share) / 10_000.0,
+        old.rate(Measure::Errors),
+        rules.needed(state, began_s, now_s)[0],
+    )
 }
 
 fn releases(of: &RolloutOf<'_>, source: &Source<'_>) -> Vec<Release> {

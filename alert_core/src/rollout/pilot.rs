@@ -198,12 +198,12 @@ impl Rules {
         Some((state.to, *self.steps.get(at.checked_sub(1)?)?))
     }
 
-    /// The evidence that is needed against the new pool, and against the old one.
-    pub fn needed(&self, state: State, now_s: u64) -> [f64; 2] {
+    /// The evidence that is needed against the new pool, and against the old one, where the share began at `began_s`.
+    pub fn needed(&self, state: State, began_s: u64, now_s: u64) -> [f64; 2] {
         match state.phase {
             Phase::Comparing(_) => COMPARING_RISK.map(|risk| 2.0 / risk),
             _ => {
-                let part = verdict::part(now_s.saturating_sub(state.began_s()));
+                let part = verdict::part(now_s.saturating_sub(began_s));
                 [verdict::needed(self.risk, self.steps(), part); 2]
             }
         }
@@ -219,14 +219,13 @@ impl Rules {
 }
 
 impl State {
-    /// When its votes began, in seconds since the Unix epoch, as far as parts of a step are concerned.
-    fn began_s(self) -> u64 {
-        if matches!(self.phase, Phase::ByHand { .. }) { 0 } else { self.at_s }
+    /// When its share began, in seconds since the Unix epoch: with the phase, or by hand at this time.
+    pub fn began_s(self, by_hand_s: u64) -> u64 {
+        if matches!(self.phase, Phase::ByHand { .. }) { by_hand_s } else { self.at_s }
     }
 
     /// What the votes are about: another term for each step, each part of it and each share.
-    pub fn term(self, now_s: u64) -> u16 {
-        let began_s = self.began_s();
+    pub fn term(began_s: u64, now_s: u64) -> u16 {
         let part = verdict::part(now_s.saturating_sub(began_s));
         (began_s + (part - 1) * verdict::PART_S) as u16
     }

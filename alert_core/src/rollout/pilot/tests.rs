@@ -198,9 +198,10 @@ fn a_new_release_begins_the_step_anew() {
     ] {
         let mut flight = Flight::in_step(2);
         flight.pass(5, &fine());
-        let before = flight.state.term(flight.now_s);
+        let term = |flight: &Flight| State::term(flight.state.at_s, flight.now_s);
+        let before = term(&flight);
         assert_eq!(flight.pass(1, &redeployed), [Act::Anew]);
-        assert_ne!(flight.state.term(flight.now_s), before, "what was seen so far was another release");
+        assert_ne!(term(&flight), before, "what was seen so far was another release");
         assert_eq!(flight.pass(9, &fine()), []);
         assert_eq!(flight.pass(1, &fine()), [Act::Advance]);
     }
