@@ -6,8 +6,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tests::debugger::Stopped;
 use tests::http::{Reply, Request};
 use tests::nginx::{Check, Config};
+use tests::process::{self, Signal};
 use tests::scene::{Scene, Setup};
 use tests::server::Answer;
 use tests::wait;
@@ -199,6 +201,9 @@ fn a_name_that_is_in_no_map_is_told_as_such() {
     under_load(&scene, 150, || wait_for_outcome(&scene, "aborted"));
     let reason = rollout(&scene)["last"]["reason"].as_str().unwrap_or_default().to_owned();
     assert!(reason.contains(" for green arrived there: is \"green\" in the map of $alert_pool?"), "{reason}");
+    let told = scene.sink.headlines();
+    let errors = told.iter().filter(|told| told.starts_with(":warning: High upstream 5xx rate — ")).count();
+    assert_eq!(errors, 1, "what nginx could not ask failed all the same: {told:?}");
 }
 
 #[test]
@@ -237,6 +242,10 @@ fn a_rollout_goes_on_when_workers_are_killed_and_over_a_reload() {
     under_load(&scene, 200, || wait::until("the first step", LIMIT, || rollout(&scene)["phase"] == "step"));
     scene.nginx.kill_workers();
     assert_eq!(rollout(&scene)["phase"], "step");
+    // Four seconds of a step, five until another worker leads, and some for a machine under load.
+    under_load(&scene, 200, || {
+        wait::until("the second step", Duration::from_secs(12), || rollout(&scene)["step"] == 2);
+    });
     scene.reload_with(&setup);
     assert_eq!(rollout(&scene)["phase"], "step");
     let on_green = (0..CLIENTS).filter(|client| assigned(&ask(&scene, *client)) == "green").count();
@@ -244,4 +253,84 @@ fn a_rollout_goes_on_when_workers_are_killed_and_over_a_reload() {
     under_load(&scene, 200, || wait::until("the end", 2 * LIMIT, || rollout(&scene)["last"]["outcome"] == "done"));
     let told = scene.sink.headlines();
     assert_eq!(told.len(), 2, "each message once: {told:?}");
+}
+
+/// The clients, of the first so many, that are assigned to green.
+fn on_green(scene: &Scene, clients: u64) -> Vec<u64> {
+    (0..clients).filter(|client| assigned(&ask(scene, *client)) == "green").collect()
+}
+
+/// A rollout in its first step, which lasts a minute.
+fn in_first_step(http: &str) -> Scene {
+    let rules = ROUTED.rules.replace("5% 25% 50% every=2s", "25% every=60s");
+    let http = format!("{} {http}", ROUTED.http);
+    let setup = Setup { workers: 2, rules: &rules, http: &http, ..ROUTED };
+    let scene = Scene::start_with(&setup, |config| config.daemon = true);
+    post(&scene, "/control/rollout?monitor=app&pool=green");
+    wait::until("the first step", LIMIT, || rollout(&scene)["phase"] == "step");
+    scene
+}
+
+#[test]
+fn a_rollout_goes_on_after_a_restart_with_a_state_file_and_is_over_without_one() {
+    let mut scene = in_first_step("alert_state own/state;");
+    let before = on_green(&scene, 200);
+    assert!((25..=75).contains(&before.len()), "{} of 200 at 25 %", before.len());
+    scene.nginx.stop(Signal::TERM);
+    scene.nginx.start_again();
+    assert_eq!((&rollout(&scene)["phase"], &rollout(&scene)["share"]), (&"step".into(), &25.0.into()));
+    assert_eq!(on_green(&scene, 200), before, "each client stays on its pool");
+    let (status, answer) = post(&scene, "/control/rollout?monitor=app&do=promote");
+    assert_eq!((status, answer["active_pool"].as_str()), (200, Some("green")), "{answer}");
+    let told = scene.sink.wait_for(2, LIMIT);
+    assert!(told[1].headline().starts_with(":white_check_mark: Rollout done — green (v2)"), "{:?}", told[1].headline());
+
+    let mut scene = in_first_step("");
+    scene.nginx.stop(Signal::TERM);
+    scene.nginx.start_again();
+    assert_eq!((&rollout(&scene)["phase"], &rollout(&scene)["share"]), (&"idle".into(), &0.0.into()));
+    assert_eq!(on_green(&scene, 200), [0; 0]);
+}
+
+#[test]
+fn a_rollout_goes_on_over_a_binary_upgrade() {
+    let mut scene = in_first_step("alert_state own/state;");
+    let before = on_green(&scene, 200);
+    scene.wait_saved("own/state");
+    let (old, old_workers) = (scene.nginx.master(), scene.nginx.workers());
+    scene.nginx.signal(Signal::USR2);
+    let mut new = None;
+    wait::until("a second master", LIMIT, || {
+        new = scene.nginx.pid_in("nginx.pid").filter(|pid| *pid != old);
+        new.is_some_and(|pid| process::children(pid).len() == 2)
+    });
+    scene.nginx.signal(Signal::WINCH);
+    process::wait_gone(&old_workers);
+    scene.nginx.signal(Signal::QUIT);
+    process::wait_gone(&[old]);
+    scene.nginx.adopt(new.expect("found above"));
+    assert_eq!(rollout(&scene)["phase"], "step");
+    assert_eq!(on_green(&scene, 200), before, "each client stays on its pool");
+    assert_eq!(scene.sink.headlines().len(), 1, "{:?}", scene.sink.headlines());
+}
+
+#[test]
+fn all_requests_go_to_the_active_pool_once_nobody_looks_after_a_share() {
+    let scene = in_first_step("");
+    assert!(!on_green(&scene, 100).is_empty());
+    let stopped: Vec<Stopped> =
+        scene.nginx.workers().into_iter().map(|worker| Stopped::thread(worker, "alert-detector")).collect();
+    let begun = Instant::now();
+    thread::sleep(Duration::from_secs(20));
+    assert!(!on_green(&scene, 100).is_empty(), "a pause is no end");
+    wait::until("all at blue", LIMIT, || on_green(&scene, 100).is_empty());
+    let took = begun.elapsed();
+    assert!((Duration::from_secs(28)..Duration::from_secs(33)).contains(&took), "{took:?}");
+    drop(stopped);
+    wait_for_outcome(&scene, "aborted");
+    let told = scene.sink.wait_for(2, LIMIT);
+    let aborted =
+        ":rotating_light: Rollout aborted — no worker looked after it for 30 seconds. Blue has all traffic again";
+    assert_eq!(told[1].headline(), aborted);
+    assert!(on_green(&scene, 200).is_empty());
 }
