@@ -125,11 +125,7 @@ impl Request for Finished<'_> {
     }
 
     fn intent(&self) -> Intent {
-        match self.request.intent() {
-            // Its client gave up while it waited for its turn, if it did.
-            Intent::Location if self.request.was_delayed() => Intent::None,
-            intent => intent,
-        }
+        self.request.intent()
     }
 
     fn client_status(&self) -> u16 {

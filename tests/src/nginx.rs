@@ -37,6 +37,8 @@ const ALARMING: [&str; 7] =
 pub struct Config {
     /// `worker_processes`.
     pub workers: usize,
+    /// `worker_connections`.
+    pub connections: usize,
     /// `master_process off`: the one process does everything.
     pub single_process: bool,
     /// `daemon on`: it leaves the process that started it, as services do. Only such a master can be upgraded.
@@ -64,6 +66,7 @@ impl Config {
     pub fn new(http: &str) -> Self {
         Self {
             workers: 1,
+            connections: 512,
             single_process: false,
             daemon: false,
             with_module: true,
@@ -83,10 +86,10 @@ impl Config {
             let _ = writeln!(text, "load_module {};", module().display());
         }
         text += &self.main;
-        let Config { user, workers, log_level, .. } = self;
+        let Config { user, workers, connections, log_level, .. } = self;
         let daemon = if self.daemon { "on" } else { "off" };
         let _ = write!(text, "daemon {daemon};\nuser {user};\npid nginx.pid;\nworker_processes {workers};\n");
-        let _ = writeln!(text, "error_log error.log {log_level};\nevents {{ worker_connections 512; }}");
+        let _ = writeln!(text, "error_log error.log {log_level};\nevents {{ worker_connections {connections}; }}");
         if self.single_process {
             text += "master_process off;\n";
         }

@@ -16,6 +16,7 @@ pub mod history;
 pub mod lease;
 pub mod maintenance;
 pub mod monitor;
+mod orphans;
 pub mod outbox;
 pub mod peer;
 mod plan;
@@ -345,6 +346,7 @@ impl Board {
         self.header.extents.commit(&wanted, self.generation());
         self.header.joined_by.store(0, Relaxed);
         plan.generation = self.header.generation.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
+        self.end_orphans(&plan, settings);
         plan
     }
 

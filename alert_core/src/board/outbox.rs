@@ -213,6 +213,18 @@ impl Outbox {
         })
     }
 
+    /// The alerts that fire as far as any of these sinks knows, or is going to, each with those sinks.
+    pub fn firing_alerts(&self, sinks: &[SinkId]) -> Vec<(Alert, Vec<SinkId>)> {
+        let is_told = |state| matches!(state, Delivery::Pending | Delivery::Sent);
+        let firing =
+            self.whole().filter(|(_, cell, _)| cell.status() == Some(Status::Firing) && self.is_last_word(cell));
+        let with_sinks = firing.filter_map(|(id, _, deliveries)| {
+            let told: Vec<SinkId> = sinks.iter().copied().filter(|sink| is_told(deliveries.get(*sink))).collect();
+            Some((self.get(id).filter(|_| !told.is_empty())?, told))
+        });
+        with_sinks.collect()
+    }
+
     fn ids(&self, wanted: impl Fn(&AlertCell, Deliveries) -> bool) -> Vec<u64> {
         let found = self.whole().filter(|(_, cell, deliveries)| wanted(cell, *deliveries));
         let mut ids: Vec<u64> = found.map(|(id, ..)| id).collect();

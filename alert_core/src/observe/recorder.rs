@@ -43,8 +43,10 @@ pub struct Attempt<'a> {
 pub enum Intent {
     /// To be answered without an upstream.
     None,
-    /// To be passed to an upstream by its location, which was not reached.
+    /// To be passed to an upstream by its location, which something before that kept it from: what decides about access.
     Location,
+    /// Not known any more: it ended in an error page, which has a location of its own.
+    Forgotten,
     /// To be passed to an upstream: the request was being prepared for that, or its body read.
     Prepared,
     /// To be passed to an upstream, and the choice of a server had begun.
@@ -157,7 +159,13 @@ impl Recorder {
         let last = course.last;
         let header = own_header(request, &last);
         let is_cut = last.header_ms.is_some() && request.is_cut();
-        let Some(client) = client_got(request.client_status(), &course, is_cut || header.is_failure) else { return };
+        let client = match is_cut {
+            true => ClientGot::Failure,
+            false => match client_got(request.client_status(), &course, header.is_failure) {
+                Some(client) => client,
+                None => return,
+            },
+        };
         let end = match end_of(&last, client) {
             AttemptEnd::Answered if is_cut => AttemptEnd::Failed(Cause::Cut),
             AttemptEnd::Answered if header.is_failure => AttemptEnd::Failed(Cause::Status),
@@ -200,9 +208,13 @@ impl Recorder {
         let gave_up = matches!(status, 0 | CLIENT_CLOSED_REQUEST) && request.age_ms() >= PATIENCE_MS;
         let (cause, client) = match intent {
             Intent::Cache if is_failure(status) => (Some(Cause::Status), ClientGot::Failure),
+            // One of its other parts was not kept, and could not be got.
+            Intent::Cache if request.is_cut() => (Some(Cause::Cut), ClientGot::Failure),
             Intent::Prepared | Intent::Upstream if is_failure(status) => (Some(Cause::Local), ClientGot::Failure),
             // Other statuses are what nginx answers by itself: a limit is 503, an unknown client 401.
             Intent::Location if matches!(status, 500 | 502 | 504) => (Some(Cause::Local), ClientGot::Failure),
+            // An authorisation service that is down is a 500; the others are a `return`.
+            Intent::Forgotten if status == 500 => (Some(Cause::Local), ClientGot::Failure),
             Intent::Upstream | Intent::Location if gave_up => (None, ClientGot::Nothing),
             _ => return None,
         };

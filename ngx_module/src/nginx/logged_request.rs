@@ -7,15 +7,17 @@ use std::ptr::NonNull;
 use alert_core::model::success::HEADER_AGO_MAX_MS;
 use alert_core::observe::recorder::Intent;
 use ngx::ffi::{
-    NGX_HTTP_CACHE_HIT, NGX_HTTP_CACHE_REVALIDATED, NGX_HTTP_CACHE_STALE, NGX_HTTP_CACHE_UPDATING,
-    ngx_http_core_loc_conf_t as CoreConf, ngx_http_get_flushed_variable, ngx_http_request_t, ngx_http_upstream_state_t,
-    ngx_http_upstream_t, ngx_list_part_t, ngx_msec_t, ngx_table_elt_t, ngx_uint_t,
+    NGX_HTTP_CACHE_HIT, NGX_HTTP_CACHE_REVALIDATED, NGX_HTTP_CACHE_STALE, NGX_HTTP_CACHE_UPDATING, NGX_HTTP_VERSION_9,
+    ngx_http_get_flushed_variable, ngx_http_request_t, ngx_http_upstream_state_t, ngx_http_upstream_t, ngx_list_part_t,
+    ngx_msec_t, ngx_table_elt_t, ngx_uint_t,
 };
-use ngx::http::{HttpModule as _, HttpModuleLocationConf, NgxHttpCoreModule};
+use ngx::http::HttpModuleLocationConf;
 
 use super::bytes_of;
 use super::log::Log;
 use super::process::{cached_time, monotonic_ms};
+
+mod ending;
 
 /// A time that nginx does not know.
 const UNKNOWN_TIME: ngx_msec_t = ngx_msec_t::MAX;
@@ -23,8 +25,8 @@ const UNKNOWN_TIME: ngx_msec_t = ngx_msec_t::MAX;
 const UNKNOWN_LENGTH: i64 = -1;
 /// The status that nginx gives a request whose client went away; those of failures are above.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
-/// Source: `ngx_http_limit_req_module.c`.
-const NGX_HTTP_LIMIT_REQ_DELAYED: u32 = 2;
+/// What nginx writes into its log in place of the status of an answer that has no header.
+const NO_HEADER: u16 = 9;
 
 /// A request in its log phase, or one of which nginx wants to know the value of a variable.
 #[derive(Clone, Copy)]
@@ -150,9 +152,14 @@ impl<'a> LoggedRequest<'a> {
         unsafe { &*(*self.get().loc_conf.add(M::module().ctx_index)).cast() }
     }
 
-    /// All of its attempts, in order, whatever redirects lie between them.
+    /// All of its attempts, in order, whatever redirects lie between them. A separator that has none before it says that
+    /// nginx failed before the first of an upstream (a name that does not resolve), and stands for that one.
     pub fn attempts(self) -> impl Iterator<Item = &'a Attempt> {
-        self.states().unwrap_or_default().iter().filter(|state| !state.is_separator())
+        let mut follows_none = true;
+        self.states().unwrap_or_default().iter().filter(move |state| {
+            let is_separator = state.is_separator();
+            !is_separator | std::mem::replace(&mut follows_none, is_separator)
+        })
     }
 
     /// The answer of a request that had one attempt, whose answer came whole and is what the client got. `None` also where
@@ -170,9 +177,11 @@ impl<'a> LoggedRequest<'a> {
         // SAFETY: the pipe is null or lives as long as the request.
         let pipe = unsafe { upstream.pipe.as_ref()? };
         let header_ms = attempt.0.header_time as u64;
+        let is_until_close = pipe.length == UNKNOWN_LENGTH && upstream.headers_in.content_length_n == UNKNOWN_LENGTH;
         let is_whole = pipe.upstream_done() != 0
-            || pipe.upstream_eof() != 0 && pipe.upstream_error() == 0 && pipe.length == UNKNOWN_LENGTH
+            || pipe.upstream_eof() != 0 && pipe.upstream_error() == 0 && is_until_close
             || upstream.length == 0 && attempt.0.header_time != UNKNOWN_TIME;
+        let is_whole = is_whole && request.request_complete() != 0;
         // Where another upstream was prepared since, it has begun nothing, and this is far too long.
         let header_ago_ms = monotonic_ms().wrapping_sub(upstream.start_time as u64).wrapping_sub(header_ms);
         if !is_whole || header_ago_ms > u64::from(HEADER_AGO_MAX_MS) {
@@ -185,7 +194,8 @@ impl<'a> LoggedRequest<'a> {
     /// Whether nothing about it can count: nobody was to be asked for it, and its client got what it wanted.
     #[inline(always)]
     pub fn is_plain(self) -> bool {
-        self.get().upstream_states.is_null() && (1..CLIENT_CLOSED_REQUEST).contains(&self.status())
+        let got_it = (1..CLIENT_CLOSED_REQUEST).contains(&self.status()) && !self.was_ended_within();
+        self.get().upstream_states.is_null() && got_it
     }
 
     /// What it was meant to be, where there was no attempt.
@@ -195,23 +205,10 @@ impl<'a> LoggedRequest<'a> {
             (Some(_), _) => Intent::Upstream,
             (None, Some(_)) if request.cached() != 0 => Intent::Cache,
             (None, Some(_)) => Intent::Prepared,
-            // An error page has a location of its own, and the one before it is not known any more.
-            (None, None) if self.has_content_handler() || request.error_page() != 0 => Intent::Location,
+            (None, None) if request.error_page() != 0 => Intent::Forgotten,
+            (None, None) if self.was_kept_from_content() => Intent::Location,
             (None, None) => Intent::None,
         }
-    }
-
-    /// Whether its location passes requests on. Few modules that answer by themselves ask for this; a location of files and
-    /// one with `return` do not.
-    fn has_content_handler(self) -> bool {
-        // SAFETY: nginx gives every location a configuration of its core module.
-        let core = unsafe { &*(*self.get().loc_conf.add(NgxHttpCoreModule::module().ctx_index)).cast::<CoreConf>() };
-        core.handler.is_some()
-    }
-
-    /// Whether `limit_req` made it wait.
-    pub fn was_delayed(self) -> bool {
-        self.get().limit_req_status() == NGX_HTTP_LIMIT_REQ_DELAYED
     }
 
     /// How long it took, in milliseconds.
@@ -239,28 +236,6 @@ impl<'a> LoggedRequest<'a> {
         )
     }
 
-    /// Whether the upstream broke off its answer, as opposed to the client, which may have gone away meanwhile. A connection
-    /// that was upgraded ends in no particular way.
-    pub fn is_cut(self) -> bool {
-        let Some(upstream) = self.upstream().filter(|upstream| upstream.upgrade() == 0) else { return false };
-        if self.get().header_only() != 0 || self.has_kept_header() {
-            return false;
-        }
-        // SAFETY: a request has a live connection; the pipe is null or lives as long as the request.
-        let (connection, pipe) = unsafe { (&*self.get().connection, upstream.pipe.as_ref()) };
-        match pipe.filter(|_| upstream.buffering() != 0) {
-            Some(pipe) => {
-                let ended = pipe.upstream_eof() != 0 || pipe.upstream_error() != 0;
-                ended && pipe.upstream_done() == 0 && (pipe.upstream_error() != 0 || pipe.length != UNKNOWN_LENGTH)
-            }
-            // Passed on as it comes: where the client is there and not all of it came, it was the upstream.
-            None => {
-                let client_is_there = connection.error() == 0 && connection.timedout() == 0;
-                client_is_there && upstream.length > 0
-            }
-        }
-    }
-
     /// Its method, and its path as the client sent it, without the query.
     pub fn line(self) -> (&'a [u8], &'a [u8]) {
         // SAFETY: both strings live as long as the request.
@@ -273,7 +248,13 @@ impl<'a> LoggedRequest<'a> {
     pub fn status(self) -> u16 {
         let request = self.get();
         let status = if request.err_status != 0 { request.err_status } else { request.headers_out.status };
-        status as u16
+        if status == 0 && self.has_no_header() { NO_HEADER } else { status as u16 }
+    }
+
+    /// Whether the upstream sent what is no header, and nginx passed it on: an answer of HTTP/0.9.
+    fn has_no_header(self) -> bool {
+        self.get().http_version == NGX_HTTP_VERSION_9 as usize
+            && self.upstream().is_some_and(|upstream| upstream.header_sent() != 0)
     }
 
     /// The value of a header of this name in the last answer of the upstream, where one look tells: it is where it was last,

@@ -64,6 +64,24 @@ fn an_answer_that_the_upstream_broke_off_is_a_failure() {
 }
 
 #[test]
+fn an_answer_that_is_not_valid_is_a_failure_although_nginx_passes_on_what_came() {
+    const NO_HEADER: &[u8] = b"nothing that HTTP knows\r\n\r\n";
+    const NO_CHUNK: &[u8] =
+        b"HTTP/1.1 200 OK\r\nX-App-Pool: blue\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\nzz\r\n";
+    for buffering in ["on", "off"] {
+        let scene =
+            Scene::start(&Setup { location: &format!("{ALONE} proxy_buffering {buffering};"), ..Setup::default() });
+        for answer in [NO_HEADER, NO_CHUNK] {
+            scene.blue.queue(Answer::Raw(answer), 1);
+            assert!(scene.client.try_send(&Request::new("GET", "/")).is_err(), "the client notices");
+        }
+        let monitor = scene.wait_filled(2);
+        assert_eq!(monitor["window"]["failed"], 2, "proxy_buffering {buffering}: {monitor:#}");
+        assert_eq!(monitor["pools"]["blue"]["causes"]["cut"], 2);
+    }
+}
+
+#[test]
 fn complete_answers_of_every_kind_are_no_failures() {
     const UNTIL_CLOSE: &[u8] = b"HTTP/1.0 200 OK\r\nX-App-Pool: blue\r\n\r\nall of it";
     const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nall\r\n0\r\n\r\n";

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::thread;
 
 use tests::address;
+use tests::http::Request;
 use tests::scene::{Scene, Setup};
 
 const FAILOVER: &str = ":rotating_light: Failover detected — pool changed from blue → green";
@@ -68,6 +69,29 @@ fn a_failover_of_fastcgi_upstreams_is_told() {
 }
 
 #[test]
+fn a_fastcgi_answer_that_is_shorter_than_it_promised_is_a_failure() {
+    let whole = fastcgi("Status: 200 OK\r\nContent-Length: 4\r\n\r\nfour");
+    let short = fastcgi("Status: 200 OK\r\nContent-Length: 400\r\n\r\nfour");
+    // A process that died: its connection ends without the end of the request.
+    let dead = short[..short.len() - 24].to_vec();
+    for buffering in ["on", "off"] {
+        let scene = |answer: &[u8]| {
+            let blue = responder(answer.to_vec());
+            Scene::start(&Setup {
+                pools: &format!("pool blue {blue};"),
+                location: &format!("fastcgi_pass {blue}; fastcgi_buffering {buffering};"),
+                ..Setup::default()
+            })
+        };
+        for (answer, failed) in [(&whole, 0), (&short, 1), (&dead, 1)] {
+            let scene = scene(answer);
+            assert_eq!(scene.client.try_send(&Request::new("GET", "/")).is_err(), failed == 1);
+            assert_eq!(scene.wait_filled(1)["window"]["failed"], failed, "fastcgi_buffering {buffering}");
+        }
+    }
+}
+
+#[test]
 fn a_failover_of_scgi_upstreams_is_told() {
     let blue = responder(cgi("503 Unavailable", "blue", "v1").into_bytes());
     let green = responder(cgi("200 OK", "green", "v2").into_bytes());
@@ -119,4 +143,24 @@ fn requests_of_clients_with_http2_count_each() {
     assert_eq!(printed.matches("2 ").count(), 3, "{printed}");
     let monitor = scene.wait_filled(3);
     assert_eq!(monitor["pools"]["blue"]["answered"], 3);
+}
+
+#[test]
+fn clients_with_http2_that_give_up_on_a_hung_pool_abandoned_their_requests_and_others_moved_nothing() {
+    let listen = address::free();
+    let scene = Scene::start(&Setup {
+        http: &format!(
+            "server {{ listen {listen} http2; alert app; location / {{ proxy_pass http://app; proxy_read_timeout 30s; }} }}"
+        ),
+        ..Setup::default()
+    });
+    scene.blue.set(tests::server::Answer::Hang);
+    let patience = ["1.3", "1.3", "0.2"].map(|seconds| {
+        let url = format!("http://{listen}/");
+        Command::new("curl").args(["--silent", "--http2-prior-knowledge", "--max-time", seconds, &url]).spawn()
+    });
+    patience.into_iter().for_each(|curl| _ = curl.expect("curl runs").wait());
+    let monitor = scene.wait_filled(2);
+    let window = &monitor["window"];
+    assert_eq!((&window["abandoned"], &window["failed"]), (&2.into(), &0.into()), "{window}");
 }

@@ -133,3 +133,26 @@ fn three_failovers_within_five_minutes_are_one_flapping_alert_then_silence() {
     assert!(told[4].starts_with(":warning: Flapping — traffic keeps moving between pools blue and green"), "{told:?}");
     assert_eq!(told.len(), 5, "silence after it: {told:?}");
 }
+
+#[test]
+fn what_a_reload_stops_watching_ends_once_in_words_that_are_true() {
+    let gone = "alert_monitor gone { pool blue {blue}; active blue; }";
+    let setup = |rules, http, server| Setup { workers: 2, location: NO_RETRY, rules, http, server, ..Setup::default() };
+    let mut scene =
+        Scene::start(&setup("failover off;", gone, "location /gone { alert gone; proxy_pass http://{blue}; }"));
+    scene.blue.set_status(503);
+    scene.client.get_many(5, "/");
+    scene.sink.wait_for(1, Duration::from_secs(5));
+    scene.client.get_many(5, "/gone");
+    scene.sink.wait_for(2, Duration::from_secs(5));
+    scene.reload_with(&setup("failover off; error_rate off;", "", ""));
+    let rate = "Upstream 5xx rate is no longer watched";
+    wait::until("both ends", Duration::from_secs(8), || {
+        let texts: String = scene.sink.posts().iter().map(|post| post.text().to_owned() + "\n").collect();
+        texts.contains(&format!("{rate} — its rule was switched off"))
+            && texts.contains(&format!("{rate} — its monitor was removed"))
+    });
+    scene.sink.assert_quiet_for(Duration::from_millis(300));
+    let texts: Vec<String> = scene.sink.posts().iter().map(|post| post.text().to_owned()).collect();
+    assert!(!texts.iter().any(|text| text.contains("back to normal")), "{texts:?}");
+}

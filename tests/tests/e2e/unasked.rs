@@ -1,5 +1,7 @@
 //! Requests that fail before any server is asked: their clients get a 5xx, so they count, and no pool is to blame.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
@@ -60,17 +62,86 @@ fn a_failing_authorization_with_an_error_page_counts() {
 }
 
 #[test]
+fn a_client_certificate_that_is_not_there_counts() {
+    // Known only when a request comes, so that nginx starts all the same.
+    let location =
+        "set $key /nowhere.pem; proxy_pass https://{blue}; proxy_ssl_certificate $key; proxy_ssl_certificate_key $key;";
+    let scene = Scene::start(&Setup { location, ..Setup::default() });
+    assert_eq!(scene.client.get_many(6, "/"), [500; 6]);
+    let monitor = scene.wait_filled(6);
+    assert_eq!((&monitor["window"]["failed"], &monitor["pools"]["blue"]["causes"]["local"]), (&6.into(), &6.into()));
+    scene.assert_told_once(":warning: High upstream 5xx rate");
+}
+
+/// Takes up whatever nginx has for each connection, until there is one left for a client and none for an upstream.
+#[track_caller]
+fn exhaust(scene: &Scene) -> Vec<TcpStream> {
+    let mut held = Vec::new();
+    while scene.client.get("/").status == 200 {
+        let mut stream = TcpStream::connect(scene.address()).expect("nginx accepts connections");
+        stream.write_all(b"GET / HTTP/1.1\r\n").expect("nginx reads");
+        held.push(stream);
+        assert!(held.len() < 500, "nginx has more than it should");
+        thread::sleep(Duration::from_millis(5));
+    }
+    held
+}
+
+/// Of this many requests each finds nothing left for its upstream, and that is told once something is.
+#[track_caller]
+fn every_request_finds_nothing_left(mut scene: Scene, in_log: &'static str) {
+    scene.nginx.expect_in_log(in_log);
+    let held = exhaust(&scene);
+    assert_eq!(scene.client.get_many(5, "/"), [500; 5]);
+    drop(held);
+    scene.assert_told_once(":warning: High upstream 5xx rate");
+    let window = scene.monitor()["window"].take();
+    assert_eq!(window["failed"], 6, "{window}");
+}
+
+#[test]
+fn used_up_connection_slots_count() {
+    let scene = Scene::start_with(&Setup::default(), |config| config.connections = 32);
+    every_request_finds_nothing_left(scene, "worker_connections are not enough");
+}
+
+#[test]
+fn used_up_descriptors_count() {
+    let scene = Scene::start_with(&Setup::default(), |config| config.main += "worker_rlimit_nofile 48;");
+    every_request_finds_nothing_left(scene, "(24: Too many open files)");
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_a_retry_where_another_upstream_answers_instead() {
+    let scene = Scene::start(&Setup {
+        server: "location @green { proxy_pass http://{green}; }",
+        location: "resolver 127.0.0.1:9; resolver_timeout 50ms; error_page 502 = @green;
+                   set $upstream nowhere.test; proxy_pass http://$upstream;",
+        ..Setup::default()
+    });
+    assert_eq!(scene.client.get_many(6, "/"), [200; 6]);
+    let window = scene.wait_filled(6)["window"].take();
+    assert_eq!((&window["failed"], &window["retried"]), (&0.into(), &6.into()), "{window}");
+}
+
+#[test]
 fn what_nginx_answers_by_itself_does_not_count() {
     let scene = Scene::start(&Setup {
         http: "limit_req_zone $uri zone=one:64k rate=1r/m;",
         server: "location /return { return 502; } location /deny { deny all; proxy_pass http://app; }
-                 location /limit { limit_req zone=one; proxy_pass http://app; } location /file { root /nowhere; }",
+                 location /limit { limit_req zone=one; limit_req_status 500; proxy_pass http://app; }
+                 location /file { root /nowhere; } location /paged { error_page 504 /sorry; return 504; }
+                 location = /sorry { return 200 sorry; }
+                 location /here { return 502; proxy_pass http://app; }
+                 location /tried { try_files /none =500; proxy_pass http://app; }",
         ..Setup::default()
     });
-    for (path, status) in [("/return", 502), ("/deny", 403), ("/file", 404)] {
+    for (path, status) in
+        [("/return", 502), ("/deny", 403), ("/file", 404), ("/paged", 504), ("/here", 502), ("/tried", 500)]
+    {
         assert_eq!(scene.client.get(path).status, status, "{path}");
     }
-    assert_eq!(scene.client.get_many(3, "/limit"), [200, 503, 503]);
+    assert_eq!(scene.client.get_many(3, "/limit"), [200, 500, 500]);
     assert_eq!(scene.wait_filled(1)["window"]["failed"], 0);
     scene.assert_told(&[]);
 }

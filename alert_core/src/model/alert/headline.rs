@@ -29,7 +29,7 @@ impl Alert {
         let (from, to) = (named(&self.from.name), named(&self.to.name));
         let resolved = self.status == Status::Resolved;
         if self.unwatched {
-            return self.unwatched_sentence().into();
+            return self.unwatched_sentence();
         }
         match self.kind {
             Kind::ErrorRate if resolved => {
@@ -96,16 +96,23 @@ impl Alert {
         }
     }
 
-    fn unwatched_sentence(&self) -> &'static str {
-        match self.kind {
-            Kind::ErrorRate => "Upstream 5xx rate is no longer watched — its rule was switched off",
-            Kind::RetryRate => "Upstream retry rate is no longer watched — its rule was switched off",
-            Kind::AbandonRate => "Share of clients that gave up is no longer watched — its rule was switched off",
-            Kind::Latency => "Upstream latency is no longer watched — its rule was switched off",
-            Kind::Outage => "Outage is no longer watched — its rule was switched off",
-            Kind::Flapping => "Flapping is no longer watched — its rule was switched off",
-            _ => "Failover is no longer watched — its rule was switched off, or its pools are no longer those",
-        }
+    fn unwatched_sentence(&self) -> String {
+        let what = match self.kind {
+            Kind::ErrorRate => "Upstream 5xx rate is",
+            Kind::RetryRate => "Upstream retry rate is",
+            Kind::AbandonRate => "Share of clients that gave up is",
+            Kind::Latency => "Upstream latency is",
+            Kind::Outage => "Outage is",
+            Kind::Flapping => "Flapping is",
+            Kind::Probe => "Probes of pools are",
+            _ => "Failover is",
+        };
+        let why = match self.kind {
+            _ if self.window == WindowFigures::default() => "its monitor was removed",
+            Kind::Failover | Kind::Failback => "its rule was switched off, or its pools are no longer those",
+            _ => "its rule was switched off",
+        };
+        format!("{what} no longer watched — {why}")
     }
 
     /// The first line of the story, and the symbol in front of it.

@@ -180,7 +180,8 @@ pub struct Alert {
     pub to: PoolLabel,
     /// For `failover`: no failure of the old pool was seen (a planned flip, or a start on the wrong pool).
     pub no_failure_seen: bool,
-    /// The incident ends because nobody watches it any more: its rule is switched off, or its pools are gone.
+    /// The incident ends because nobody watches it any more: its rule is switched off, its pools are gone, or its monitor
+    /// is, which has no window then.
     pub unwatched: bool,
     /// The window.
     pub window: WindowFigures,
@@ -237,6 +238,26 @@ impl Alert {
             examples: Vec::new(),
             held_back: 0,
             missed: Missed::default(),
+        }
+    }
+
+    /// The end of the incident that this alert tells of, whose monitor is no longer there.
+    pub fn no_longer_watched(self, now_ms: u64) -> Alert {
+        // Who serves is not known any more; between which pools traffic moved is.
+        let (from, to) = match self.kind {
+            Kind::Failover | Kind::Flapping => (self.from, self.to),
+            _ => Default::default(),
+        };
+        let kind = if self.kind == Kind::Failover { Kind::Failback } else { self.kind };
+        Alert {
+            unwatched: true,
+            status: Status::Resolved,
+            monitor: self.monitor,
+            instance: self.instance,
+            since_ms: self.since_ms,
+            from,
+            to,
+            ..Alert::info(kind, now_ms)
         }
     }
 

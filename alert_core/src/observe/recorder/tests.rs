@@ -189,12 +189,22 @@ fn an_authorisation_service_that_is_down_counts_and_what_limits_and_returns_say_
 }
 
 #[test]
+fn an_authorisation_service_that_is_down_counts_behind_an_error_page_and_a_return_does_not() {
+    let rig = Rig::new();
+    let behind_page = |status| rig.event(&Told { intent: Intent::Forgotten, age_ms: 5000, ..request(&[], status) });
+    assert_eq!(behind_page(500).and_then(|event| event.unasked()), Some(Cause::Local));
+    assert!([200, 404, 499, 502, 503, 504].into_iter().all(|status| behind_page(status).is_none()));
+}
+
+#[test]
 fn a_5xx_out_of_the_cache_counts_and_other_hits_do_not() {
     let rig = Rig::new();
     let cached = |status| rig.event(&Told { intent: Intent::Cache, ..request(&[], status) });
     let event = cached(503).expect("counted");
     assert_eq!((event.outcome(false), event.unasked()), (Some(Outcome::Failed), Some(Cause::Status)));
     assert!([200, 404, 499, 600].into_iter().all(|status| cached(status).is_none()));
+    let event = rig.event(&Told { intent: Intent::Cache, is_cut: true, ..request(&[], 200) });
+    assert_eq!(event.and_then(|event| event.unasked()), Some(Cause::Cut), "a slice of it was not there");
 }
 
 #[test]
@@ -288,6 +298,16 @@ fn a_request_fails_when_its_client_got_a_5xx_or_an_answer_that_was_cut() {
     assert_eq!(rig.outcome(&[answer(BLUE, 503), answer(ELSEWHERE, 200)], 503), Some(Outcome::Failed));
     let cut = Told { is_cut: true, ..request(&[answer(BLUE, 200)], 200) };
     assert_eq!(rig.event(&cut).and_then(|event| event.outcome(false)), Some(Outcome::Failed));
+}
+
+#[test]
+fn an_answer_without_a_valid_header_is_a_failure_though_nginx_passes_it_on() {
+    let rig = Rig::new();
+    for status in [0, 9] {
+        let passed_on = Told { is_cut: true, ..request(&[answer(BLUE, 200)], status) };
+        let event = rig.event(&passed_on).expect("counted");
+        assert_eq!((event.outcome(false), rig.cause(&passed_on)), (Some(Outcome::Failed), Some(Cause::Cut)));
+    }
 }
 
 #[test]
