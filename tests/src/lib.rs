@@ -13,6 +13,7 @@ pub mod http;
 pub mod load;
 pub mod mail;
 pub mod nginx;
+pub mod preload;
 pub mod process;
 pub mod prometheus;
 pub mod scene;

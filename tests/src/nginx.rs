@@ -254,6 +254,11 @@ impl Nginx {
         self.helpers("worker process")
     }
 
+    /// How many there are to be.
+    pub fn worker_processes(&self) -> usize {
+        self.config.workers
+    }
+
     /// The children of the master that have this role.
     pub fn helpers(&self, role: &str) -> Vec<u32> {
         let title = format!("nginx: {role}");
@@ -357,6 +362,19 @@ impl Nginx {
     /// The signal that ended the process which was started, if one did.
     fn ended_by(&mut self) -> Option<i32> {
         self.child.try_wait().ok().flatten().and_then(|status| status.signal())
+    }
+
+    /// Starts a second master beside this one, as the update of a package does, and returns it once it has workers.
+    #[track_caller]
+    pub fn upgrade(&self) -> u32 {
+        self.signal(Signal::USR2);
+        let works = |pid: &u32| {
+            let children = process::children(*pid);
+            children.iter().filter(|pid| process::title(**pid) == "nginx: worker process").count()
+                == self.config.workers
+        };
+        let new = wait::find(START_LIMIT, || self.pid_in("nginx.pid").filter(|pid| *pid != self.master).filter(works));
+        new.expect("a second master")
     }
 
     /// Takes the other master for the one under test: after an upgrade there are two.

@@ -1,13 +1,11 @@
 //! Whatever is broken beside a request (a sink, its name, a thread of the module), the request does not notice.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
-use std::{env, fs};
 
 use tests::debugger::Stopped;
 use tests::http::Request;
 use tests::nginx::STOPPED;
+use tests::preload;
 use tests::process::{self, Signal};
 use tests::scene::{Scene, Setup};
 use tests::server::Answer;
@@ -41,23 +39,15 @@ fn a_hung_sink_keeps_no_request_waiting() {
     wait::until("both alerts to wait", LIMIT, || scene.status()["sinks"]["slack"]["pending"] == 2);
 }
 
-/// A library that makes every lookup of a name take half a minute: what a name server that is gone does.
-fn slow_resolver(directory: &Path) -> PathBuf {
-    let (source, library) = (directory.join("slow.c"), directory.join("slow.so"));
-    let text = "#include <netdb.h>\n#include <unistd.h>\n
-        int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **found)
-        { sleep(30); return EAI_AGAIN; }";
-    fs::write(&source, text).unwrap();
-    let compiler = env::var_os("CC").unwrap_or_else(|| "cc".into());
-    let status = Command::new(compiler).args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
-    assert!(status.is_ok_and(|status| status.success()), "a C compiler is among the packages of a build");
-    library
-}
+/// A name server that is gone: every lookup of a name takes half a minute.
+const SLOW_RESOLVER: &str = "#include <netdb.h>\n#include <unistd.h>\n
+    int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **found)
+    { sleep(30); return EAI_AGAIN; }";
 
 #[test]
 fn a_name_server_that_is_gone_delays_no_request_no_other_sink_and_no_stop() {
     let directory = tempfile::tempdir().unwrap();
-    let library = slow_resolver(directory.path()).display().to_string();
+    let library = preload::library(directory.path(), "slow", SLOW_RESOLVER).display().to_string();
     let notify = "alert_notify slack http://sink.invalid/hook name=lost timeout=1s; alert_notify slack {sink};";
     let mut scene = Scene::start_with(&Setup { workers: 2, notify, ..Setup::default() }, |config| {
         config.env = vec![("LD_PRELOAD".into(), library)];

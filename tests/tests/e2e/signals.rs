@@ -68,18 +68,13 @@ fn a_binary_upgrade_loses_no_request_and_goes_on_with_the_state() {
 
     let load = Load::start(scene.client, &["/alert/status.json", "/alert/status.json"]);
     let (old, old_workers) = (scene.nginx.master(), scene.nginx.workers());
-    scene.nginx.signal(Signal::USR2);
-    let mut new = None;
-    wait::until("a second master", LIMIT, || {
-        new = scene.nginx.pid_in("nginx.pid").filter(|pid| *pid != old);
-        new.is_some_and(|pid| process::children(pid).iter().any(|pid| process::title(*pid) == "nginx: worker process"))
-    });
+    let new = scene.nginx.upgrade();
     scene.nginx.signal(Signal::WINCH);
     process::wait_gone(&old_workers);
     assert!(process::is_alive(old), "the old master waits for what becomes of the new one");
     scene.nginx.signal(Signal::QUIT);
     process::wait_gone(&[old]);
-    scene.nginx.adopt(new.expect("found above"));
+    scene.nginx.adopt(new);
     load.stop().iter().for_each(|tally| assert!(tally.all(200) > 0));
 
     assert_eq!(scene.wait_filled(16)["window"]["failed"], 6);
@@ -95,20 +90,13 @@ fn an_upgrade_that_is_called_off_leaves_the_old_nginx_alerting() {
     let scene = Scene::start_with(&setup, |config| config.daemon = true);
     scene.client.get_many(10, "/");
     scene.wait_filled(10);
-    let old = scene.nginx.master();
-    scene.nginx.signal(Signal::USR2);
-    let mut new = None;
-    wait::until("a second master", LIMIT, || {
-        new = scene.nginx.pid_in("nginx.pid").filter(|pid| *pid != old);
-        new.is_some_and(|pid| process::children(pid).len() == 2)
-    });
+    let new = scene.nginx.upgrade();
     let old_workers = scene.nginx.workers();
     scene.nginx.signal(Signal::WINCH);
     process::wait_gone(&old_workers);
     // Its workers come back, then the new one goes.
     scene.nginx.signal(Signal::HUP);
     wait::until("the old master's workers", LIMIT, || scene.nginx.workers().len() == 2);
-    let new = new.expect("found above");
     process::signal(new, Signal::QUIT);
     process::wait_gone(&[new]);
     scene.wait_filled(10);
