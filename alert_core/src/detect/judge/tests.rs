@@ -8,6 +8,7 @@ use crate::model::alert::{Alert, Kind, Status};
 use crate::model::ids::{PeerId, PoolId};
 use crate::model::outcome::ClientGot;
 use crate::rollout::probe::Streak;
+use crate::rollout::share::{Share, edge};
 use crate::rollout::state::{Phase, State};
 
 use crate::sink::settings::{SinkSettings, SystemSource};
@@ -780,4 +781,46 @@ fn probes_that_are_switched_off_end_what_they_told() {
     rig.pass(1);
     assert_eq!((rig.last().kind, rig.last().status), (Kind::Probe, Status::Resolved));
     assert_eq!(rig.last().headline(), "Probes are off — pools are no longer asked");
+}
+
+#[test]
+fn only_a_first_attempt_that_failed_at_the_pool_of_its_client_is_a_vote() {
+    let mut rig = Rig::new(1, PROBED);
+    let (from, to) = (rig.plan.pools(0)[0], rig.plan.pools(0)[1]);
+    let rollout = rig.board.rollout(&rig.plan, 0).expect("a rollout");
+    let number = crate::rollout::state::Step { number: 1, told: false };
+    rollout.state.store(State { phase: Phase::Step(number), from, to, at_s: T0 / 1000 });
+    rollout.share.store(Share::new(to, 5000, T0));
+    rollout.begin_votes(1, edge(5000));
+    let mut bucket = 0;
+    let mut votes = |attempts: &[(&str, u16)], client: u16| {
+        bucket += 1;
+        let event = rig.event(attempts, client).assigned_to(Some((to, bucket)));
+        let before = rollout.ballots[0].tally().cast;
+        rig.observe(&event);
+        rollout.ballots[0].tally().cast - before
+    };
+    for (attempts, client) in [
+        (&[("green", 200)][..], 200),
+        (&[("green", 404)], 404),
+        (&[("green", 0)], 499),
+        (&[("green", 200), ("green", 500)], 500),
+        // `max_fails` has sent it elsewhere, or what it was sent to first has failed and green is what is left.
+        (&[("blue", 500)], 500),
+        (&[("blue", 500), ("green", 500)], 502),
+    ] {
+        assert_eq!(votes(attempts, client), 0, "{attempts:?} {client}");
+    }
+    for (attempts, client) in [
+        (&[("green", 500)][..], 500),
+        (&[("green", 502), ("blue", 200)], 200),
+        (&[("green", 504), ("green", 200)], 200),
+        // No server was left to ask.
+        (&[("", 502)], 502),
+        (&[], 502),
+    ] {
+        assert_eq!(votes(attempts, client), 1, "{attempts:?} {client}");
+    }
+    let [of_green, of_blue] = rollout.attempts();
+    assert_eq!((of_green.failed, of_blue.failed), (5, 0));
 }
