@@ -21,6 +21,9 @@
  * without a length is a string that ends with NUL. Nothing passed in is kept after the call, except a board.
  * Times are milliseconds; points in time count from the Unix epoch.
  *
+ * Rollouts are for nginx alone: there is no pool for a key here, and no vote by alert_put. The library sees requests once
+ * they are finished; which pool a request belongs to is decided before that, by whatever sends it there.
+ *
  * No function unwinds, aborts or blocks signals; bad input is an error code. The threads of the library take no
  * signals. */
 

@@ -5,6 +5,7 @@
 //! bench instructions …           # these measurements only; prints what they found
 //! bench check-instructions       # compares instructions per request with those of instructions.txt
 //! bench record-instructions      # writes that file
+//! bench draw-rollout             # writes rollout.svg, of two rollouts that happen in a minute
 //! ```
 
 #![deny(unsafe_code)]
@@ -24,6 +25,7 @@ mod mapping;
 mod pace;
 mod report;
 mod rig;
+mod rollout;
 mod stages;
 mod throughput;
 mod tied;
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
     match names.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["check-instructions"] => return if baseline::check() { ExitCode::SUCCESS } else { ExitCode::FAILURE },
         ["record-instructions"] => baseline::record(),
+        [rollout::COMMAND] => rollout::draw(),
         [writer::COMMAND, words @ ..] => writer::run(words),
         [] => write(&measure(|_| true)),
         names => {
