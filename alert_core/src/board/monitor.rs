@@ -109,6 +109,8 @@ pub struct MonitorBoard {
     pub split: SplitBoard,
     /// The pool that should have served when a failover was told.
     pub failed_over_from: Packed<PoolId>,
+    /// The longest row of answers of another pool that ended by itself since the serving one serves.
+    pub usual_row: AtomicU64,
 }
 }
 
@@ -277,9 +279,15 @@ impl MonitorBoard {
             // Detectors that see the new state must not take requests of the time before for its answers.
             self.moved_ms.store(now_ms, Release);
         }
-        self.split.begin(0);
+        self.begin_split(0);
         self.failover.store(State::serving(pool));
         self.serving_since_ms.store(0, Relaxed);
+    }
+
+    /// Begins anew to count how traffic is split, since another pool serves.
+    pub fn begin_split(&self, stand_in_row: u16) {
+        self.split.begin(stand_in_row);
+        self.usual_row.store(0, Relaxed);
     }
 
     /// The pool that served instead of the active one last.

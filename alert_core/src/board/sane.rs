@@ -164,7 +164,7 @@ impl MonitorBoard {
         // Rows of requests are of that time, and other versions keep them in another way.
         self.failover.update(failover::State::rested);
         self.outage.update(outage::State::rested);
-        self.split.begin(self.split.stand_in_row());
+        self.begin_split(self.split.stand_in_row());
         if now_ms.abs_diff(taken_ms) >= flapping::SPAN_S * 1000 {
             self.flapping.update(flapping::State::without_moves);
         }

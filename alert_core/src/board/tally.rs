@@ -15,6 +15,7 @@ impl MonitorBoard {
     pub fn count(&self, event: &Event, outcome: Option<Outcome>) -> PoolSet {
         let mut failed = PoolSet::EMPTY;
         let answer = event.answered_by().and(event.attempts().len().checked_sub(1));
+        let served_by = event.served_by();
         for (at, attempt) in event.attempts().iter().enumerate() {
             match attempt.end {
                 AttemptEnd::Failed(cause) => {
@@ -28,7 +29,11 @@ impl MonitorBoard {
                     self.count_run(&[Success { time_ms, header_ago_ms, latency_ms, origin }], origin);
                 }
                 AttemptEnd::Answered => {
-                    self.pool(attempt.pool).passed_on.fetch_add(1, Relaxed);
+                    let pool = self.pool(attempt.pool);
+                    pool.passed_on.fetch_add(1, Relaxed);
+                    if served_by == Some(attempt.pool) {
+                        pool.last_seen_ms.fetch_max(event.header_ms, Relaxed);
+                    }
                 }
                 AttemptEnd::Abandoned => (),
             }

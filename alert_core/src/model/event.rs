@@ -149,6 +149,15 @@ impl Event {
         self.last().filter(|last| answered && last.end == AttemptEnd::Answered).map(|last| last.pool)
     }
 
+    /// The pool that serves by the answer that the client got: the one that gave it, or, where nobody knows that one, the one
+    /// that sent the request on there (`X-Accel-Redirect` to a storage).
+    #[inline]
+    pub fn served_by(&self) -> Option<PoolId> {
+        let answered_by = self.answered_by()?;
+        let known = self.attempts().iter().rfind(|attempt| attempt.pool.is_known());
+        Some(known.filter(|known| known.end == AttemptEnd::Answered).map_or(answered_by, |known| known.pool))
+    }
+
     /// The pool of the last attempt that failed, else the unknown one.
     #[inline]
     fn failed_at(&self) -> PoolId {

@@ -7,6 +7,9 @@
 //!
 //! Where both pools serve anyway, some answers in a row are chance: [`chance`] says how many are not.
 //! There, answers of the stand-in do not interrupt the way back either, as long as they are as few as chance makes them.
+//! Traffic that is spread by a key (`ip_hash`, `hash`) comes in rows that are no chance either, one for each client that sends
+//! much at once. So the row must also be twice as long as any before it that ended by itself, and, where no failure explains
+//! it, last for some seconds.
 //!
 //! An answer says who serves as of when its header came. Each worker judges its own requests a moment after they end, so
 //! observations come out of order. Therefore an answer of a candidate counts only from the millisecond after the serving
@@ -23,6 +26,10 @@ pub const UNEXPLAINED_ANSWERS: u16 = 20;
 pub const FAILBACK_ANSWERS: u16 = 10;
 /// Time over which these answers must be spread, in milliseconds.
 pub const FAILBACK_MS: u64 = 2000;
+/// The same of an unexplained row where both pools serve anyway: one client sends as many in less.
+const UNEXPLAINED_MS: u64 = 2000;
+/// Answers in a row that are enough after a failure, however long rows were before.
+const EXPLAINED_ANSWERS_MAX: u32 = 200;
 /// When something happened in another worker is known to this, in milliseconds: clocks have ticks.
 pub const TICK_MS: u64 = 10;
 /// An answer that took longer, in milliseconds, is a long poll: begun before its pool failed, it says nothing about now.
@@ -56,6 +63,8 @@ pub struct Rules {
     pub row: u16,
     /// The same of the serving pool where it stands in for the active one, from when that one served.
     pub stand_in_row: u16,
+    /// The longest row of another pool that ended by itself since the serving one serves.
+    pub usual_row: u32,
 }
 
 /// Who serves and who may be about to, packed into one word of shared memory. Zero is the state before any answer.
@@ -239,6 +248,13 @@ impl State {
         self
     }
 
+    /// How long a row was that had ended by itself when this state followed: the serving pool answered, which had failed
+    /// nothing meanwhile.
+    pub fn ended_row(&self, next: &State) -> Option<u32> {
+        let ended = self.candidate.is_known() && !next.candidate.is_known() && next.serving == self.serving;
+        (ended && !self.failure_seen).then_some(self.streak.into())
+    }
+
     /// The state after the confirmed candidate took over, and the move; `None` where no candidate is confirmed.
     pub fn take_over(self) -> Option<(State, Move)> {
         let row = self.row;
@@ -314,8 +330,15 @@ impl State {
             let lasted_ms = u64::from(self.since.until(Instant::at(seen.header_ms)));
             self.streak >= FAILBACK_ANSWERS && lasted_ms >= FAILBACK_MS
         } else {
-            let explained = if self.failure_seen { rules.confirm } else { UNEXPLAINED_ANSWERS.into() };
-            u32::from(self.streak) >= explained.max(self.row.into()) && self.row < chance::NEVER
+            let lasted_ms = u64::from(self.since.until(Instant::at(seen.header_ms)));
+            let serves_anyway = self.row > 0;
+            let unusual = if serves_anyway { 2 * rules.usual_row.min(u32::from(ROW_MAX) / 2 - 1) } else { 0 };
+            let (needed, needed_ms) = match self.failure_seen {
+                true => (rules.confirm.max(unusual.min(EXPLAINED_ANSWERS_MAX)), 0),
+                false => (unusual.max(UNEXPLAINED_ANSWERS.into()), if serves_anyway { UNEXPLAINED_MS } else { 0 }),
+            };
+            let is_long = u32::from(self.streak) >= needed.max(self.row.into()) && lasted_ms >= needed_ms;
+            is_long && self.row < chance::NEVER
         };
     }
 }
@@ -326,7 +349,7 @@ mod tests {
 
     const BLUE: PoolId = PoolId::new(1);
     const GREEN: PoolId = PoolId::new(2);
-    const RULES: Rules = Rules { active: BLUE, confirm: 2, served_ms: 0, row: 0, stand_in_row: 0 };
+    const RULES: Rules = Rules { active: BLUE, confirm: 2, served_ms: 0, row: 0, stand_in_row: 0, usual_row: 0 };
     const T0: u64 = 1_790_000_000_000;
     const DAY_MS: u64 = 86_400_000;
 
@@ -562,6 +585,48 @@ mod tests {
         }
         let rules = Rules { row: chance::NEVER, ..RULES };
         assert_eq!(run(&rules, &mut State::default(), &[RETRIED; 5000], 10), [], "green always gets everything");
+    }
+
+    #[test]
+    fn where_both_pools_serve_anyway_a_row_without_a_failure_must_last() {
+        let rules = Rules { row: 20, ..RULES };
+        let moved = Move { from: BLUE, to: GREEN, failure_seen: false, row: 20 };
+        assert_eq!(
+            run(&rules, &mut State::default(), &[GREEN_OK; 100], 15),
+            [],
+            "one client sends as many in a second"
+        );
+        assert_eq!(run(&rules, &mut State::default(), &[GREEN_OK; 100], 30), [moved]);
+        assert_eq!(run(&rules, &mut State::default(), &[GREEN_OK; 19], 3000), []);
+    }
+
+    #[test]
+    fn a_row_must_be_twice_as_long_as_those_that_ended_by_themselves() {
+        let rules = Rules { row: 20, usual_row: 40, ..RULES };
+        let moved = |failure_seen| Move { from: BLUE, to: GREEN, failure_seen, row: 20 };
+        assert_eq!(run(&rules, &mut State::default(), &[GREEN_OK; 79], 100), []);
+        assert_eq!(run(&rules, &mut State::default(), &[GREEN_OK; 80], 100), [moved(false)]);
+        let after_a_failure = |answers: usize| [&[RETRIED][..], &vec![GREEN_OK; answers - 1]].concat();
+        assert_eq!(run(&rules, &mut State::default(), &after_a_failure(79), 1), []);
+        assert_eq!(run(&rules, &mut State::default(), &after_a_failure(80), 1), [moved(true)]);
+        let rules = Rules { usual_row: 1_000_000, ..rules };
+        assert_eq!(
+            run(&rules, &mut State::default(), &after_a_failure(200), 1),
+            [moved(true)],
+            "and no longer than that"
+        );
+        let backup = Rules { usual_row: 40, ..RULES };
+        assert_eq!(run(&backup, &mut State::default(), &[RETRIED; 2], 1).len(), 1, "a backup is sent nothing anyway");
+    }
+
+    #[test]
+    fn a_row_ends_by_itself_where_the_serving_pool_answers_without_having_failed() {
+        let mut state = State::default();
+        run(&RULES, &mut state, &[BLUE_OK, GREEN_OK, GREEN_OK, GREEN_OK], 10);
+        let next = |state: &State| state.step(&answer(BLUE, T0 + 500, T0 + 501), &RULES);
+        assert_eq!((state.ended_row(&next(&state)), state.ended_row(&state)), (Some(3), None));
+        run(&RULES, &mut state, &[BLUE_DOWN], 1000);
+        assert_eq!(state.ended_row(&state.step(&answer(BLUE, T0 + 2000, T0 + 2001), &RULES)), None, "it was a hiccup");
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tests::http::Request;
+use tests::http::{Reply, Request};
 use tests::scene::{Scene, Setup};
 use tests::server::Answer;
+use tests::upstream::Upstream;
 
 const FAILOVER: &str = ":rotating_light: Failover detected — pool changed from blue → green";
 const FAILBACK: &str = ":white_check_mark: Recovered — pool is back from green → blue";
@@ -133,6 +134,39 @@ fn hiccups_of_a_primary_that_shares_its_traffic_with_a_canary_are_no_failover() 
     scene.assert_told(&[]);
     scene.blue.set_status(500);
     scene.client.get_many(40, "/");
+    scene.assert_told(&[FAILOVER]);
+}
+
+#[test]
+fn clients_that_send_much_at_once_to_the_pool_of_their_key_are_no_failover() {
+    let upstream = "hash $uri; server {blue} max_fails=0; server {green} max_fails=0;";
+    let scene = Scene::start(&Setup { workers: 2, upstream, rules: "retry_rate off;", ..Setup::default() });
+    let keys: Vec<String> = (0..60).map(|key| format!("/{key}")).collect();
+    keys.iter().for_each(|key| _ = scene.client.get(key));
+    for key in &keys[..8] {
+        assert_eq!(scene.client.get_many(40, key), [200; 40]);
+    }
+    scene.wait_answered(60 + 8 * 40);
+    scene.assert_told(&[]);
+    scene.blue.set_status(500);
+    keys.iter().chain(&keys).chain(&keys).chain(&keys).for_each(|key| _ = scene.client.get(key));
+    scene.assert_told(&[FAILOVER]);
+}
+
+#[test]
+fn a_failover_of_pools_that_send_their_clients_on_to_a_storage_is_told() {
+    let storage = Upstream::start("storage", "v1");
+    storage.set_headers(&[]);
+    let server = format!("location = /stored {{ internal; proxy_pass http://{}; }}", storage.address());
+    let scene = Scene::start(&Setup { workers: 2, server: &server, rules: "active blue;", ..Setup::default() });
+    for pool in [&scene.blue, &scene.green] {
+        pool.set(Answer::Reply(Reply::new(200, "").header("X-Accel-Redirect", "/stored")));
+    }
+    assert_eq!(scene.client.get_many(30, "/"), [200; 30]);
+    scene.wait_filled(30);
+    scene.assert_told(&[]);
+    scene.blue.go_away();
+    assert_eq!(scene.client.get_many(2, "/"), [200; 2]);
     scene.assert_told(&[FAILOVER]);
 }
 

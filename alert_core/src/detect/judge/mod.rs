@@ -125,7 +125,7 @@ impl Judge {
         // A request that began before traffic moved, or was moved on purpose, went where it had to go then.
         let is_late = event.began_ms <= shared.moved_ms.load(Acquire);
         if let Some(confirm) = monitor.settings.failover.filter(|_| !is_late) {
-            let (last, answered) = match (event.answered_by(), event.client()) {
+            let (last, answered) = match (event.served_by(), event.client()) {
                 (Some(pool), _) => (pool, true),
                 // What fails says something of its pool; who gave up, or is to follow, of none.
                 (None, Some(ClientGot::Failure)) => (event.pool(), false),

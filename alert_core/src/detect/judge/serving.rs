@@ -17,8 +17,9 @@ impl Judged<'_> {
         let shared = self.monitor.shared;
         let active = shared.active();
         let (row, stand_in_row) = (shared.split.row(seen.last), shared.split.stand_in_row());
+        let usual_row = shared.usual_row.load(Relaxed).try_into().unwrap_or(u32::MAX);
         let (old, new) = shared.failover.update(|old| {
-            let mut rules = Rules { active, confirm, served_ms: self.served_ms(old), row, stand_in_row };
+            let mut rules = Rules { active, confirm, served_ms: self.served_ms(old), row, stand_in_row, usual_row };
             let out_of_order = rules.served_ms >= seen.header_ms || old.is_interrupted(&rules);
             if out_of_order && self.judge.is_alone(self.now_ms) {
                 // One worker judges in the order in which requests end, whatever the ticks of the clock.
@@ -28,6 +29,9 @@ impl Judged<'_> {
         });
         if new == old {
             return;
+        }
+        if let Some(row) = old.ended_row(&new) {
+            shared.usual_row.fetch_max(row.into(), Relaxed);
         }
         if new.confirmed && !old.confirmed {
             self.monitor.confirmed.store(true, Relaxed);
@@ -90,7 +94,7 @@ impl Judged<'_> {
         let shared = self.monitor.shared;
         let back = moved.to == shared.active();
         shared.moved_ms.store(self.now_ms, Release);
-        shared.split.begin(if back { 0 } else { moved.row });
+        shared.begin_split(if back { 0 } else { moved.row });
         if !back && !moved.failure_seen {
             shared.incident(Kind::Failover).begin(self.now_ms, Totals::of(shared), shared.failed_attempts());
         }

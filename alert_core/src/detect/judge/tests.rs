@@ -554,6 +554,44 @@ fn hiccups_of_a_primary_beside_a_canary_are_no_failover_and_its_death_is_one() {
 }
 
 #[test]
+fn clients_that_send_much_at_once_to_the_pool_of_their_key_are_no_failover_and_a_move_of_all_is_one() {
+    for (workers, moved) in [(1, GREEN), (4, GREEN), (1, RETRIED), (4, RETRIED)] {
+        let mut rig = Rig::new(workers, &["retry_rate off"]);
+        (0..100).for_each(|_| [BLUE, GREEN].into_iter().for_each(|pool| rig.requests(1, pool)));
+        for burst in 0..20 {
+            rig.requests(10 + 2 * burst, BLUE);
+            rig.requests(1, RETRIED);
+            rig.requests(10 + 2 * burst, BLUE);
+            rig.requests(10 + 2 * burst, GREEN);
+        }
+        assert_eq!(rig.told(), [], "{workers} workers");
+        rig.requests(300, moved);
+        assert_eq!(rig.told(), [(Kind::Failover, FIRING)], "{workers} workers");
+        assert_eq!(rig.last().no_failure_seen, moved == GREEN);
+    }
+}
+
+#[test]
+fn a_pool_that_sends_its_clients_on_to_a_storage_serves_and_another_that_does_takes_over() {
+    // `X-Accel-Redirect` to a server that is in no pool.
+    let sent_on = |pool: &'static str| vec![(pool, 200), ("storage", 200)];
+    for workers in [1, 4] {
+        let mut rig = Rig::new(workers, &[]);
+        rig.requests(10, &sent_on("blue"));
+        let failed_over = [vec![("blue", 502)], sent_on("green")].concat();
+        rig.requests(1, &failed_over);
+        rig.requests(10, &sent_on("blue"));
+        rig.requests(1, &failed_over);
+        assert_eq!(rig.told(), [], "a hiccup, {workers} workers");
+        rig.requests(1, &failed_over);
+        assert_eq!(rig.told(), [(Kind::Failover, FIRING)], "{workers} workers");
+        // An error page of another service says nothing of blue.
+        rig.requests(50, &[("green", 502), ("storage", 200)]);
+        assert_eq!((rig.told().len(), rig.shared().serving()), (1, rig.shared().stand_in()), "{:?}", rig.told());
+    }
+}
+
+#[test]
 fn flapping_is_told_once_however_long_it_goes_on() {
     let mut rig = Rig::new(2, &["cooldown 10s", "retry_rate off"]);
     for _ in 0..60 {
