@@ -24,6 +24,7 @@ use crate::observe::names::Names;
 use crate::observe::spsc::{CAPACITY, channel};
 use crate::persist::saver::Saver;
 use crate::persist::state_file::StateFile;
+use crate::report::renderer::Renderer;
 use crate::settings::Settings;
 use crate::sink::Sink;
 
@@ -38,6 +39,7 @@ pub struct Engine {
     lines: Lines,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
+    renderer: Renderer,
     doorbell: &'static Doorbell,
     sinks: Vec<Arc<Sink>>,
     couriers_wanted: Arc<AtomicBool>,
@@ -76,6 +78,7 @@ impl Engine {
             let saver = Saver { board, file, generation: plan.generation, pid, stop, others, log };
             threads.spawn("alert-saver", move || saver.run())?;
         }
+        let renderer = Renderer::new(board, plan, settings, &stop, &log, alive.clone());
         threads.alive = alive;
 
         let couriers = Couriers::new(board, plan, settings, pid, &log);
@@ -113,13 +116,20 @@ impl Engine {
         let intake = Intake::new(events, doorbell, place);
         let threads = std::mem::take(&mut threads.handles);
         let event_loop = EventLoop::new(producer, intake.clone(), EventClock::new(board));
-        Ok((Engine { intake, lines, stop, threads, doorbell, sinks, couriers_wanted, ended, kept, place }, event_loop))
+        let engine =
+            Engine { intake, lines, stop, threads, renderer, doorbell, sinks, couriers_wanted, ended, kept, place };
+        Ok((engine, event_loop))
     }
 
     /// The end for callers with several threads.
     #[inline]
     pub fn intake(&self) -> &Intake {
         &self.intake
+    }
+
+    /// What makes the documents of the status.
+    pub fn renderer(&self) -> &Renderer {
+        &self.renderer
     }
 
     /// Gets alerts delivered that somebody else than the detector decided.
@@ -143,10 +153,11 @@ impl Engine {
 
     /// Ends the threads within `limit`: the detector judges what waits, the couriers try once more, the saver saves.
     /// Returns whether all of them ended; one that did not is left to the end of the process.
-    pub fn stop(self, limit: Duration) -> bool {
+    pub fn stop(mut self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         self.stop.store(true, Relaxed);
         self.doorbell.ring();
+        self.threads.extend(self.renderer.into_thread());
         self.threads.iter().for_each(|handle| handle.thread().unpark());
         // Each thread holds a sender and never sends: the channel is disconnected when the last one has ended.
         let grace = Instant::now() + limit / 2;

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod file;
 pub(crate) mod json;
 pub mod log;
+pub(crate) mod memory;
 pub mod name;
 pub mod shared;
 pub mod units;

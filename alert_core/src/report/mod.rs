@@ -3,6 +3,7 @@
 pub mod json;
 pub mod page;
 pub mod prometheus;
+pub mod renderer;
 pub mod rollout;
 pub mod view;
 

@@ -6,7 +6,7 @@ use ngx::ffi::{ngx_cycle_t, ngx_int_t};
 use super::Module;
 use crate::engine;
 use crate::nginx::cycle::Cycle;
-use crate::nginx::{guarded, process};
+use crate::nginx::{guarded, process, waiting};
 
 /// Called by nginx when a configuration is in force, before workers start with it.
 pub(super) extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
@@ -45,5 +45,6 @@ fn on_wake() {
             engine::stop(cycle.log());
         }
         engine::look_after(cycle.log());
+        waiting::look_at_all();
     });
 }

@@ -1,15 +1,16 @@
 //! A request that a location of ours answers, with a body that was made in memory.
 
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 
 use ngx::core::Status;
 use ngx::ffi::{
     NGX_HTTP_GET, NGX_HTTP_HEAD, NGX_HTTP_INTERNAL_SERVER_ERROR, NGX_HTTP_OPTIONS, NGX_HTTP_POST, ngx_buf_t,
-    ngx_chain_t, ngx_http_discard_request_body, ngx_http_output_filter, ngx_http_request_t, ngx_http_send_header,
-    ngx_int_t, ngx_list_part_t, ngx_list_push, ngx_pcalloc, ngx_pool_cleanup_add, ngx_pool_t, ngx_str_t,
-    ngx_table_elt_t, ngx_uint_t,
+    ngx_chain_t, ngx_http_discard_request_body, ngx_http_finalize_request, ngx_http_output_filter, ngx_http_request_t,
+    ngx_http_run_posted_requests, ngx_http_send_header, ngx_int_t, ngx_list_part_t, ngx_list_push, ngx_pcalloc,
+    ngx_pool_cleanup_add, ngx_pool_t, ngx_str_t, ngx_table_elt_t, ngx_uint_t,
 };
 use ngx::http::{HttpModuleLocationConf, HttpModuleMainConf, NgxHttpCoreModule};
 
@@ -27,15 +28,15 @@ pub struct Document {
     pub content_type: &'static str,
     /// Headers besides those that every document gets.
     pub headers: Vec<(&'static str, &'static str)>,
-    /// Its bytes.
-    pub body: Vec<u8>,
+    /// Its bytes, which several requests can share.
+    pub body: Arc<Vec<u8>>,
 }
 
 impl Document {
     /// A JSON document.
     pub fn json(status: u16, body: &impl ToString) -> Document {
         let body = body.to_string().into_bytes();
-        Document { status, content_type: "application/json", headers: Vec::new(), body }
+        Document { status, content_type: "application/json", headers: Vec::new(), body: Arc::new(body) }
     }
 }
 
@@ -155,65 +156,101 @@ impl<'a> Request<'a> {
     /// Answers with a document; without its body where only the head was asked for.
     pub fn send(self, document: Document) -> ngx_int_t {
         let r = self.raw();
-        // SAFETY: the request is live, and it is answered once, since this takes it. What is sent lives as long as its pool.
+        // SAFETY: the request is live, and it is answered once, since this takes it. No reference to it outlives the line
+        // that makes it, since filters write to the request as well. What is sent lives as long as its pool, or for ever.
         unsafe {
-            let request = &mut *r;
-            let length = document.body.len();
-            request.headers_out.status = document.status.into();
-            request.headers_out.content_length_n = length as i64;
-            request.headers_out.content_type = ngx_str_t::from_str(request.pool, document.content_type);
+            let (out, length) = (&raw mut (*r).headers_out, document.body.len());
+            (*out).status = document.status.into();
+            (*out).content_length_n = length as i64;
+            (*out).content_type = fixed(document.content_type);
             // Without the charset, as `gzip_types` and the like compare it.
-            request.headers_out.content_type_len = document.content_type.split(';').next().unwrap_or_default().len();
+            (*out).content_type_len = document.content_type.split(';').next().unwrap_or_default().len();
             for (name, value) in OF_ALL.iter().chain(&document.headers) {
-                let Some(header) = ngx_list_push(&mut request.headers_out.headers).cast::<ngx_table_elt_t>().as_mut()
-                else {
+                let header = ngx_list_push(&raw mut (*out).headers).cast::<ngx_table_elt_t>();
+                if header.is_null() {
                     return NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
-                };
-                *header = std::mem::zeroed();
-                header.hash = 1;
-                header.key = ngx_str_t::from_str(request.pool, name);
-                header.value = ngx_str_t::from_str(request.pool, value);
+                }
+                header.write(std::mem::zeroed());
+                ((*header).hash, (*header).key, (*header).value) = (1, fixed(name), fixed(value));
             }
-            if request.method & NGX_HTTP_HEAD as ngx_uint_t != 0 {
-                request.set_header_only(1);
+            if (*r).method & NGX_HTTP_HEAD as ngx_uint_t != 0 {
+                (*r).set_header_only(1);
+            }
+            // Before anything is sent: where there is no memory for the body, the head must not promise one.
+            let buffer = buffer_of((*r).pool, document.body);
+            if buffer.is_null() {
+                return NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
             }
             let rc = ngx_http_send_header(r);
-            if rc == Status::NGX_ERROR.0 || rc > Status::NGX_OK.0 || request.header_only() != 0 {
+            if rc == Status::NGX_ERROR.0 || rc > Status::NGX_OK.0 || (*r).header_only() != 0 {
                 return rc;
             }
-            let Some(buffer) = buffer_of(request.pool, document.body).as_mut() else {
-                return NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
-            };
-            buffer.set_last_buf(1);
-            buffer.set_last_in_chain(1);
+            bound_writes((*(*r).connection).fd, length);
+            (*buffer).set_last_buf(if r == (*r).main { 1 } else { 0 });
+            (*buffer).set_last_in_chain(1);
             let mut chain = ngx_chain_t { buf: buffer, next: ptr::null_mut() };
             ngx_http_output_filter(r, &mut chain)
         }
     }
+
+    /// Ends a request that is answered later, and whatever waits for it. The wrapper is not to be used any more.
+    ///
+    /// # Safety
+    /// The request was kept by [`Request::answer_later`], and nothing has ended it since.
+    pub(super) unsafe fn end(r: *mut ngx_http_request_t, rc: ngx_int_t) {
+        // SAFETY: live by contract; its connection is not touched unless nginx does so itself.
+        unsafe {
+            let connection = (*r).connection;
+            ngx_http_finalize_request(r, rc);
+            ngx_http_run_posted_requests(connection);
+        }
+    }
 }
 
-/// A buffer with these bytes, which are not copied: the pool frees them when it ends. Null where there is no memory.
+/// Lets no write of a large document copy more than a piece of it into the kernel at once, which would hold the event loop up.
+/// Without, the kernel takes some megabytes from a reader that is near.
+fn bound_writes(fd: c_int, length: usize) {
+    // The kernel doubles it.
+    const PIECE: c_int = 128 * 1024;
+    if length > 2 * PIECE as usize {
+        // SAFETY: the descriptor is that of a live connection; the value outlives the call. Where it is no socket, or refused, the
+        // document is sent all the same.
+        unsafe {
+            let (value, size) = (PIECE, size_of::<c_int>() as libc::socklen_t);
+            libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_SNDBUF, (&raw const value).cast(), size);
+        }
+    }
+}
+
+/// A text that lives for ever, as nginx keeps its own: nothing writes to what headers point to.
+fn fixed(text: &'static str) -> ngx_str_t {
+    ngx_str_t { len: text.len(), data: text.as_ptr().cast_mut() }
+}
+
+/// A buffer with these bytes, which are not copied: the pool lets go of them when it ends. Null where there is no memory.
 ///
 /// # Safety
 /// The pool is live.
-unsafe fn buffer_of(pool: *mut ngx_pool_t, bytes: Vec<u8>) -> *mut ngx_buf_t {
+unsafe fn buffer_of(pool: *mut ngx_pool_t, bytes: Arc<Vec<u8>>) -> *mut ngx_buf_t {
     unsafe extern "C" fn free(bytes: *mut c_void) {
         // SAFETY: nginx calls this once, with what was put there below.
-        unsafe { ptr::drop_in_place(bytes.cast::<Vec<u8>>()) };
+        unsafe { ptr::drop_in_place(bytes.cast::<Arc<Vec<u8>>>()) };
     }
-    // SAFETY: the pool is live, and gives room that is aligned for any type; a vector does not move what it holds.
+    // SAFETY: the pool is live, and gives room that is aligned for any type. What an `Arc` holds is neither moved nor written
+    // to, and nginx only reads a buffer that says it is `memory`.
     unsafe {
         let buffer = ngx_pcalloc(pool, size_of::<ngx_buf_t>()).cast::<ngx_buf_t>();
-        let Some(cleanup) = ngx_pool_cleanup_add(pool, size_of::<Vec<u8>>()).as_mut() else { return ptr::null_mut() };
-        let owned = cleanup.data.cast::<Vec<u8>>();
-        owned.write(bytes);
-        cleanup.handler = Some(free);
-        if let Some(buffer) = buffer.as_mut() {
-            let bytes = (*owned).as_mut_ptr_range();
-            (buffer.start, buffer.pos) = (bytes.start, bytes.start);
-            (buffer.end, buffer.last) = (bytes.end, bytes.end);
-            buffer.set_memory(1);
+        let cleanup = ngx_pool_cleanup_add(pool, size_of::<Arc<Vec<u8>>>());
+        if buffer.is_null() || cleanup.is_null() {
+            return ptr::null_mut();
         }
+        let range = bytes.as_ptr_range();
+        let (begin, end) = (range.start.cast_mut(), range.end.cast_mut());
+        (*cleanup).data.cast::<Arc<Vec<u8>>>().write(bytes);
+        (*cleanup).handler = Some(free);
+        ((*buffer).start, (*buffer).pos) = (begin, begin);
+        ((*buffer).end, (*buffer).last) = (end, end);
+        (*buffer).set_memory(1);
         buffer
     }
 }

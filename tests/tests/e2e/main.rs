@@ -36,6 +36,7 @@ mod sinks;
 mod starting;
 mod state;
 mod status;
+mod status_load;
 mod status_page;
 mod story;
 mod subrequests;
