@@ -92,6 +92,13 @@ impl<'a> RolloutOf<'a> {
         if self.compares_old(state) { [of_other, of_share] } else { [of_share, of_other] }
     }
 
+    /// Failed first attempts at the new pool since the votes began: those that a retry saved, and those that reached users.
+    pub fn users_of_new(&self, state: State) -> [u64; 2] {
+        let [new, _] = self.attempts(state);
+        let reached = self.rollout.reached_users[usize::from(self.compares_old(state))].load(Relaxed);
+        [new.failed.saturating_sub(reached), reached]
+    }
+
     /// Whether it is the old pool that has a share, to compare it.
     fn compares_old(&self, state: State) -> bool {
         self.settings.rollout.rules.share(state).is_some_and(|(pool, _)| pool == state.from)

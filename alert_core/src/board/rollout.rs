@@ -77,6 +77,8 @@ pub struct RolloutBoard {
     pub first_attempts: [FirstAttempts; POOLS_MAX + 1],
     /// How fast each of the releases answered.
     pub latencies: [ReleaseLatency; RELEASES_MAX],
+    /// Failed first attempts since the votes began whose client got a failure: at the pool of the share, and at the other.
+    pub reached_users: [AtomicU64; 2],
 }
 }
 
@@ -192,7 +194,8 @@ impl RolloutBoard {
     /// Begins the votes anew, on the pool that has the buckets below `edge`.
     pub fn begin_votes(&self, term: u16, edge: u16) {
         let attempts = self.attempts.iter().flat_map(|at| [&at.requests, &at.arrived, &at.failed, &at.slow]);
-        attempts.chain([&self.assigned, &self.keys]).for_each(|count| count.store(0, Relaxed));
+        let others = [&self.assigned, &self.keys].into_iter().chain(&self.reached_users);
+        attempts.chain(others).for_each(|count| count.store(0, Relaxed));
         self.ballots.iter().for_each(|ballot| ballot.begin(term, edge));
     }
 

@@ -7,7 +7,7 @@ use crate::board::outbox::Delivery;
 use crate::board::rollout::Outcome;
 use crate::deliver::recipients::sinks_for;
 use crate::detect::judge::label;
-use crate::model::alert::{Alert, LINE_END, WindowFigures};
+use crate::model::alert::{Alert, LINE_END, PoolLabel, WindowFigures};
 use crate::model::ids::PoolId;
 use crate::rollout::pilot::{Aborted, Act, Facts};
 use crate::rollout::share::{Share, edge, salt};
@@ -179,12 +179,16 @@ impl Steer<'_> {
     fn publish(&self, told: super::words::Told, state: State, facts: &Facts, now_ms: u64) {
         let RolloutOf { shared, configuration, settings, board, plan, number, .. } = self.of;
         let counts = board.window(shared).map(|window| window.counts()).unwrap_or_default();
+        // A pool that takes over has perhaps answered nothing but probes.
+        let label_of = |pool: PoolId| PoolLabel { release: self.of.release(pool), ..label(shared, pool) };
         let alert = Alert {
             monitor: settings.name.clone(),
             instance: configuration.instance.clone(),
-            from: label(shared, state.from),
-            to: label(shared, state.to),
+            from: label_of(state.from),
+            to: label_of(state.to),
             window: WindowFigures::new(settings.window, counts),
+            retries_absorbed: told.users[0],
+            errors_reached_users: told.users[1],
             story: told.story,
             ..Alert::info(told.kind, now_ms)
         };

@@ -214,6 +214,21 @@ fn a_broken_release_is_aborted_in_seconds_and_no_client_sees_it() {
     let aborted = rig.told().pop().expect("a message");
     let expected = ":rotating_light: Rollout aborted — green (v42) fails more than blue (v41): 100.0 % against 0.0 %. Blue has all traffic again";
     assert_eq!(aborted, expected);
+    let alert = rig.board.outbox().alerts().next().expect("the same");
+    let text = alert.plain_text();
+    let failed = alert.retries_absorbed;
+    assert_eq!(alert.errors_reached_users, 0);
+    for part in [
+        format!("Users saw: {failed} retries absorbed, 0 errors reached users"),
+        "From: blue (release v41)".into(),
+        "To: green (release v42)".into(),
+        "Share: 5 %".into(),
+        format!("Decided: after {seconds} s at this share"),
+        format!("First attempts: {failed} at green ({failed} failed), "),
+        "Certainty: such evidence comes up by chance in at most 1 of 1000 rollouts".into(),
+    ] {
+        assert!(text.contains(&part), "{part:?} is missing in {text}");
+    }
     assert!(!rig.rollout().share.load().counts(rig.now_ms));
     assert_eq!(rig.rollout().outcome(), Some(Outcome::Aborted));
     let refused = rig.command("rollout", "monitor=app&pool=green").expect_err("left a short while ago");

@@ -3,7 +3,7 @@
 use super::steer::Steer;
 use crate::model::alert::{Kind, LINE_END};
 use crate::model::ids::PoolId;
-use crate::rollout::pilot::{Aborted, Act, Facts, Kept, Waits};
+use crate::rollout::pilot::{Aborted, Act, COMPARING_RISK, Facts, Kept, Waits};
 use crate::rollout::state::State;
 use crate::rollout::verdict::{Attempts, Measure};
 
@@ -11,6 +11,8 @@ use crate::rollout::verdict::{Attempts, Measure};
 pub(super) struct Told {
     pub(super) kind: Kind,
     pub(super) story: String,
+    /// Of the failed first attempts that it is about: those that a retry saved, and those that reached users.
+    pub(super) users: [u64; 2],
 }
 
 impl Steer<'_> {
@@ -105,15 +107,17 @@ impl Steer<'_> {
             }
         };
         let mut story = line;
-        for row in self.rows(act, state, facts) {
+        let rows = self.rows(act, state, facts, now_ms);
+        let users = if rows.is_empty() { [0, 0] } else { self.of.users_of_new(state) };
+        for row in rows {
             story.push(LINE_END);
             story.push_str(&row);
         }
-        Some(Told { kind, story })
+        Some(Told { kind, story, users })
     }
 
     /// Further details, as `label: value`.
-    fn rows(&self, act: Act, state: State, facts: &Facts) -> Vec<String> {
+    fn rows(&self, act: Act, state: State, facts: &Facts, now_ms: u64) -> Vec<String> {
         let judged = matches!(
             act,
             Act::Hold(_) | Act::Abort(Aborted::Worse(_)) | Act::RollBack(_) | Act::WouldRollBack(_) | Act::TellWorse(_)
@@ -123,14 +127,16 @@ impl Steer<'_> {
         }
         let of =
             |pool: PoolId, at: Attempts| format!("{} at {} ({} failed)", at.requests, self.of.name(pool), at.failed);
-        let risk = match act {
-            Act::Hold(_) | Act::Abort(_) => self.of.settings.rollout.rules.risk,
-            _ => 0.001,
+        let (risk, of_what) = match act {
+            Act::RollBack(_) | Act::WouldRollBack(_) => (COMPARING_RISK[0], "comparisons"),
+            _ => (self.of.settings.rollout.rules.risk, "rollouts"),
         };
+        let decided_s = (now_ms / 1000).saturating_sub(self.of.began_s(state));
         vec![
             format!("Share: {}", self.share_of(state)),
+            format!("Decided: after {} at this share", duration(decided_s)),
             format!("First attempts: {}, {}", of(state.to, facts.to.attempts), of(state.from, facts.from.attempts)),
-            format!("Certainty: such evidence comes up by chance in at most 1 of {:.0} rollouts", 1.0 / risk),
+            format!("Certainty: such evidence comes up by chance in at most 1 of {:.0} {of_what}", 1.0 / risk),
         ]
     }
 

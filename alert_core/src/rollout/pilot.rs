@@ -21,7 +21,7 @@ const ASSIGNED_MIN: u64 = 60;
 /// After so many times the length of a step it is told that it waits.
 const WAITS_TIMES: u64 = 10;
 /// The risk of a comparison's verdict against the new pool, and against the old one.
-const COMPARING_RISK: [f64; 2] = [0.001, 0.05];
+pub(crate) const COMPARING_RISK: [f64; 2] = [0.001, 0.05];
 
 /// What the directives say.
 #[derive(Clone, Debug, PartialEq)]

@@ -64,6 +64,9 @@ impl Monitor {
         let is_slow = event.attempts().len() == 1 && self.is_slow(rollout, event.latency_ms, now_ms);
         let measure = if failed {
             attempts.failed.fetch_add(1, Relaxed);
+            if event.client() == Some(ClientGot::Failure) {
+                rollout.reached_users[at].fetch_add(1, Relaxed);
+            }
             Measure::Errors
         } else if is_slow {
             attempts.slow.fetch_add(1, Relaxed);
