@@ -92,7 +92,7 @@ fn intake(c: &mut Criterion) {
     c.bench_function("usual", |b| {
         b.iter(|| usual.find(black_box(BLUE.as_bytes())).is_some_and(|known| known.has_release(black_box(b"v1.2.3"))));
     });
-    c.bench_function("server", |b| b.iter(|| servers.server(black_box(BLUE.as_bytes()), b"")));
+    c.bench_function("server", |b| b.iter(|| servers.server(black_box(BLUE.as_bytes()), b"", 0)));
     let answer = Success { time_ms: NOW, header_ago_ms: 0, latency_ms: 1, origin };
     c.bench_function("producer", |b| b.iter(|| event_loop.answered(black_box(answer))));
     c.bench_function("channel", |b| b.iter(|| worker.intake().push(black_box(answer.into()))));

@@ -91,7 +91,8 @@ impl History {
         let mut previous: Option<Taken> = None;
         for next in taken.chain([live]) {
             if let Some(point) = previous.as_ref().and_then(|previous| next.since(previous)) {
-                points.push(point);
+                // Its place may have been given to another since.
+                points.push(Point { serving: monitor.pool_then(point.serving, point.time_ms), ..point });
             }
             previous = Some(next);
         }

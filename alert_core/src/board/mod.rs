@@ -8,6 +8,7 @@
 
 pub mod alert;
 pub mod cell;
+pub mod crowding;
 pub mod doorbell;
 pub mod examples;
 pub mod extent;
@@ -417,7 +418,7 @@ impl MonitorBoard {
         place.pools.clear();
         let mut configured = PoolSet::EMPTY;
         let mut configure = |name: &str| {
-            let pool = self.learn_pool_beside(name.as_bytes(), configured);
+            let pool = self.learn_pool_beside(name.as_bytes(), configured, now_ms);
             configured.insert(pool);
             pool
         };
@@ -427,7 +428,7 @@ impl MonitorBoard {
         self.unlist_peers();
         for ((_, addresses), pool) in settings.pools.iter().zip(&place.pools) {
             for address in addresses {
-                self.list_peer(address.as_bytes(), *pool);
+                self.list_peer(address.as_bytes(), *pool, now_ms);
             }
         }
         self.begin_warnings();

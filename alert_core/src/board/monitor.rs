@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::Release};
 use crate::base::name::NameKey;
 use crate::base::shared::shared;
 use crate::board::cell::Packed;
+use crate::board::crowding::Crowding;
 use crate::board::examples::Examples;
 use crate::board::extent::Extent;
 use crate::board::history::History;
@@ -12,7 +13,9 @@ use crate::board::maintenance::MaintenanceBoard;
 use crate::board::peer::{AddressCell, PEERS_MAX, PeerBoard};
 use crate::board::split::SplitBoard;
 use crate::board::text::NameCell;
+use crate::board::window::Sample;
 use crate::model::alert::Kind;
+use crate::model::event::{Attempt, Event};
 use crate::model::ids::{POOLS_MAX, PeerId, PoolId, PoolSet};
 use crate::model::outcome::Cause;
 use crate::model::success::Success;
@@ -111,6 +114,8 @@ pub struct MonitorBoard {
     pub failed_over_from: Packed<PoolId>,
     /// The longest row of answers of another pool that ended by itself since the serving one serves.
     pub usual_row: AtomicU64,
+    /// What has had no room.
+    pub crowding: Crowding,
 }
 }
 
@@ -199,6 +204,10 @@ pub struct PoolBoard {
     release_seen: Packed<NameKey>,
     /// Since when it is there, in milliseconds; zero while none is known.
     release_since_ms: AtomicU64,
+    /// Since when its place is its own, in milliseconds: what is older meant another pool. Zero where it was nobody's before.
+    since_ms: AtomicU64,
+    /// When it was met first, or failed an attempt, in milliseconds; answers are in `last_seen_ms`.
+    failed_ms: AtomicU64,
 }
 }
 
@@ -217,12 +226,12 @@ impl MonitorBoard {
     /// unseen among those that the configuration does not name; where it names all of them, it is the unknown pool.
     ///
     /// Two workers that meet a new name at once may give it two places; both find the first one from then on.
-    pub fn learn_pool(&self, name: &[u8]) -> PoolId {
-        self.learn_pool_beside(name, self.configured.load())
+    pub fn learn_pool(&self, name: &[u8], now_ms: u64) -> PoolId {
+        self.learn_pool_beside(name, self.configured.load(), now_ms)
     }
 
     /// The same for a pool that the configuration names besides these.
-    pub fn learn_pool_beside(&self, name: &[u8], configured: PoolSet) -> PoolId {
+    pub fn learn_pool_beside(&self, name: &[u8], configured: PoolSet, now_ms: u64) -> PoolId {
         let key = NameKey::of(name);
         if key == NameKey::EMPTY {
             return PoolId::NONE;
@@ -230,16 +239,54 @@ impl MonitorBoard {
         if let Some(known) = self.find_pool(key) {
             return known;
         }
-        let is_free = |pool: &PoolId| !configured.contains(*pool) && *pool != self.active() && *pool != self.serving();
+        // What is decided about who serves has no time by which it could be told which name it meant.
+        let state = self.failover.load();
+        let decided = [self.active(), state.serving, state.candidate(), self.stand_in(), self.failed_over_from.load()];
+        let is_free = |pool: &PoolId| !configured.contains(*pool) && !decided.contains(pool);
         let pools = (1..=POOLS_MAX).map(|at| PoolId::new(at as u8));
         let free = pools.filter(is_free).min_by_key(|pool| match self.pool(*pool) {
             pool if pool.name.is_empty() => None,
-            pool => Some(pool.last_seen_ms.load(Relaxed)),
+            pool => Some(pool.asked_ms()),
         });
         let Some(free) = free else { return PoolId::NONE };
-        self.pool(free).replace(name);
+        self.give_away(free, now_ms);
+        self.pool(free).replace(name, now_ms);
         self.epoch.fetch_add(1, Relaxed);
         self.find_pool(key).unwrap_or(PoolId::NONE)
+    }
+
+    /// Lets go of what belongs to the pool in a place that another is to get, and has no time of its own.
+    fn give_away(&self, pool: PoolId, now_ms: u64) {
+        let board = self.pool(pool);
+        if board.name.is_empty() {
+            return;
+        }
+        self.crowding.pools.make_room(board.asked_ms(), now_ms);
+        self.split.forget(pool);
+        self.peers.iter().filter(|peer| peer.pool.load() == pool).for_each(|peer| peer.pool.store(PoolId::NONE));
+    }
+
+    /// The pool that its place stood for at this time: the unknown one, where the place was another's then.
+    #[inline]
+    pub fn pool_then(&self, pool: PoolId, time_ms: u64) -> PoolId {
+        if time_ms < self.pool(pool).since_ms.load(Relaxed) { PoolId::NONE } else { pool }
+    }
+
+    /// The event without attempts at pools and servers whose places are others' now; `None` where there is none of those.
+    pub fn without_gone(&self, event: &Event) -> Option<Event> {
+        let time_ms = event.time_ms;
+        let now = |attempt: &Attempt| Attempt {
+            pool: self.pool_then(attempt.pool, time_ms),
+            peer: self.peer_then(attempt.peer, time_ms),
+            ..*attempt
+        };
+        let is_gone = event.attempts().iter().any(|attempt| now(attempt) != *attempt);
+        is_gone.then(|| event.with_attempts(now))
+    }
+
+    /// A request of the window, without its pool where that one's place is another's now.
+    pub fn sample_now(&self, sample: Sample) -> Sample {
+        sample.of_pool(self.pool_then(sample.pool(), sample.last_ms()))
     }
 
     /// The board of a pool.
@@ -330,6 +377,7 @@ impl MonitorBoard {
         let board = self.pool(pool);
         board.failed_attempts.fetch_add(1, Relaxed);
         board.remember_peer(peer);
+        board.failed_ms.store(time_ms, Relaxed);
         board.causes[cause as usize].fetch_add(1, Relaxed);
         if let Some(peer) = self.peer(peer) {
             peer.count_failure(cause, time_ms);
@@ -359,8 +407,6 @@ impl PoolBoard {
     /// Counts requests that a server of this pool answered.
     #[inline]
     pub fn count_answers(&self, run: &[Success]) {
-        let Some(last) = run.last() else { return };
-        self.remember_peer(last.origin.peer());
         let answered_ms = run.iter().map(Success::header_ms).max().unwrap_or(0);
         let seen_ms = self.last_seen_ms.load(Relaxed);
         if answered_ms > seen_ms {
@@ -418,17 +464,31 @@ impl PoolBoard {
 
     /// All times of what has happened.
     pub(super) fn times(&self) -> impl Iterator<Item = &AtomicU64> {
-        [&self.last_seen_ms, &self.release_since_ms].into_iter()
+        [&self.last_seen_ms, &self.release_since_ms, &self.since_ms, &self.failed_ms].into_iter()
     }
 
-    /// Gives the place to another pool.
-    fn replace(&self, name: &[u8]) {
+    /// Since when its place is its own, in milliseconds; zero where it was nobody's before.
+    pub fn since_ms(&self) -> u64 {
+        self.since_ms.load(Relaxed)
+    }
+
+    /// When it was asked last: the longest unasked makes room.
+    fn asked_ms(&self) -> u64 {
+        self.last_seen_ms.load(Relaxed).max(self.failed_ms.load(Relaxed))
+    }
+
+    /// Gives the place to another pool, which is being asked.
+    fn replace(&self, name: &[u8], now_ms: u64) {
+        let since_ms = if self.name.is_empty() { 0 } else { now_ms };
         self.name.store(b"");
         self.release.store(b"");
         self.release_seen.store(NameKey::EMPTY);
         self.release_since_ms.store(0, Relaxed);
         self.last_peer.store(PeerId::NONE);
-        self.counters().chain([&self.last_seen_ms]).for_each(|counter| counter.store(0, Relaxed));
+        let counters = self.counters().chain(&self.causes_before).chain([&self.last_seen_ms]);
+        counters.for_each(|counter| counter.store(0, Relaxed));
+        self.since_ms.store(since_ms, Relaxed);
+        self.failed_ms.store(now_ms, Relaxed);
         self.name.store(name);
     }
 }
@@ -437,6 +497,7 @@ impl MonitorBoard {
     /// Begins anew to warn of what does not fit the configuration, which has just come into force.
     pub fn begin_warnings(&self) {
         let Self { unmatched, contradiction, .. } = self;
+        self.crowding.all().into_iter().for_each(|(crowd, _)| crowd.begin());
         unmatched.before.store(unmatched.requests.load(Relaxed), Relaxed);
         [&unmatched.told, &contradiction.told].into_iter().for_each(|told| told.store(0, Relaxed));
         contradiction.address.store(b"");
@@ -453,6 +514,14 @@ impl MonitorBoard {
                 unmatched.address.load(),
                 self.name.load(),
             ));
+        }
+        for (crowd, names) in self.crowding.all() {
+            if crowd.is_news() {
+                warnings.push(format!(
+                    "monitor \"{}\" has seen more than {names}: the one that is unseen for longest makes room for each new one",
+                    self.name.load(),
+                ));
+            }
         }
         let address = contradiction.address.load();
         if !address.is_empty() && contradiction.told.swap(1, Relaxed) == 0 {

@@ -43,6 +43,9 @@ pub struct PeerBoard {
     tail: TextCell<{ ADDRESS_WORDS - NAME_WORDS }>,
     /// Whether the configuration lists it, by itself or by a name: then no answer can say whose it is.
     listed: AtomicU64,
+    /// Since when its place is its own, in milliseconds: what is older meant another address. Zero where it was nobody's
+    /// before.
+    since_ms: AtomicU64,
 }
 }
 
@@ -59,9 +62,16 @@ impl MonitorBoard {
         self.peers.get(peer.index()?)
     }
 
+    /// The server that its place stood for at this time: none, where the place was another's then.
+    #[inline]
+    pub fn peer_then(&self, peer: PeerId, time_ms: u64) -> PeerId {
+        let is_gone = self.peer(peer).is_some_and(|board| time_ms < board.since_ms.load(Relaxed));
+        if is_gone { PeerId::NONE } else { peer }
+    }
+
     /// Remembers to which pool an address belongs, as answers say. Where there is no room, it takes the place of the one
     /// that is longest unseen among those that the configuration does not list; where it lists all, it gets none.
-    pub fn learn_peer(&self, address: &[u8], pool: PoolId) -> PeerId {
+    pub fn learn_peer(&self, address: &[u8], pool: PoolId, now_ms: u64) -> PeerId {
         let key = NameKey::of_whole(address);
         let free = || {
             let unlisted = self.peers.iter().enumerate().filter(|(_, peer)| !peer.is_listed());
@@ -69,22 +79,25 @@ impl MonitorBoard {
         };
         let known = self.find_peer(key).and_then(PeerId::index);
         let Some(at) = known.or_else(|| free().map(|(at, _)| at)) else { return PeerId::NONE };
-        let peer = &self.peers[at];
-        if peer.key.load() != key {
-            peer.replace(address, key);
-            // It is being asked, so nobody was later.
-            let seen_ms = self.peers.iter().map(|peer| peer.seen_ms.load(Relaxed)).max();
-            peer.seen_ms.store(seen_ms.unwrap_or(0), Relaxed);
+        let (peer, id) = (&self.peers[at], PeerId::new(at as u8));
+        let is_new = peer.key.load() != key;
+        if is_new {
+            if !peer.address.is_empty() {
+                self.crowding.addresses.make_room(peer.seen_ms.load(Relaxed), now_ms);
+                let known_by = self.pools.iter().filter(|pool| pool.last_peer.load() == id);
+                known_by.for_each(|pool| pool.last_peer.store(PeerId::NONE));
+            }
+            peer.replace(address, key, now_ms);
         }
-        if peer.pool.swap(pool) != pool {
+        if peer.pool.swap(pool) != pool || is_new {
             self.epoch.fetch_add(1, Relaxed);
         }
-        PeerId::new(at as u8)
+        id
     }
 
     /// The same for an address that the configuration lists, by itself or by a name.
-    pub fn list_peer(&self, address: &[u8], pool: PoolId) -> PeerId {
-        let peer = self.learn_peer(address, pool);
+    pub fn list_peer(&self, address: &[u8], pool: PoolId, now_ms: u64) -> PeerId {
+        let peer = self.learn_peer(address, pool, now_ms);
         if let Some(board) = self.peer(peer) {
             board.listed.store(1, Relaxed);
         }
@@ -130,8 +143,8 @@ impl PeerBoard {
     }
 
     /// When it was asked, and when that failed.
-    pub(super) fn times(&self) -> [&AtomicU64; 2] {
-        [&self.failed_ms, &self.seen_ms]
+    pub(super) fn times(&self) -> [&AtomicU64; 3] {
+        [&self.failed_ms, &self.seen_ms, &self.since_ms]
     }
 
     /// Counts an attempt that failed there.
@@ -142,10 +155,17 @@ impl PeerBoard {
         self.seen_ms.store(time_ms, Relaxed);
     }
 
-    /// Gives the place to another address.
-    fn replace(&self, address: &[u8], key: NameKey) {
-        let counters = [&self.answered, &self.failed_attempts, &self.failed_ms, &self.failed_by, &self.seen_ms];
+    /// Since when its place is its own, in milliseconds; zero where it was nobody's before.
+    pub fn since_ms(&self) -> u64 {
+        self.since_ms.load(Relaxed)
+    }
+
+    /// Gives the place to another address, which is being asked.
+    fn replace(&self, address: &[u8], key: NameKey, now_ms: u64) {
+        let counters = [&self.answered, &self.failed_attempts, &self.failed_ms, &self.failed_by];
         counters.into_iter().for_each(|counter| counter.store(0, Relaxed));
+        self.since_ms.store(if self.address.is_empty() { 0 } else { now_ms }, Relaxed);
+        self.seen_ms.store(now_ms, Relaxed);
         self.key.store(NameKey::EMPTY);
         self.address.store(address);
         self.tail.store(address.get(NAME_WORDS * 8..).unwrap_or_default());
@@ -172,8 +192,9 @@ mod tests {
     #[test]
     fn each_address_has_counts_of_its_own_until_another_takes_its_place() {
         let monitor = monitor();
-        let (blue, green) = (monitor.learn_pool(b"blue"), monitor.learn_pool(b"green"));
-        let (first, second) = (monitor.learn_peer(b"10.0.0.1:80", blue), monitor.learn_peer(b"10.0.0.2:80", blue));
+        let (blue, green) = (monitor.learn_pool(b"blue", 0), monitor.learn_pool(b"green", 0));
+        let (first, second) =
+            (monitor.learn_peer(b"10.0.0.1:80", blue, 0), monitor.learn_peer(b"10.0.0.2:80", blue, 0));
         let answer = |peer, latency_ms| Success {
             time_ms: 5,
             header_ago_ms: 0,
@@ -189,7 +210,7 @@ mod tests {
         assert_eq!(board.causes[Cause::Timeout as usize].load(Relaxed), 1);
 
         for at in 0..200 {
-            let peer = monitor.learn_peer(format!("10.1.0.{at}:80").as_bytes(), green);
+            let peer = monitor.learn_peer(format!("10.1.0.{at}:80").as_bytes(), green, 0);
             monitor.count_failure(green, peer, Cause::Timeout, 100 + at);
         }
         let counted = [first, second].map(|peer| counts(monitor, peer));
@@ -199,29 +220,30 @@ mod tests {
     #[test]
     fn the_longest_unseen_address_makes_room_and_a_listed_one_never_does() {
         let monitor = monitor();
-        let blue = monitor.learn_pool(b"blue");
-        let listed = monitor.list_peer(b"10.0.0.1:80", blue);
+        let blue = monitor.learn_pool(b"blue", 0);
+        let listed = monitor.list_peer(b"10.0.0.1:80", blue, 0);
         let learned: Vec<PeerId> = (1..PEERS_MAX)
             .map(|at| {
-                let peer = monitor.learn_peer(format!("10.1.0.{at}:80").as_bytes(), blue);
+                let peer = monitor.learn_peer(format!("10.1.0.{at}:80").as_bytes(), blue, 0);
                 monitor.count_failure(blue, peer, Cause::Connect, 1000 - at as u64);
                 peer
             })
             .collect();
-        let new = monitor.learn_peer(b"10.2.0.1:80", blue);
+        let new = monitor.learn_peer(b"10.2.0.1:80", blue, 0);
         assert_eq!(Some(&new), learned.last(), "it was seen at the earliest time");
         assert_eq!(monitor.peer(listed).map(PeerBoard::text).as_deref(), Some("10.0.0.1:80"));
-        (0..PEERS_MAX).for_each(|at| assert_ne!(monitor.list_peer(format!("10.3.0.{at}:80").as_bytes(), blue), listed));
-        assert_eq!(monitor.learn_peer(b"10.4.0.1:80", blue), PeerId::NONE, "all are listed");
+        (0..PEERS_MAX)
+            .for_each(|at| assert_ne!(monitor.list_peer(format!("10.3.0.{at}:80").as_bytes(), blue, 0), listed));
+        assert_eq!(monitor.learn_peer(b"10.4.0.1:80", blue, 0), PeerId::NONE, "all are listed");
     }
 
     #[test]
     fn addresses_are_told_apart_by_all_of_their_bytes() {
         let monitor = monitor();
-        let (blue, green) = (monitor.learn_pool(b"blue"), monitor.learn_pool(b"green"));
+        let (blue, green) = (monitor.learn_pool(b"blue", 0), monitor.learn_pool(b"green", 0));
         let path = |name: &str| format!("unix:/var/lib/docker/volumes/shop_sockets_of_the_app/_data/{name}.sock");
         let [first, second] = [("blue", blue), ("green", green)].map(|(name, pool)| {
-            let peer = monitor.learn_peer(path(name).as_bytes(), pool);
+            let peer = monitor.learn_peer(path(name).as_bytes(), pool, 0);
             assert_eq!(monitor.peer(peer).map(PeerBoard::text), Some(path(name)));
             peer
         });

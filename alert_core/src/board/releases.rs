@@ -2,6 +2,7 @@
 //!
 //! The worker that leads looks once a second, so that a request costs nothing.
 
+use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::base::shared::shared;
@@ -14,7 +15,7 @@ use crate::model::ids::PoolId;
 pub const RELEASES_MAX: usize = 32;
 
 shared! {
-/// The releases of a monitor; the places are filled in a circle.
+/// The releases of a monitor. Where all places are filled, the release that is unseen for longest makes room.
 #[derive(Debug)]
 pub struct Releases {
     /// How many there were, ever.
@@ -80,6 +81,11 @@ pub struct Place {
 }
 
 impl ReleaseBoard {
+    /// The pool that had it; the unknown one where its place was given to another since.
+    pub fn pool_now(&self, monitor: &MonitorBoard) -> PoolId {
+        monitor.pool_then(self.pool.load(), self.first_seen_ms.load(Relaxed))
+    }
+
     /// Requests that it answered, and attempts that failed.
     pub fn figures(&self) -> [u64; 2] {
         [0, 1].map(|at| self.after[at].load(Relaxed).saturating_sub(self.before[at].load(Relaxed)))
@@ -99,9 +105,10 @@ impl Releases {
 
     /// The places that are filled, the newest first.
     pub fn numbers(&self) -> impl Iterator<Item = usize> {
-        let count = self.count.load(Relaxed);
-        let kept = count.min(RELEASES_MAX as u64);
-        (count - kept..count).rev().map(|at| (at % RELEASES_MAX as u64) as usize)
+        let kept = self.count.load(Relaxed).min(RELEASES_MAX as u64) as usize;
+        let mut numbers: Vec<usize> = (0..kept).collect();
+        numbers.sort_by_key(|number| Reverse((self.places[*number].first_seen_ms.load(Relaxed), *number)));
+        numbers.into_iter()
     }
 
     /// The release at this place.
@@ -110,12 +117,24 @@ impl Releases {
     }
 
     /// The latest release of a pool.
-    pub fn of(&self, pool: PoolId) -> Option<&ReleaseBoard> {
-        self.latest(pool).map(|number| &self.places[number])
+    pub fn of(&self, monitor: &MonitorBoard, pool: PoolId) -> Option<&ReleaseBoard> {
+        self.latest(monitor, pool).map(|number| &self.places[number])
     }
 
-    fn latest(&self, pool: PoolId) -> Option<usize> {
-        self.numbers().find(|number| self.places[*number].pool.load() == pool)
+    fn latest(&self, monitor: &MonitorBoard, pool: PoolId) -> Option<usize> {
+        self.numbers().find(|number| self.places[*number].pool_now(monitor) == pool)
+    }
+
+    /// A place for another release.
+    fn room(&self, monitor: &MonitorBoard, now_ms: u64) -> usize {
+        let count = self.count.fetch_add(1, Relaxed) as usize;
+        if count < RELEASES_MAX {
+            return count;
+        }
+        let seen_ms = |number: &usize| self.places[*number].last_seen_ms.load(Relaxed);
+        let number = (0..RELEASES_MAX).min_by_key(seen_ms).unwrap_or(0);
+        monitor.crowding.releases.make_room(seen_ms(&number), now_ms);
+        number
     }
 
     /// Notes that a pool has this release now, and returns where it stands; an unknown one is none.
@@ -125,19 +144,17 @@ impl Releases {
         }
         let board = monitor.pool(pool);
         let totals = [board.answered(), board.failed_attempts.load(Relaxed)];
-        let known = self.latest(pool).filter(|latest| self.places[*latest].name.load() == name);
+        let known = self.latest(monitor, pool).filter(|latest| self.places[*latest].name.load() == name);
         let number = match known {
             Some(known) => known,
             None => {
-                let count = self.count.load(Relaxed);
-                let number = (count % RELEASES_MAX as u64) as usize;
+                let number = self.room(monitor, now_ms);
                 let place = &self.places[number];
                 place.name.store(name.as_bytes());
                 place.pool.store(pool);
                 place.first_seen_ms.store(now_ms, Relaxed);
                 place.outcome.store(0, Relaxed);
                 place.before.iter().zip(totals).for_each(|(before, total)| before.store(total, Relaxed));
-                self.count.store(count.wrapping_add(1), Relaxed);
                 number
             }
         };
@@ -168,7 +185,7 @@ mod tests {
         releases.see(monitor, blue, "v1", 3000);
         let names: Vec<String> = releases.newest_first().map(|release| release.name.load()).collect();
         assert_eq!(names, ["v2", "v1"]);
-        let v1 = releases.of(blue).expect("v1");
+        let v1 = releases.of(monitor, blue).expect("v1");
         assert_eq!((v1.first_seen_ms.load(Relaxed), v1.last_seen_ms.load(Relaxed), v1.figures()), (1000, 3000, [0, 3]));
         for n in 0..100 {
             releases.see(monitor, blue, &format!("v{n}"), 4000 + n);

@@ -40,7 +40,7 @@ pub struct RolloutBoard {
     /// Above this time a first attempt is slow, in milliseconds; zero is never.
     pub slow_ms: AtomicU64,
     /// The pool that was active before.
-    pub before: Packed<PoolId>,
+    before: Packed<PoolId>,
     /// The release of the pool that is taken over from, and of the one that takes over, that everything is about.
     pub releases: [NameCell; 2],
     /// The release that an abort or a rollback left last, and the pool that had it.
@@ -67,6 +67,8 @@ pub struct RolloutBoard {
     pub attempts: [AttemptsBoard; 2],
     /// Events that were dropped up to the last look.
     pub dropped: AtomicU64,
+    /// When traffic was moved from [`RolloutBoard::before`], in milliseconds.
+    before_ms: AtomicU64,
     /// The votes on each [`Measure`].
     pub ballots: [Ballot; Measure::ALL.len()],
     /// What the probes of each address say, in the order of the monitor's.
@@ -90,6 +92,8 @@ pub struct FirstAttempts {
     pub answered: AtomicU64,
     /// Those that failed, and requests that failed before there was any.
     pub failed: AtomicU64,
+    /// [`PoolBoard::since_ms`](super::monitor::PoolBoard::since_ms) of the pool that they are of.
+    since_ms: AtomicU64,
 }
 }
 
@@ -214,6 +218,26 @@ impl RolloutBoard {
         &self.first_attempts[usize::from(pool.get()) & POOLS_MAX]
     }
 
+    /// Begins to count anew for pools that got the place of another. Called about once a second.
+    pub fn forget_pools_that_are_gone(&self, monitor: &MonitorBoard) {
+        for (first, pool) in self.first_attempts.iter().zip(&monitor.pools) {
+            if first.since_ms.swap(pool.since_ms(), Relaxed) != pool.since_ms() {
+                [&first.answered, &first.failed].into_iter().for_each(|count| count.store(0, Relaxed));
+            }
+        }
+    }
+
+    /// The pool that was active before this one; the unknown one where its place was given to another since.
+    pub fn before(&self, monitor: &MonitorBoard) -> PoolId {
+        monitor.pool_then(self.before.load(), self.before_ms.load(Relaxed))
+    }
+
+    /// Notes which pool was active before this one.
+    pub fn remember_before(&self, pool: PoolId, now_ms: u64) {
+        self.before_ms.store(now_ms, Relaxed);
+        self.before.store(pool);
+    }
+
     /// Notes that a pool has this release now. Called by the worker that leads.
     pub fn see(&self, monitor: &MonitorBoard, pool: PoolId, release: &str, now_ms: u64) {
         if let Some(place) = self.seen.see(monitor, pool, release, now_ms) {
@@ -261,8 +285,13 @@ impl RolloutBoard {
         monitor: &'a MonitorBoard,
         addresses: &'a [String],
     ) -> impl Iterator<Item = &'a ProbeBoard> {
-        let place = |address: &String| monitor.find_peer(NameKey::of_whole(address.as_bytes()))?.index();
-        addresses.iter().filter_map(place).filter_map(|place| self.probes.get(place))
+        let probed = |address: &String| {
+            let peer = monitor.find_peer(NameKey::of_whole(address.as_bytes()))?;
+            let (board, probed) = (monitor.peer(peer)?, self.probes.get(peer.index()?)?);
+            // What is older was another address's.
+            (probed.streak.load().at_ms >= board.since_ms()).then_some(probed)
+        };
+        addresses.iter().filter_map(probed)
     }
 
     /// Takes it from whoever leads or probes: for the master, when there are no workers yet.

@@ -52,6 +52,11 @@ impl SplitBoard {
         self.stand_in_row.load(Relaxed).min(chance::NEVER.into()) as u16
     }
 
+    /// Forgets a pool whose place is given to another.
+    pub fn forget(&self, pool: PoolId) {
+        self.first[pool.get() as usize & POOLS_MAX].store(0, Relaxed);
+    }
+
     /// Begins anew, since another pool serves.
     pub fn begin(&self, stand_in_row: u16) {
         self.stand_in_row.store(stand_in_row.into(), Relaxed);

@@ -58,9 +58,11 @@ impl MonitorBoard {
     }
 
     fn count_run(&self, run: &[Success], origin: SourceId) {
-        if let Some(peer) = self.peer(origin.peer()) {
-            peer.count_answers(run);
+        let peer = self.peer_then(origin.peer(), run.last().map_or(0, |last| last.time_ms));
+        if let Some(board) = self.peer(peer) {
+            board.count_answers(run);
         }
+        self.pool(origin.pool()).remember_peer(peer);
         self.pool(origin.pool()).count_answers(run);
     }
 

@@ -70,6 +70,11 @@ impl Sample {
         ((self.0 >> TIME_SHIFT) << TIME_UNIT) + EPOCH_MS
     }
 
+    /// The last millisecond in which it may have ended, by the unit of its time.
+    pub fn last_ms(self) -> u64 {
+        self.time_ms() | ((1 << TIME_UNIT) - 1)
+    }
+
     /// Upstream time of all its attempts, in milliseconds.
     pub fn latency_ms(self) -> u32 {
         ((self.0 >> LATENCY_SHIFT) & LATENCY_MAX) as u32
@@ -90,6 +95,11 @@ impl Sample {
     /// The pool of its last attempt.
     pub fn pool(self) -> PoolId {
         PoolId::new((self.0 & POOL_MASK) as u8)
+    }
+
+    /// The same request of this pool.
+    pub(super) fn of_pool(self, pool: PoolId) -> Sample {
+        Sample((self.0 & !POOL_MASK) | u64::from(pool.get()))
     }
 
     fn with_limit(self, slow_ms: u32) -> Sample {
@@ -252,8 +262,14 @@ impl<'a> Window<'a> {
 
     /// Of each pool whose requests are in the window: how many, how many of them with this outcome, and this percentile (in
     /// thousandths) of its latencies, in milliseconds. Copies the window: for messages.
-    pub fn by_pool(&self, outcome: Outcome, per_mille: Option<u32>) -> impl Iterator<Item = (PoolId, u32, u32, u32)> {
-        let samples: Vec<Sample> = self.samples().collect();
+    /// `now` puts the requests right whose pool is no longer there.
+    pub fn by_pool(
+        &self,
+        outcome: Outcome,
+        per_mille: Option<u32>,
+        now: impl Fn(Sample) -> Sample,
+    ) -> impl Iterator<Item = (PoolId, u32, u32, u32)> {
+        let samples: Vec<Sample> = self.samples().map(now).collect();
         (0..=POOLS_MAX as u8).map(PoolId::new).filter_map(move |pool| {
             let own = || samples.iter().filter(|sample| sample.pool() == pool);
             let requests = own().count() as u32;
@@ -551,7 +567,7 @@ mod tests {
         (0..2).for_each(|_| window.record(NOW, 900, Outcome::Failed, blue));
         (0..10).for_each(|ms| window.record(NOW, 500 + ms, Outcome::Answered, green));
         (0..5).for_each(|_| window.record(NOW, 900, Outcome::Failed, green));
-        let figures: Vec<_> = window.by_pool(Outcome::Failed, Some(500)).collect();
+        let figures: Vec<_> = window.by_pool(Outcome::Failed, Some(500), |sample| sample).collect();
         assert_eq!(figures, [(blue, 42, 2, 19), (green, 15, 5, 504)]);
     }
 

@@ -51,8 +51,6 @@ struct Monitor {
 struct Address {
     text: String,
     key: NameKey,
-    /// Where it stands on the board, to see when it moves there.
-    place: Option<usize>,
     next_ms: u64,
 }
 
@@ -70,7 +68,6 @@ impl Prober {
             let addresses = monitor.pools.iter().flat_map(|(_, addresses)| addresses).map(|text| Address {
                 text: text.clone(),
                 key: NameKey::of_whole(text.as_bytes()),
-                place: None,
                 next_ms: 0,
             });
             Some(Monitor {
@@ -120,9 +117,11 @@ impl Monitor {
         let busy = rollout.state.load().phase != Phase::Idle;
         let mut due: Vec<(&mut Address, &'static ProbeBoard)> = Vec::new();
         for address in addresses {
-            let place = shared.find_peer(address.key).and_then(|peer| peer.index());
-            let Some(probed) = place.and_then(|place| rollout.probes.get(place)) else { continue };
-            if address.place.replace(place.unwrap_or_default()).is_some_and(|before| Some(before) != place) {
+            let peer = shared.find_peer(address.key);
+            let place = peer.and_then(|peer| Some((shared.peer(peer)?, rollout.probes.get(peer.index()?)?)));
+            let Some((board, probed)) = place else { continue };
+            let at_ms = probed.streak.load().at_ms;
+            if at_ms != 0 && at_ms < board.since_ms() {
                 // What stands there is another address's.
                 probed.clear();
             }

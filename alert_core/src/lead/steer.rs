@@ -104,7 +104,7 @@ impl Steer<'_> {
         };
         let switch = |to: PoolId| {
             if let Some(before) = shared.switch(to, now_ms) {
-                rollout.before.store(before);
+                rollout.remember_before(before, now_ms);
             }
         };
         let mut outcome = None;
@@ -134,7 +134,7 @@ impl Steer<'_> {
                 outcome = Some(Outcome::RolledBack);
             }
             Act::RollBackByHand => {
-                switch(rollout.before.load());
+                switch(rollout.before(shared));
                 outcome = Some(Outcome::RolledBack);
             }
             Act::Cancel => outcome = Some(Outcome::Cancelled),
@@ -142,7 +142,7 @@ impl Steer<'_> {
         }
         let text = told.as_ref().map_or_else(|| self.line(act, next), |told| told.headline());
         if let Some(outcome) = outcome {
-            let release = rollout.seen.of(to);
+            let release = rollout.seen.of(shared, to);
             release.into_iter().for_each(|release| release.outcome.store(outcome as u64, Relaxed));
             rollout.end(outcome, &text, now_ms);
         }

@@ -101,7 +101,7 @@ impl Steer<'_> {
                 return None;
             }
             Act::RollBackByHand => {
-                let (active, before) = (facts.active, self.of.rollout.before.load());
+                let (active, before) = (facts.active, self.of.rollout.before(self.of.shared));
                 let text = format!("{} to {} — by hand", self.with_release(active), self.with_release(before));
                 (Kind::Rollback, format!(":leftwards_arrow_with_hook: Rolled back from {text}"))
             }

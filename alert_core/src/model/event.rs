@@ -117,6 +117,13 @@ impl Event {
         &self.attempts[..self.len as usize]
     }
 
+    /// The event with its attempts changed.
+    pub(crate) fn with_attempts(&self, change: impl Fn(&Attempt) -> Attempt) -> Event {
+        let mut event = *self;
+        event.attempts[..event.len as usize].iter_mut().for_each(|attempt| *attempt = change(attempt));
+        event
+    }
+
     /// The last attempt; `None` for an event without any.
     #[inline]
     pub fn last(&self) -> Option<&Attempt> {

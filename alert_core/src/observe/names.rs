@@ -87,7 +87,7 @@ impl Names {
             match monitor.lookup.as_ref().map(Receiver::try_recv) {
                 Some(Ok(found)) => {
                     monitor.lookup = None;
-                    monitor.apply(&found, &self.log);
+                    monitor.apply(&found, now_ms, &self.log);
                 }
                 Some(Err(TryRecvError::Empty)) => {}
                 Some(Err(TryRecvError::Disconnected)) => monitor.lookup = None,
@@ -119,7 +119,7 @@ impl Monitor {
     }
 
     /// Lets what was found join the pools. An address that the configuration itself lists is not looked for here.
-    fn apply(&self, found: &[Vec<String>], log: &Log) {
+    fn apply(&self, found: &[Vec<String>], now_ms: u64, log: &Log) {
         for (host, addresses) in self.hosts.iter().zip(found) {
             for address in addresses {
                 let peer = self.shared.find_peer(NameKey::of_whole(address.as_bytes()));
@@ -132,7 +132,7 @@ impl Monitor {
                     // Two pools share it: the first one has it, as it would at the next reload.
                     continue;
                 }
-                self.shared.list_peer(address.as_bytes(), host.pool);
+                self.shared.list_peer(address.as_bytes(), host.pool, now_ms);
                 let pool = self.shared.pool(host.pool).name.load();
                 let Host { written, .. } = host;
                 let text =
@@ -183,9 +183,9 @@ mod tests {
         let monitor = &names.monitors[0];
         let apply = |blue: &[&str], green: &[&str]| {
             let found = [blue, green].map(|found| found.iter().map(|address| (*address).into()).collect());
-            monitor.apply(&found, &names.log);
+            monitor.apply(&found, 0, &names.log);
         };
-        let pool_of = |address: &str| peers.server(address.as_bytes(), b"elsewhere");
+        let pool_of = |address: &str| peers.server(address.as_bytes(), b"elsewhere", 0);
         assert!(pool_of("10.0.0.1:80").listed && pool_of("10.0.0.1:80").pool == blue);
         apply(&["10.0.0.1:80"], &["10.0.0.2:80"]);
         assert_eq!(lines.drain().count(), 0, "nothing is new");

@@ -32,6 +32,8 @@ impl Server {
 pub struct PeerMap {
     shared: &'static MonitorBoard,
     listed: Listed,
+    /// When this was made, by the board's clock.
+    made_ms: u64,
 }
 
 impl PeerMap {
@@ -39,11 +41,13 @@ impl PeerMap {
     pub fn of_monitors(board: Board, plan: &Plan, settings: &Settings) -> Vec<PeerMap> {
         let monitors = settings.monitors.iter().enumerate();
         monitors
-            .filter_map(|(at, monitor)| Some(PeerMap::new(board.monitor(plan, at)?, monitor, plan.pools(at))))
+            .filter_map(|(at, monitor)| {
+                Some(PeerMap::new(board.monitor(plan, at)?, monitor, plan.pools(at), board.clock().now_ms()))
+            })
             .collect()
     }
 
-    fn new(shared: &'static MonitorBoard, settings: &MonitorSettings, pools: &[PoolId]) -> PeerMap {
+    fn new(shared: &'static MonitorBoard, settings: &MonitorSettings, pools: &[PoolId], made_ms: u64) -> PeerMap {
         let mut listed = Vec::new();
         for ((_, addresses), pool) in settings.pools.iter().zip(pools) {
             // What a name brought can move to another pool, so the board has that.
@@ -54,15 +58,15 @@ impl PeerMap {
                 (key, Server { pool: *pool, peer, listed: true })
             }));
         }
-        PeerMap { shared, listed: Listed::new(&listed) }
+        PeerMap { shared, listed: Listed::new(&listed), made_ms }
     }
 
     /// Whose the server with this address is, whose answer named this pool, if any.
     ///
     /// The configuration decides, then the answer, then what earlier answers taught.
-    pub fn server(&self, address: &[u8], named: &[u8]) -> Server {
+    pub fn server(&self, address: &[u8], named: &[u8], now_ms: u64) -> Server {
         let key = NameKey::of_whole(address);
-        let known = self.listed.find(key).or_else(|| self.known(key));
+        let known = self.listed.find(key).filter(|server| self.is_still(server)).or_else(|| self.known(key));
         match known {
             Some(server) if server.listed => {
                 if !named.is_empty() && self.shared.pool(server.pool).name.key() != NameKey::of(named) {
@@ -72,14 +76,20 @@ impl PeerMap {
             }
             Some(server) if named.is_empty() => server,
             known => {
-                let pool = self.shared.learn_pool(named);
+                let pool = self.shared.learn_pool(named, now_ms);
                 let as_known = |server: &Server| server.pool == pool;
                 known.filter(as_known).unwrap_or_else(|| {
-                    let peer = self.shared.learn_peer(address, pool);
+                    let peer = self.shared.learn_peer(address, pool, now_ms);
                     Server { pool, peer, listed: false }
                 })
             }
         }
+    }
+
+    /// Whether the places of a server are still its own: another configuration, which does not list it, may be in force while
+    /// this one's workers drain.
+    fn is_still(&self, Server { pool, peer, .. }: &Server) -> bool {
+        self.shared.pool_then(*pool, self.made_ms) == *pool && self.shared.peer_then(*peer, self.made_ms) == *peer
     }
 
     /// A server as the board has it: learned, or listed by a name that was looked up since.
@@ -90,8 +100,8 @@ impl PeerMap {
     }
 
     /// A server of which only the name of its pool is known.
-    pub fn nameless(&self, pool: &[u8]) -> Server {
-        Server { pool: self.shared.learn_pool(pool), ..Server::UNKNOWN }
+    pub fn nameless(&self, pool: &[u8], now_ms: u64) -> Server {
+        Server { pool: self.shared.learn_pool(pool, now_ms), ..Server::UNKNOWN }
     }
 
     /// Notes the release that a pool answered with.

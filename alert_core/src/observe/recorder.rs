@@ -171,7 +171,7 @@ impl Recorder {
             AttemptEnd::Answered if header.is_failure => AttemptEnd::Failed(Cause::Status),
             end => end,
         };
-        let server = self.server(&last, header.pool);
+        let server = self.server(&last, header.pool, request.ended_ms());
         if !header.release.is_empty() {
             self.peers.release(server.pool, header.release);
         }
@@ -181,7 +181,7 @@ impl Recorder {
         let mut event = blank;
         let mut failed_at = last.address;
         for (at, attempt) in request.attempts().enumerate() {
-            let counted = if at + 1 == course.count { last_counted } else { self.earlier(&attempt) };
+            let counted = if at + 1 == course.count { last_counted } else { self.earlier(&attempt, blank.time_ms) };
             if counted.failed() {
                 failed_at = attempt.address;
             }
@@ -252,16 +252,18 @@ impl Recorder {
     }
 
     /// An attempt before the last.
-    fn earlier(&self, attempt: &Attempt<'_>) -> event::Attempt {
-        let Server { pool, peer, .. } = self.server(attempt, attempt.pool);
+    fn earlier(&self, attempt: &Attempt<'_>, ended_ms: u64) -> event::Attempt {
+        let Server { pool, peer, .. } = self.server(attempt, attempt.pool, ended_ms);
         event::Attempt { pool, peer, end: end_of(attempt, ClientGot::Failure) }
     }
 
     /// Whose an attempt was, whose answer named this pool.
-    fn server(&self, attempt: &Attempt<'_>, pool: &[u8]) -> Server {
+    fn server(&self, attempt: &Attempt<'_>, pool: &[u8], ended_ms: u64) -> Server {
         match attempt.address {
-            Some([]) if !pool.is_empty() => self.peers.nameless(pool),
-            Some(address) if !address.is_empty() && !attempt.went_nowhere() => self.peers.server(address, pool),
+            Some([]) if !pool.is_empty() => self.peers.nameless(pool, ended_ms),
+            Some(address) if !address.is_empty() && !attempt.went_nowhere() => {
+                self.peers.server(address, pool, ended_ms)
+            }
             _ => Server::UNKNOWN,
         }
     }

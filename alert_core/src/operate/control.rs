@@ -464,7 +464,7 @@ mod tests {
         let board = Board::open(Region::private(1 << 20), T0).expect("a board");
         let plan = board.activate(board.reserve(&settings, T0).expect("room"), &settings);
         let long = "x".repeat(crate::base::name::NAME_MAX);
-        board.monitor(&plan, 0).expect("a monitor").learn_pool(long.as_bytes());
+        board.monitor(&plan, 0).expect("a monitor").learn_pool(long.as_bytes(), T0);
         let at = Source { board, plan: &plan, settings: &settings, now_ms: T0, step_ms: 0 };
         let command = Command::parse("active", &format!("monitor=app&pool={long}%0aforged")).expect("a command");
         for _ in 0..2 {

@@ -174,7 +174,7 @@ impl Target<'_> {
     }
 
     fn situation(&self, of: &RolloutOf<'_>, state: State, order: &Order, to: PoolId) -> Situation {
-        let (now_ms, active, before) = (self.at.now_ms, self.shared.active(), of.rollout.before.load());
+        let (now_ms, active, before) = (self.at.now_ms, self.shared.active(), of.rollout.before(self.shared));
         let about = if state.phase == Phase::Idle { State { from: active, to, ..state } } else { state };
         let release = of.release(to);
         let named = match order {
@@ -199,7 +199,7 @@ impl Target<'_> {
         let Ok(of) = self.of_rollout() else { return };
         let state = of.rollout.state.load();
         if before != self.shared.active() {
-            of.rollout.before.store(before);
+            of.rollout.remember_before(before, self.at.now_ms);
         }
         if state.phase != Phase::Idle {
             let facts = of.facts(state, self.at.now_ms);

@@ -265,7 +265,7 @@ mod tests {
     fn names_that_read_the_same_are_told_apart() {
         let rig = Rig::new(&[]);
         for name in [&b"x\xff"[..], b"x\xfe", b"\"{}\\"] {
-            rig.monitor(0).learn_pool(name);
+            rig.monitor(0).learn_pool(name, 0);
         }
         // What two workers leave that meet a name at once.
         rig.monitor(0).pools[20].name.store(b"\"{}\\");

@@ -448,7 +448,7 @@ mod tests {
             .map(str::as_bytes)
             .chain([&b"x\xff"[..], b"x\xfe", b"a\nb", b"a\rb", &[b'z'; 300]])
         {
-            rig.monitor(0).learn_pool(name);
+            rig.monitor(0).learn_pool(name, 0);
         }
         rig.monitor(0).pools[0].count_answers(&[Success::after_ms(1)]);
         // What two workers leave that meet a name at once.

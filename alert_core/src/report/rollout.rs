@@ -182,7 +182,7 @@ fn releases(of: &RolloutOf<'_>, source: &Source<'_>) -> Vec<Release> {
         let release: &ReleaseBoard = of.rollout.seen.at(number);
         Release {
             name: release.name.load(),
-            pool: of.name(release.pool.load()),
+            pool: of.name(release.pool_now(of.shared)),
             first_seen_ms: source.wall_ms(release.first_seen_ms.load(Relaxed)),
             last_seen_ms: source.wall_ms(release.last_seen_ms.load(Relaxed)),
             figures: release.figures(),

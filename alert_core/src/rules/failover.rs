@@ -169,6 +169,11 @@ impl Word for State {
 }
 
 impl State {
+    /// The pool that may be about to serve; the unknown one where there is none.
+    pub fn candidate(self) -> PoolId {
+        self.candidate
+    }
+
     /// The state in which `pool` serves and nothing else is known.
     pub fn serving(pool: PoolId) -> State {
         State { serving: pool, ..State::default() }

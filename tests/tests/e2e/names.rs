@@ -30,6 +30,38 @@ fn names_that_change_with_every_answer_stay_bounded_and_move_nothing() {
 }
 
 #[test]
+fn a_monitor_full_of_names_learns_the_real_ones_also_after_a_reload_and_a_restart() {
+    let setup = Setup { pools: "", rules: "cooldown 0s;", http: "alert_state state;", ..Setup::default() };
+    let mut scene = Scene::start(&setup);
+    let names = |scene: &Scene| -> Vec<String> {
+        scene.monitor()["pools"].as_object().map(|pools| pools.keys().cloned().collect()).unwrap_or_default()
+    };
+    let warned = |scene: &Scene| scene.nginx.log_lines("has seen more than 31 pools").len();
+    let learn = |scene: &Scene, begin: &str| {
+        for n in 0..40 {
+            scene.blue.set_headers(&[("X-App-Pool", &format!("{begin}-{n}"))]);
+            scene.client.get("/");
+        }
+    };
+    learn(&scene, "pool");
+    wait::until("a warning", Duration::from_secs(5), || warned(&scene) == 1);
+    scene.reload_with(&setup);
+    learn(&scene, "other");
+    wait::until("a warning for this configuration", Duration::from_secs(5), || warned(&scene) == 2);
+    scene.wait_saved("state");
+    scene.nginx.stop(Signal::QUIT);
+    scene.nginx.start_again();
+    for pool in ["blue", "green"] {
+        scene.blue.set_headers(&[("X-App-Pool", pool)]);
+        scene.client.get_many(25, "/");
+        wait::until("its pool to serve", Duration::from_secs(5), || scene.monitor()["serving_pool"] == pool);
+    }
+    let names = names(&scene);
+    assert!(names.len() == POOLS_MAX && ["blue", "green"].iter().all(|name| names.iter().any(|known| known == name)));
+    wait::until("a warning for this start", Duration::from_secs(5), || warned(&scene) == 3);
+}
+
+#[test]
 fn bytes_that_are_no_text_are_replaced() {
     let scene = learning(1);
     let raw = b"HTTP/1.1 200 OK\r\nX-App-Pool: \xff\xfe\x80 \"<!here>\r\nX-Release-Id: \xc3\r\nContent-Length: 2\r\n\

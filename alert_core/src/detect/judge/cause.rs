@@ -42,7 +42,8 @@ pub(super) fn words(shared: &MonitorBoard) -> String {
     let pools = shared.pools.iter().enumerate().filter_map(|(at, pool)| {
         let id = PoolId::new(at as u8);
         let counts = since_calm(pool);
-        let statuses = examples.iter().filter(|kept| kept.pool == id && kept.time_ms >= calm_ms);
+        let statuses =
+            examples.iter().filter(|kept| shared.pool_then(kept.pool, kept.time_ms) == id && kept.time_ms >= calm_ms);
         let statuses: Vec<u16> = statuses.map(|kept| kept.example.status).collect();
         let causes = of_pool(&counts, &statuses, id.is_known());
         let name = if id.is_known() { pool.name.load() } else { "no pool".into() };

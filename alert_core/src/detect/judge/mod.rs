@@ -105,6 +105,8 @@ impl Judge {
         assert_ne!(event.monitor, PANICS, "a test wants a panic");
         let Some(monitor) = self.monitors.get(event.monitor as usize) else { return false };
         let shared = monitor.shared;
+        let changed = shared.without_gone(event);
+        let event = changed.as_ref().unwrap_or(event);
         monitor.count_first_attempt(event, now_ms);
         if let Some(answer) = event.success().filter(|answer| shared.is_steady(answer.origin.pool())) {
             return self.count_steady(monitor, &[answer], now_ms);
@@ -239,6 +241,9 @@ impl Judge {
             self.look_after_maintenance(monitor, now_ms);
             for pool in &shared.pools {
                 pool.release_since_ms(now_ms);
+            }
+            if let Some(rollout) = monitor.rollout {
+                rollout.forget_pools_that_are_gone(shared);
             }
             if shared.serving().is_known() {
                 // Where nobody saw it begin, it serves at least since now.

@@ -257,7 +257,7 @@ fn an_unlisted_pool_serves_where_none_is_set() {
     rig.settings.monitors[0].name = "other".into();
     rig.reload(1);
     let shared = rig.shared();
-    let (blue, green) = (shared.learn_pool(b"blue"), shared.learn_pool(b"green"));
+    let (blue, green) = (shared.learn_pool(b"blue", 0), shared.learn_pool(b"green", 0));
     rig.requests(3, BLUE);
     assert_eq!((shared.active(), shared.serving()), (blue, blue));
     rig.requests(2, RETRIED);

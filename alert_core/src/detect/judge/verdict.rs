@@ -81,7 +81,8 @@ impl Judged<'_> {
             let (name, release) = (board.name.load(), board.release.load());
             PoolFigures { name, requests, count, latency_ms, release, release_since_ms }
         };
-        let mut pools: Vec<PoolFigures> = window.by_pool(outcome, per_mille).map(figures).collect();
+        let mut pools: Vec<PoolFigures> =
+            window.by_pool(outcome, per_mille, |sample| self.monitor.shared.sample_now(sample)).map(figures).collect();
         pools.sort_by(|a, b| b.badness().total_cmp(&a.badness()));
         pools.truncate(POOL_FIGURES_MAX);
         let says_more = pools.len() > 1 || pools.iter().any(|pool| !pool.release.is_empty());

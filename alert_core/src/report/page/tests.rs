@@ -163,7 +163,7 @@ fn every_colour_and_line_is_in_a_legend() {
 fn each_address_has_its_counts_and_its_last_failure() {
     let rig = Rig::new(&POOLS);
     let monitor = rig.monitor(0);
-    let peer = monitor.learn_peer(b"10.0.0.1:80", PoolId::new(1));
+    let peer = monitor.learn_peer(b"10.0.0.1:80", PoolId::new(1), 0);
     monitor.count_answers(&[Success { origin: SourceId::new(0, PoolId::new(1), peer), ..Success::after_ms(3) }]);
     monitor.count_failure(PoolId::new(1), peer, Cause::Timeout, rig.now_ms - 5000);
     let page = bare(&rig.page(""));

@@ -50,8 +50,10 @@ impl Source<'_> {
             })
             .collect();
         addresses.sort_by_key(|address| (!address.pool.is_known(), address.pool.get()));
+        let samples = self.board.window(shared);
+        let samples = samples.map(|window| window.samples().map(|sample| shared.sample_now(sample)).collect());
         Some(Detail {
-            samples: self.board.window(shared).map(|window| window.samples().collect()).unwrap_or_default(),
+            samples: samples.unwrap_or_default(),
             points: shared
                 .history
                 .points(shared, self.now_ms)
