@@ -3,9 +3,9 @@
 //!
 //! Services repeat what they were sent, so an answer may hold the path of a webhook, a password, or a header decoded. Shown
 //! are only letters, digits and the punctuation of plain sentences: no sign that begins an escape of any kind (`%`, `&`, `\`,
-//! `=`, `+`) is among them. What is left are the secret itself, its base64 (at any of its three places within more) and its
-//! hexadecimal digits, in any case, whole or in part, with or without other signs between. An answer that has a run of
-//! [`RUN`] characters in common with any of these says nothing.
+//! `=`, `+`) is among them. What is left are the secret itself, its base64 (in both alphabets, at any of three places within
+//! more), its hexadecimal digits, and what stands between percent signs; in any case, whole or in part, with or without other
+//! signs between. An answer that has a run of [`RUN`] characters in common with any of these says nothing.
 
 use std::collections::HashSet;
 
@@ -35,7 +35,7 @@ pub(super) fn excerpt(said: &str, secrets: &[Secret]) -> String {
 
 /// Whether a text of plain characters has any piece of these secrets in it.
 fn leaks(text: &str, secrets: &[Secret]) -> bool {
-    let text = [text.to_ascii_lowercase(), squeezed(text)];
+    let text = [text.to_ascii_lowercase(), text.to_ascii_lowercase().replace(' ', ""), squeezed(text)];
     let runs: HashSet<&[u8]> = text.iter().flat_map(|text| text.as_bytes().windows(RUN)).collect();
     let is_in = |piece: &[u8]| match piece.len() {
         0..WHOLE_MIN => false,
@@ -67,15 +67,18 @@ fn readings(secret: &str) -> Vec<Vec<u8>> {
 }
 
 /// What may stand for these bytes.
-fn spellings(bytes: &[u8]) -> [String; 5] {
+fn spellings(bytes: &[u8]) -> Vec<String> {
     let hex = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     // As a part of more, it begins with the first, second or third byte of a group: what that group shares with others is
     // left out.
-    let [first, second, third] = [(0, 0), (1, 2), (2, 3)].map(|(before, shared)| {
-        let all = [&[0; 2][..before], bytes].concat();
-        BASE64_STANDARD_NO_PAD.encode(all)[shared..].to_owned()
+    let places = [(0, 0), (1, 2), (2, 3)];
+    let base64 = places.iter().flat_map(|(before, shared)| {
+        let all = [&[0; 2][..*before], bytes].concat();
+        [BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD].map(|base| base.encode(&all)[*shared..].to_owned())
     });
-    [String::from_utf8_lossy(bytes).into_owned(), hex, first, second, third]
+    // Only a part of it can be shown, since the percent sign cannot.
+    let encoded = percent_encoding::percent_encode(bytes, percent_encoding::NON_ALPHANUMERIC).to_string();
+    [String::from_utf8_lossy(bytes).into_owned(), hex, encoded].into_iter().chain(base64).collect()
 }
 
 /// Its letters and digits alone, in lower case.
@@ -127,6 +130,7 @@ mod tests {
         ] {
             assert_eq!(shown(echo, &secrets), "", "{echo}");
         }
+        assert_eq!(shown("it is MCE-QW", &["0!>Aa"]), "", "five characters, as a URL has them");
         assert_eq!(shown("user:hunter2 is wrong", &["Basic dXNlcjpodW50ZXIy"]), "", "decoded");
         assert_eq!(shown("p@ss/w0rd", &["p%40ss%2Fw0rd"]), "", "decoded");
         assert_eq!(shown("the key is ab1", &["ab1"]), " (the key is ab1)", "a word");
