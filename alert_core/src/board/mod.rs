@@ -21,6 +21,7 @@ mod orphans;
 pub mod outbox;
 pub mod peer;
 mod plan;
+mod pool;
 mod predecessor;
 pub mod region;
 pub mod releases;
