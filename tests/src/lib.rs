@@ -9,6 +9,7 @@ pub mod alertmanager;
 pub mod browser;
 pub mod client;
 pub mod debugger;
+pub mod dns;
 pub mod http;
 pub mod load;
 pub mod mail;

@@ -156,3 +156,42 @@ fn what_a_reload_stops_watching_ends_once_in_words_that_are_true() {
     let texts: Vec<String> = scene.sink.posts().iter().map(|post| post.text().to_owned()).collect();
     assert!(!texts.iter().any(|text| text.contains("back to normal")), "{texts:?}");
 }
+
+#[test]
+fn a_window_that_begins_anew_while_all_fails_ends_nothing_and_holds_nothing_back() {
+    let setup = |rules| Setup { workers: 2, rules, location: NO_RETRY, ..Setup::default() };
+    let mut scene = Scene::start(&setup("failover off; outage off;"));
+    scene.client.get_many(5, "/");
+    scene.blue.set_status(503);
+    scene.client.get_many(5, "/");
+    scene.sink.wait_for(1, Duration::from_secs(5));
+    scene.reload_with(&setup("failover off; outage off; window 60;"));
+    scene.client.get_many(20, "/");
+    assert_eq!(scene.wait_filled(20)["window"]["failed"], 20);
+    // Longer than it takes until time alone is looked at.
+    std::thread::sleep(Duration::from_millis(2500));
+    scene.assert_told_once(":warning: High upstream 5xx rate — 50.00% 5xx over last 10 requests (5 errors)");
+    scene.blue.set_status(200);
+    scene.client.get_many(60, "/");
+    scene.sink.wait_for(2, Duration::from_secs(5));
+    let told = scene.sink.headlines();
+    assert_eq!(told[1], ":white_check_mark: Upstream 5xx rate is back to normal — 0.00% over last 60 requests");
+    assert_eq!(told.len(), 2, "{told:?}");
+}
+
+#[test]
+fn pools_that_a_reload_renames_while_failed_over_end_that_in_words_that_are_true() {
+    let setup = |pools| Setup { workers: 2, pools, ..Setup::default() };
+    let mut scene = Scene::start(&setup("pool blue {blue}; pool green {green}; active blue;"));
+    scene.blue.set_status(503);
+    scene.client.get_many(3, "/");
+    scene.sink.wait_for(1, Duration::from_secs(5));
+    scene.reload_with(&setup("pool red {blue}; pool yellow {green}; active red;"));
+    scene.sink.wait_for(2, Duration::from_secs(5));
+    scene.client.get_many(3, "/");
+    scene.assert_told(&[
+        ":rotating_light: Failover detected — pool changed from blue → green",
+        ":white_check_mark: Failover is no longer watched — its rule was switched off, or its pools are no longer those",
+        ":rotating_light: Failover detected — pool changed from red → yellow",
+    ]);
+}

@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use tests::address;
+use tests::dns::NameServer;
 use tests::scene::{Scene, Setup};
 use tests::wait;
 
@@ -43,6 +44,40 @@ fn where_a_header_contradicts_the_table_the_table_counts_and_one_warning_says_so
     let monitor = scene.wait_filled(5);
     assert_eq!((&monitor["pools"]["green"]["answered"], &monitor["pools"]["blue"]["answered"]), (&5.into(), &0.into()));
     wait::until("a warning", LIMIT, || scene.nginx.log_lines("says that it is pool \"blue\"").len() == 1);
+}
+
+#[test]
+fn a_name_that_moves_to_another_pool_takes_traffic_there_and_one_that_is_gone_fails_it() {
+    let blue = address::free();
+    let green = SocketAddr::new(address::free().ip(), blue.port());
+    let [IpAddr::V4(blue_ip), IpAddr::V4(green_ip)] = [blue.ip(), green.ip()] else { panic!("addresses of IPv4") };
+    let names = NameServer::start(blue_ip);
+    // nginx itself answers behind both addresses.
+    let server =
+        |at, pool| format!("server {{ listen {at}; location / {{ add_header X-App-Pool {pool}; return 200 ok; }} }}\n");
+    let scene = Scene::start(&Setup {
+        workers: 2,
+        pools: &format!("pool blue {blue}; pool green {green}; active blue;"),
+        http: &(server(blue, "blue") + &server(green, "green")),
+        location: &format!(
+            "resolver {} ipv6=off; set $upstream app.test; proxy_pass http://$upstream:{};",
+            names.address(),
+            blue.port()
+        ),
+        ..Setup::default()
+    });
+    assert_eq!(scene.client.get("/").get("X-App-Pool"), Some("blue"));
+    names.set(Some(green_ip));
+    // Each worker keeps the old address for up to a second.
+    thread::sleep(Duration::from_millis(2100));
+    assert!((0..20).all(|_| scene.client.get("/").get("X-App-Pool") == Some("green")));
+    scene.assert_told_once(":rotating_light: Failover detected — pool changed from blue → green");
+    assert!(scene.sink.posts()[0].text().contains("no failure"), "{}", scene.sink.posts()[0].text());
+    names.set(None);
+    thread::sleep(Duration::from_millis(2100));
+    assert_eq!(scene.client.get_many(5, "/"), [502; 5]);
+    let told = scene.sink.wait_for(2, LIMIT);
+    assert!(told[1].headline().starts_with(":warning: High upstream 5xx rate"), "{}", told[1].headline());
 }
 
 #[test]
