@@ -1,6 +1,7 @@
 //! The engine of one worker process: its detector, its couriers, its saver, and the ends that the event loop holds.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::base::log::{self, Level, Lines};
+use crate::base::log::{self, Level, Lines, Log};
 use crate::board::doorbell::Doorbell;
 use crate::board::worker::WorkerBoard;
 use crate::board::{Board, Plan};
@@ -32,6 +33,10 @@ use crate::sink::Sink;
 const CHANNEL: usize = 4096;
 /// Enough for JSON; the default of the system would reserve far more address space.
 const STACK: usize = 512 * 1024;
+
+/// Between the death of a thread and its next life, at first and at most.
+const RESTART_MIN: Duration = Duration::from_millis(10);
+const RESTART_MAX: Duration = Duration::from_secs(30);
 
 /// A running worker.
 pub struct Engine {
@@ -72,7 +77,7 @@ impl Engine {
         let stop = Arc::new(AtomicBool::new(false));
         let place = board.workers().join(pid, plan.generation, board.clock().now_ms());
         let (keeping, kept) = bounded(0);
-        let mut threads = Threads { stop: stop.clone(), handles: Vec::new(), alive: keeping };
+        let mut threads = Threads { stop: stop.clone(), handles: Vec::new(), alive: keeping, log: log.clone() };
         if let Some(file) = settings.state.clone().map(StateFile::new) {
             let (stop, others, log) = (stop.clone(), ended.clone(), log.clone());
             let saver = Saver { board, file, generation: plan.generation, pid, stop, others, log };
@@ -88,7 +93,7 @@ impl Engine {
             // Nobody else can know it; it lives as long as the process.
             None => Box::leak(Box::default()),
         };
-        let detector = Detector {
+        let mut detector = Detector {
             clock: board.clock(),
             judge: Judge::new(board, plan, settings, log.clone()),
             lead: Leader::new(board, plan, settings, pid, log.clone()).map(Leader::into_tick),
@@ -104,10 +109,10 @@ impl Engine {
             rests: false,
         };
         threads.spawn("alert-detector", move || detector.run())?;
-        if let Some(names) = Names::new(board, plan, settings, stop.clone(), log.clone()) {
+        if let Some(mut names) = Names::new(board, plan, settings, stop.clone(), log.clone()) {
             threads.spawn("alert-names", move || names.run())?;
         }
-        if let Some(prober) = Prober::new(board, plan, settings, pid, stop.clone(), log.clone()) {
+        if let Some(mut prober) = Prober::new(board, plan, settings, pid, stop.clone(), log.clone()) {
             threads.spawn("alert-prober", move || prober.run())?;
         }
         if place.is_none() {
@@ -185,20 +190,20 @@ struct Threads {
     stop: Arc<AtomicBool>,
     handles: Vec<JoinHandle<()>>,
     alive: Sender<()>,
+    log: Log,
 }
 
 impl Threads {
-    fn spawn(&mut self, name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<thread::Thread> {
-        let alive = self.alive.clone();
+    fn spawn(&mut self, name: &'static str, body: impl FnMut() + Send + 'static) -> io::Result<()> {
+        let (alive, stop, log) = (self.alive.clone(), self.stop.clone(), self.log.clone());
         let spawned = thread::Builder::new().name(name.into()).stack_size(STACK).spawn(move || {
-            body();
+            run_again_after_death(name, &stop, &log, body);
             drop(alive);
         });
         match spawned {
             Ok(handle) => {
-                let thread = handle.thread().clone();
                 self.handles.push(handle);
-                Ok(thread)
+                Ok(())
             }
             Err(error) => {
                 self.stop.store(true, Relaxed);
@@ -206,6 +211,30 @@ impl Threads {
                 Err(error)
             }
         }
+    }
+}
+
+/// What a thread does from top to bottom. What panics on its way is told once and begun again, with pauses that grow: a thread
+/// that is gone would be missed by nobody.
+fn run_again_after_death(name: &str, stop: &AtomicBool, log: &Log, mut body: impl FnMut()) {
+    let (mut pause, mut told) = (RESTART_MIN, false);
+    loop {
+        let (was_stopping, began) = (stop.load(Relaxed), Instant::now());
+        if catch_unwind(AssertUnwindSafe(&mut body)).is_ok() || was_stopping {
+            return;
+        }
+        if began.elapsed() > RESTART_MAX {
+            pause = RESTART_MIN;
+        }
+        if !told {
+            told = true;
+            log.write(Level::Error, format!("the thread {name} died of a panic; it is started again"));
+        }
+        let end = Instant::now() + pause;
+        while let Some(left) = end.checked_duration_since(Instant::now()).filter(|_| !stop.load(Relaxed)) {
+            thread::park_timeout(left);
+        }
+        pause = (pause * 2).min(RESTART_MAX);
     }
 }
 
@@ -231,6 +260,26 @@ mod tests {
 
     fn answered(time_ms: u64) -> Event {
         Event::of_statuses(0, time_ms, &[(PoolId::new(1), PeerId::NONE, 200)], 200)
+    }
+
+    #[test]
+    fn a_thread_that_dies_is_told_once_and_lives_again_until_the_engine_ends() {
+        let (stop, (log, lines)) = (AtomicBool::new(false), log::queue());
+        let (mut lives, began) = (0, Instant::now());
+        run_again_after_death("alert-test", &stop, &log, || {
+            lives += 1;
+            assert!(lives == 4, "it dies");
+        });
+        assert!(lives == 4 && began.elapsed() >= RESTART_MIN * (1 + 2 + 4), "{lives} in {:?}", began.elapsed());
+        let told: Vec<_> = lines.drain().map(|line| line.text().to_owned()).collect();
+        assert_eq!(told, ["the thread alert-test died of a panic; it is started again"]);
+        stop.store(true, Relaxed);
+        let mut ends = 0;
+        run_again_after_death("alert-test", &stop, &log, || {
+            ends += 1;
+            panic!("it dies at its end");
+        });
+        assert_eq!(ends, 1, "nobody waits for it");
     }
 
     #[test]

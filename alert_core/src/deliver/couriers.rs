@@ -34,6 +34,8 @@ struct Post {
     thread: Option<JoinHandle<()>>,
     /// The last try to start a thread failed.
     failed: bool,
+    /// A thread died, which was told.
+    died: bool,
 }
 
 impl Couriers {
@@ -59,7 +61,7 @@ impl Couriers {
                 stop: stop.clone(),
                 log: log.clone(),
             };
-            Post { courier: Arc::new(courier), thread: None, failed: false }
+            Post { courier: Arc::new(courier), thread: None, failed: false, died: false }
         });
         Couriers { posts: posts.collect(), wanted: Arc::default(), stop: stop.clone(), log: log.clone() }
     }
@@ -91,12 +93,12 @@ impl Couriers {
     }
 
     /// Lets the couriers try once more to deliver what waits, and waits for them.
-    pub(crate) fn finish(mut self) {
+    pub(crate) fn finish(&mut self) {
         self.stop.store(true, Relaxed);
         self.look();
-        for thread in self.posts.into_iter().filter_map(|post| post.thread) {
+        for thread in self.posts.iter_mut().filter_map(|post| post.thread.take()) {
             thread.thread().unpark();
-            // A panic was caught and told inside the thread.
+            // A panic was caught and told inside the thread, or there is no time left to do anything about it.
             let _ = thread.join();
         }
     }
@@ -107,8 +109,10 @@ impl Post {
         if self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
             return;
         }
-        if let Some(ended) = self.thread.take() {
-            let _ = ended.join();
+        if self.thread.take().is_some_and(|ended| ended.join().is_err()) && !self.died {
+            self.died = true;
+            let name = self.courier.name();
+            log.write(Level::Error, format!("the thread that delivers to {name} died; it is started again"));
         }
         if !self.courier.is_due() || !self.courier.take_lease() {
             return;

@@ -74,7 +74,7 @@ struct Round {
 
 impl Detector {
     /// Runs until it is told to stop; then judges what still waits.
-    pub(crate) fn run(mut self) {
+    pub(crate) fn run(&mut self) {
         let mut empty_looks = EMPTY_LOOKS;
         let mut next_tick_ms = 0;
         loop {
@@ -85,13 +85,14 @@ impl Detector {
                 continue;
             }
             if round.waiting {
-                thread::sleep(WAIT);
+                // Not to sleep by a call that a container may refuse, which would be a panic.
+                thread::park_timeout(WAIT);
             } else if stopping {
                 if round.events == 0 && round.answers == 0 {
                     break;
                 }
             } else if round.events >= FAST {
-                thread::sleep(NAP);
+                thread::park_timeout(NAP);
             } else if empty_looks < EMPTY_LOOKS {
                 self.sleep(Sleep::Dozing, DOZE);
             } else {

@@ -83,7 +83,7 @@ impl Prober {
     }
 
     /// Runs until it is told to stop, or until another configuration is in force.
-    pub(crate) fn run(mut self) {
+    pub(crate) fn run(&mut self) {
         while !self.stop.load(Relaxed) && self.board.generation() == self.generation {
             let looked = catch_unwind(AssertUnwindSafe(|| self.look())).unwrap_or_else(|_| {
                 self.log.write(Level::Error, "the prober panicked; continuing".into());
@@ -203,7 +203,7 @@ mod tests {
         let (stop, pid) = (Arc::new(AtomicBool::new(false)), std::process::id());
         board.workers().join(pid, plan.generation, board.clock().now_ms()).expect("a place");
         let (log, _lines) = crate::base::log::queue();
-        let prober = Prober::new(board, &plan, &settings, pid, stop.clone(), log).expect("a prober");
+        let mut prober = Prober::new(board, &plan, &settings, pid, stop.clone(), log).expect("a prober");
         let thread = thread::spawn(move || prober.run());
         let (monitor, rollout) =
             (board.monitor(&plan, 0).expect("a monitor"), board.rollout(&plan, 0).expect("a rollout"));

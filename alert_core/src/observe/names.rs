@@ -70,7 +70,7 @@ impl Names {
     }
 
     /// Runs until it is told to stop, or until another configuration is in force.
-    pub(crate) fn run(mut self) {
+    pub(crate) fn run(&mut self) {
         while !self.stop.load(Relaxed) && self.board.generation() == self.generation {
             let looked = catch_unwind(AssertUnwindSafe(|| self.look()));
             if looked.is_err() {

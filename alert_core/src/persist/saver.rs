@@ -38,7 +38,7 @@ pub(crate) struct Saver {
 
 impl Saver {
     /// Runs until it is told to stop; then waits for the other threads and saves once more.
-    pub(crate) fn run(self) {
+    pub(crate) fn run(&self) {
         let mut next_ms = self.board.clock().now_ms() + SAVE_EVERY.as_millis() as u64;
         while !self.stop.load(Relaxed) {
             let wait_ms = next_ms.saturating_sub(self.board.clock().now_ms()).min(SAVE_EVERY.as_millis() as u64);

@@ -155,7 +155,8 @@ fn begin(directory: &Directory, draft: &Path, deadline: Instant) -> io::Result<O
                 } else if Instant::now() >= deadline {
                     return Ok(None);
                 } else {
-                    thread::sleep(LOOK);
+                    // Not by a call that a container may refuse.
+                    thread::park_timeout(LOOK);
                 }
             }
             begun => return begun.map(Some),

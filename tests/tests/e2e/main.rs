@@ -27,6 +27,7 @@ mod names;
 mod outage;
 mod probes;
 mod protocols;
+mod refused_calls;
 mod reload;
 mod rollout;
 mod rules;

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustls::CertificateError;
+use rustls::crypto::ring::default_provider;
 use ureq::tls::{Certificate, ClientCert, RootCerts, TlsConfig};
 use ureq::unversioned::transport::{Connector as _, DefaultConnector, TcpConnector};
 use ureq::{Agent, Timeout};
@@ -120,7 +121,9 @@ impl Client {
             .timeout_resolve(Some(self.timeout.mul_f64(0.9)))
             .timeout_connect(Some(CONNECT_TIMEOUT.min(self.timeout.mul_f64(0.9))));
         if self.endpoint.is_https() || self.proxy.as_ref().is_some_and(Proxy::is_https) {
-            let tls = TlsConfig::builder().root_certs(self.root_certs()?).client_cert(self.client_cert.clone());
+            // ureq comes without an implementation of its own: that of rustls here is the one of all sinks.
+            let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(Arc::new(default_provider()));
+            let tls = tls.root_certs(self.root_certs()?).client_cert(self.client_cert.clone());
             config = config.tls_config(tls.build());
         }
         let resolver = self.resolver.clone();
