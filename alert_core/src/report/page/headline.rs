@@ -27,6 +27,9 @@ pub fn write(html: &mut String, view: &View<'_>, monitor: &Monitor<'_>, colours:
         }
         html.push_str("</p>");
     }
+    if let Some(rollout) = &monitor.rollout {
+        super::rollout::sentence(html, rollout)?;
+    }
     if monitor.unmatched_lately > 0 {
         write!(
             html,

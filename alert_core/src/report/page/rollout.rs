@@ -19,6 +19,21 @@ pub fn write(html: &mut String, view: &View<'_>, monitor: &Monitor<'_>) -> fmt::
     monitor.rollout.iter().filter(|rollout| is_told(rollout)).try_for_each(|rollout| stands(html, view, rollout))
 }
 
+/// Writes what goes on in one sentence, for the headline; nothing where nothing does.
+pub fn sentence(html: &mut String, rollout: &Rollout) -> fmt::Result {
+    let [_, to] = &rollout.pools;
+    let phase = match rollout.state.phase {
+        Phase::Idle => return Ok(()),
+        Phase::Probing => format!("{to} has to pass its probes before it takes over"),
+        Phase::Guard(_) | Phase::Suspect(_) | Phase::Comparing(_) => format!("{to} has taken over and is guarded"),
+        Phase::Step(_) | Phase::Held { .. } | Phase::ByHand { .. } => String::new(),
+    };
+    let share = rollout.share.as_ref();
+    let share = share.map(|(pool, share)| format!("{pool} has {} % of the clients", f64::from(*share) / 100.0));
+    let parts: Vec<String> = [phase].into_iter().chain(share).filter(|part| !part.is_empty()).collect();
+    write!(html, "<p><a class=badge href=#rollout>rollout</a> {}</p>", Text(&parts.join("; ")))
+}
+
 fn stands(html: &mut String, view: &View<'_>, rollout: &Rollout) -> fmt::Result {
     let [from, to] = &rollout.pools;
     html.push_str("<section class=half aria-labelledby=rollout><h2 id=rollout>Rollout</h2>");

@@ -295,13 +295,56 @@ fn the_page_shows_a_rollout_with_its_evidence_and_why_it_waits_and_what_probes_s
     rollout.probes[1].error.store(b"<b>refused");
     rollout.probes[1].streak.store(Streak { up: Some(false), passed: false, length: 3, at_ms: T0 + 59_000 });
     let page = bare(&rig.page("monitor=app"));
-    for shown in
-        ["step green instead of blue", "1 of 3", "7 of 1\u{202f}234", "1.0 of 6\u{202f}000", "down &lt;b&gt;refused"]
-    {
+    for shown in [
+        "rollout green has 5 % of the clients",
+        "step green instead of blue",
+        "1 of 3",
+        "7 of 1\u{202f}234",
+        "1.0 of 6\u{202f}000",
+        "down &lt;b&gt;refused",
+    ] {
         assert!(page.contains(shown), "{shown:?} is missing in {page}");
     }
     rollout.state.store(State::default());
     rollout.end(crate::board::rollout::Outcome::NotRolledBack, "Not rolled back — <blue> is no better", T0 + 1000);
     let page = bare(&rig.page("monitor=app"));
     assert!(page.contains("not rolled back Not rolled back — &lt;blue&gt; is no better 59 s ago"), "{page}");
+}
+
+#[test]
+fn what_can_be_done_depends_on_what_goes_on_and_is_offered_where_the_server_takes_commands() {
+    let rig = Rig::new(&[&POOLS[..], &["probe /healthz", "rollout 5% 25%"]].concat());
+    assert!(!rig.page("").contains("<form"), "nobody takes commands");
+    let rollout = rig.board.rollout(&rig.plan, 0).expect("a rollout");
+    let pools = rig.plan.pools(0);
+    let operated = || render(&rig.source(), &Asked { path: "/alert/", query: "", control: Some("/alert/control/") });
+    let watch = crate::rollout::state::Watch { left_s: 600, cleared: 0 };
+    for (phase, offered, missing) in [
+        (
+            Phase::Idle,
+            &["Roll out to green", "Switch to green", "Begin maintenance"][..],
+            &["Abort the", "to blue"][..],
+        ),
+        (Phase::Probing, &["Abort the rollout", "Switch to green"], &["Roll out", "Hold the"]),
+        (
+            Phase::Step(Step { number: 1, told: false }),
+            &["Hold the rollout", "Abort the rollout"],
+            &["Roll out", "Go on"],
+        ),
+        (
+            Phase::Held { step: 1, worse: false },
+            &["Go on with the rollout", "Abort the rollout"],
+            &["Roll out", "Hold the"],
+        ),
+        (Phase::Guard(watch), &["Roll back to blue", "End the guard", "Roll out to green"], &["Abort the", "Hold the"]),
+    ] {
+        rollout.state.store(State { phase, from: pools[0], to: pools[1], at_s: T0 / 1000 });
+        let html = operated();
+        let text = bare(&html);
+        assert!(offered.iter().all(|words| text.contains(words)), "{phase:?}: {text}");
+        assert!(!missing.iter().any(|words| text.contains(words)), "{phase:?}: {text}");
+        assert!(html.contains("formaction=\"../alert/control/maintenance?monitor=app&amp;on=1\""), "{html}");
+    }
+    rig.monitor(0).maintenance.order(Order::On);
+    assert!(bare(&operated()).contains("End maintenance"));
 }
