@@ -11,7 +11,7 @@ use crate::base::shared::shared;
 use crate::board::alert::AlertCell;
 use crate::board::sane::Check;
 use crate::board::sink::SinkId;
-use crate::model::alert::{Alert, Status};
+use crate::model::alert::{Alert, Kind, Status};
 use crate::sink::SINKS_MAX;
 
 /// Alerts that the board keeps.
@@ -122,6 +122,18 @@ impl Outbox {
         cell.deliveries.store(deliveries.0, Relaxed);
         cell.id.store(id, Ordering::Release);
         id
+    }
+
+    /// What the last alert of an incident says that was not held back.
+    pub fn last_word(&self, monitor: NameKey, incident: Kind) -> Option<Status> {
+        let is_told = |deliveries: Deliveries| {
+            let goes_out = [Delivery::Pending, Delivery::Sent, Delivery::Failed];
+            !deliveries.any(Delivery::HeldBack) || goes_out.into_iter().any(|state| deliveries.any(state))
+        };
+        let said = self.whole().filter(|(_, cell, deliveries)| {
+            cell.incident() == Some(incident) && cell.monitor.key() == monitor && is_told(*deliveries)
+        });
+        said.max_by_key(|(id, ..)| *id).and_then(|(_, cell, _)| cell.status())
     }
 
     /// The last word on the incident that this alert goes on with.

@@ -174,7 +174,7 @@ impl Detector {
             }
             if let Some(worker) = self.worker {
                 worker.renew(now);
-                self.judge.mend(worker);
+                self.judge.mend(worker, now);
             }
         }
         if let Some(worker) = self.worker {

@@ -97,6 +97,16 @@ impl Throttle {
         Throttle { last_told_ms: 0, ..self }
     }
 
+    /// The same where the last message, a beginning, never went out: it is still to be told.
+    pub fn without_beginning(self) -> Throttle {
+        Throttle { told: false, last_told_ms: 0, ..self }
+    }
+
+    /// The same where the last message, an end, never went out: it is still owed.
+    pub fn without_end(self) -> Throttle {
+        Throttle { told: true, ..self }
+    }
+
     /// Whether a message now would come too soon after the last one.
     pub fn cooling_down(self, now_ms: u64, cooldown_ms: u64) -> bool {
         self.last_told_ms > 0 && now_ms < self.last_told_ms + cooldown_ms

@@ -75,6 +75,8 @@ impl Judged<'_> {
         let signal = match (watched, shared.is_raised(Kind::Outage), shared.outage.load()) {
             (false, ..) => Signal::Unwatched,
             (true, true, outage::State { down: false, .. }) => Signal::Cleared,
+            // As may the end of a worker that was about to tell it.
+            (true, false, outage::State { down: true, .. }) => Signal::Raised,
             _ => Signal::Unchanged,
         };
         self.signal(Kind::Outage, signal, None)

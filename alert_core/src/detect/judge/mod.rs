@@ -12,7 +12,6 @@ use crate::board::monitor::MonitorBoard;
 use crate::board::rollout::RolloutBoard;
 use crate::board::sink::SinkId;
 use crate::board::window::Window;
-use crate::board::worker::WorkerBoard;
 use crate::board::{Board, Plan};
 use crate::deliver::recipients::routes_of;
 use crate::detect::order::Barrier;
@@ -26,6 +25,7 @@ use crate::sink::settings::Route;
 
 mod cause;
 mod limits;
+mod mend;
 mod probes;
 mod serving;
 mod verdict;
@@ -264,21 +264,6 @@ impl Judge {
             told |= judged.probes();
         }
         told
-    }
-
-    /// Sets the counts right that a worker left wrong which was killed in the middle of a change. Called at each tick
-    /// by a worker that says that it judges, so that two of them never do this at once.
-    pub fn mend(&self, own: &WorkerBoard) {
-        let workers = self.board.workers();
-        let torn: Vec<&WorkerBoard> = workers.torn().collect();
-        if torn.is_empty() || self.board.generation() != self.generation {
-            return;
-        }
-        let is_quiet = || workers.is_quiet(own);
-        let windows = self.monitors.iter().filter_map(|monitor| self.board.window(monitor.shared));
-        if windows.fold(true, |right, window| window.mend(is_quiet) & right) {
-            torn.into_iter().for_each(WorkerBoard::end_judging);
-        }
     }
 
     fn look_after_maintenance(&self, monitor: &Monitor, now_ms: u64) {

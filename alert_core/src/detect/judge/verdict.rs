@@ -47,11 +47,11 @@ impl Judged<'_> {
                 false
             }
             Action::Notify(message) => {
+                self.publish(self.alert(kind, &message, signal, moved), Delivery::Pending);
                 incident.fired.fetch_add(1, Relaxed);
                 if message.resolved {
                     incident.resolved.fetch_add(1, Relaxed);
                 }
-                self.publish(self.alert(kind, &message, signal, moved), Delivery::Pending);
                 true
             }
         }
