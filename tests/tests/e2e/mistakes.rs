@@ -78,7 +78,7 @@ const VALUES: [&[(&str, &str, &str)]; 2] = [
         ("alert_state /tmp/;", "/tmp/", FILE),
         ("alert_monitor '' { }", "", NAME),
         ("alert_monitor ääääääääääääääääääääääää { }", "ääääääääääääääääääääääää", NAME),
-        ("alert_monitor \"a\\tb\" { }", "a\tb", NAME),
+        ("alert_monitor \"a\\tb\" { }", "a b", NAME),
         ("alert '';", "", "the name of a monitor or 'off'"),
         ("alert_instance '';", "", NAME),
         ("alert_label 1st a;", "1st", "a label of 1 to 47 letters, digits and '_', such as 'env'"),
