@@ -5,6 +5,7 @@
 //! `Shape`, and in front of a SHA-256, so another version can read it. Whoever can write the file can also compute its
 //! checksum: nothing in it is trusted to be in bounds.
 
+use std::collections::TryReserveError;
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
 use std::mem::offset_of;
@@ -82,20 +83,35 @@ impl std::error::Error for Unusable {}
 
 impl Board {
     /// Everything on the board that is worth keeping. The time is that of its clock, and that of the wall clock.
-    pub fn snapshot(&self, now_ms: u64, now_wall_ms: u64) -> Snapshot {
-        let mut out = Writer { bytes: Some(Vec::new()), hasher: DefaultHasher::new() };
-        [MAGIC, FORMAT, now_ms, now_wall_ms].into_iter().for_each(|word| out.word(word));
-        Shape::current().to_words().into_iter().for_each(|word| out.word(word));
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub fn try_snapshot(&self, now_ms: u64, now_wall_ms: u64) -> Result<Snapshot, TryReserveError> {
+        let shape = Shape::current().to_words();
+        let mut measure = Writer::default();
+        self.write(&mut measure);
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact((4 + shape.len()) * WORD + measure.len + SHA256_OUTPUT_LEN)?;
+        let mut out = Writer { bytes: Some(bytes), ..Writer::default() };
+        [MAGIC, FORMAT, now_ms, now_wall_ms].into_iter().chain(shape).for_each(|word| out.word(word));
         self.write(&mut out);
         let fingerprint = out.fingerprint();
         let mut bytes = out.bytes.unwrap_or_default();
         bytes.extend_from_slice(digest(&SHA256, &bytes).as_ref());
-        Snapshot { bytes, fingerprint }
+        Ok(Snapshot { bytes, fingerprint })
+    }
+
+    /// The same, where memory is no question.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn snapshot(&self, now_ms: u64, now_wall_ms: u64) -> Snapshot {
+        self.try_snapshot(now_ms, now_wall_ms).expect("memory for a snapshot")
     }
 
     /// The fingerprint that a snapshot would have now: far cheaper than to take it.
     pub fn fingerprint(&self) -> u64 {
-        let mut out = Writer { bytes: None, hasher: DefaultHasher::new() };
+        let mut out = Writer::default();
         self.write(&mut out);
         out.fingerprint()
     }
@@ -207,7 +223,10 @@ impl Board {
     }
 }
 
+#[derive(Default)]
 struct Writer {
+    /// How much was written, or would have been.
+    len: usize,
     /// What was written; `None` where only the fingerprint is wanted.
     bytes: Option<Vec<u8>>,
     hasher: DefaultHasher,
@@ -220,6 +239,7 @@ impl Writer {
     }
 
     fn raw(&mut self, bytes: &[u8]) {
+        self.len += bytes.len();
         if let Some(written) = &mut self.bytes {
             written.extend_from_slice(bytes);
         }

@@ -3,6 +3,7 @@
 //! Every worker has one, and one at a time saves, every few seconds if something changed. At its end each worker saves
 //! what has changed since, when its other threads have done their last, so that the last worker leaves the final state.
 
+use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -75,9 +76,10 @@ impl Saver {
             return;
         }
         let take = || {
-            let snapshot = self.board.snapshot(self.board.clock().now_ms(), wall_ms());
+            let snapshot = self.board.try_snapshot(self.board.clock().now_ms(), wall_ms());
+            let snapshot = snapshot.map_err(|_| io::Error::from(ErrorKind::OutOfMemory))?;
             saving.saved.store(snapshot.fingerprint, Relaxed);
-            snapshot.bytes
+            Ok(snapshot.bytes)
         };
         match self.file.save(patience, take) {
             // The other worker saves what this one would.

@@ -15,6 +15,7 @@ use crate::base::cause::reason;
 use crate::base::clock::rfc3339;
 use crate::base::file::{self, Directory, Owner};
 use crate::base::log::{Level, Line};
+use crate::base::memory::has_room;
 use crate::board::snapshot::Restored;
 use crate::board::{Board, Reservation};
 use crate::settings::Settings;
@@ -88,7 +89,12 @@ impl StateFile {
         let max = (TIMES_MAX * board.bytes() as u64).max(SIZE_MAX);
         let opened = Directory::open(self.directory());
         let read = opened.and_then(|directory| Ok((file::read_in(&directory, self.name(), max)?, directory)));
-        let (bytes, directory) = match read {
+        // It is taken apart into as much again, twice.
+        let has_room = |(bytes, directory): (Vec<u8>, Directory)| match has_room(3 * bytes.len()) {
+            true => Ok((bytes, directory)),
+            false => Err(ErrorKind::OutOfMemory.into()),
+        };
+        let (bytes, directory) = match read.and_then(has_room) {
             Ok(read) => read,
             Err(error) if error.kind() == ErrorKind::NotFound => return None,
             Err(error) => return warning(format!("cannot read the state \"{path}\": {}", reason(&error))),
@@ -117,11 +123,11 @@ impl StateFile {
     ///
     /// # Errors
     /// The file is as it was.
-    pub fn save(&self, patience: Duration, bytes: impl FnOnce() -> Vec<u8>) -> io::Result<bool> {
+    pub fn save(&self, patience: Duration, bytes: impl FnOnce() -> io::Result<Vec<u8>>) -> io::Result<bool> {
         let draft = self.beside(".tmp");
         let directory = Directory::open(self.directory())?;
         let Some(mut file) = begin(&directory, &draft, Instant::now() + patience)? else { return Ok(false) };
-        let written = file.write_all(&bytes()).and_then(|()| file.sync_all());
+        let written = bytes().and_then(|bytes| file.write_all(&bytes)).and_then(|()| file.sync_all());
         let replaced = written.and_then(|()| directory.rename(&draft, self.name()));
         if replaced.is_err() {
             // The error that is told is the one before.
@@ -224,7 +230,7 @@ mod tests {
         assert_eq!(load(&file), None, "no file is no news");
         let board = Board::open(Region::private(1 << 20), 0).expect("a board");
         for _ in 0..3 {
-            assert!(file.save(Duration::ZERO, || board.snapshot(0, 0).bytes).expect("saved"));
+            assert!(file.save(Duration::ZERO, || Ok(board.snapshot(0, 0).bytes)).expect("saved"));
         }
         assert_eq!(directory.names(), ["state"]);
         let mode = fs::metadata(directory.0.join("state")).expect("a file").permissions().mode();
@@ -265,7 +271,7 @@ mod tests {
         assert!(!saved.expect("no error"));
         let old = SystemTime::now() - ABANDONED;
         File::options().write(true).open(&draft).and_then(|draft| draft.set_modified(old)).expect("aged");
-        assert!(file.save(Duration::ZERO, || b"third".into()).expect("saved"));
+        assert!(file.save(Duration::ZERO, || Ok(b"third".into())).expect("saved"));
         assert_eq!(directory.names(), ["state"]);
     }
 
@@ -274,7 +280,7 @@ mod tests {
         let directory = Directory::new("failed");
         let file = directory.file("state");
         fs::create_dir(directory.0.join("state")).expect("a directory");
-        assert!(file.save(Duration::ZERO, || b"x".into()).is_err());
+        assert!(file.save(Duration::ZERO, || Ok(b"x".into())).is_err());
         assert_eq!(directory.names(), ["state"]);
     }
 

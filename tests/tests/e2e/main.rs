@@ -17,6 +17,7 @@ mod fleet;
 mod harness;
 mod kills;
 mod life_cycle;
+mod log_phase;
 mod long_answers;
 mod mail;
 mod memcheck;
