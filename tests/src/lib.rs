@@ -8,6 +8,7 @@ pub mod address;
 pub mod alertmanager;
 pub mod browser;
 pub mod client;
+pub mod clock;
 pub mod debugger;
 pub mod dns;
 pub mod http;

@@ -192,6 +192,9 @@ fn retry_after_is_honoured_in_both_forms() {
     let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(30));
     let pause = after(format!("Retry-After: {date}\r\n")).expect("a pause");
     assert!((25..=30).contains(&pause.as_secs()), "{pause:?}");
+    // A service whose clock is another than this one's asks by its own.
+    let asked = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:50:07 GMT\r\n";
+    assert_eq!(after(asked.into()), Some(Duration::from_secs(30)));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod alertmanager;
 mod caches;
 mod client_got;
+mod clock;
 mod control;
 mod delivery;
 mod delivery_faults;

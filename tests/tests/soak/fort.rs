@@ -11,12 +11,12 @@ use tests::http::Request;
 use tests::nginx::{Config, Nginx};
 use tests::server::lock;
 
-use crate::clock::Clock;
 use crate::dice::Dice;
 use crate::sinks::Sinks;
 use crate::table::Table;
 use crate::upstreams;
 use crate::wild::Wild;
+use tests::clock::Clock;
 
 /// The window of the monitors that have incidents: its first error fires, and as many good answers later that is over.
 pub const WINDOW: usize = 10;

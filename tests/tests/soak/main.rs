@@ -4,7 +4,6 @@
 #![forbid(unsafe_code)]
 
 mod clients;
-mod clock;
 mod dice;
 mod fort;
 mod growth;
@@ -27,12 +26,12 @@ use std::{env, fs, thread};
 use tests::server::lock;
 use tests::wait;
 
-use crate::clock::Clock;
 use crate::dice::Dice;
 use crate::fort::{Fort, Kind};
 use crate::growth::Growth;
 use crate::ledger::Ledger;
 use crate::table::Table;
+use tests::clock::Clock;
 
 const HALF_AN_HOUR: u64 = 1800;
 /// The wall clock is set forwards and backwards by up to this.
@@ -55,7 +54,7 @@ fn nothing_is_lost_under_attack() {
     let seed = number("SOAK_SEED").unwrap_or_else(by_the_clock);
     println!("The soak takes {seconds} seconds: SECONDS={seconds} SEED={seed} repeats it");
 
-    let (table, clock) = (Arc::new(Table::default()), Clock::new());
+    let (table, clock) = (Arc::new(Table::default()), Clock::default());
     let [steady, besieged] = [(Kind::Steady, 1), (Kind::Besieged, 2)]
         .map(|(kind, part)| Fort::start(kind, &clock, Dice::new(seed, part), &table));
     // nginx's own words for a channel to a worker that was just killed.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rustls::CertificateError;
 use rustls::crypto::ring::default_provider;
+use ureq::http::HeaderMap;
 use ureq::tls::{Certificate, ClientCert, RootCerts, TlsConfig};
 use ureq::unversioned::transport::{Connector as _, DefaultConnector, TcpConnector};
 use ureq::{Agent, Timeout};
@@ -229,7 +230,7 @@ impl Transport for Client {
         let _ = body.into_reader().take(REPLY_BODY_MAX).read_to_end(&mut bytes);
         Ok(Reply {
             status: head.status.as_u16(),
-            retry_after: head.headers.get("retry-after").map(|value| String::from_utf8_lossy(value.as_bytes()).into()),
+            retry_after: retry_after(&head.headers),
             body: String::from_utf8_lossy(&bytes).into(),
         })
     }
@@ -251,6 +252,18 @@ impl Transport for Client {
         if let Stage::Ready(agent) = stage {
             agent.shutdown();
         }
+    }
+}
+
+/// What `Retry-After` asks for. A date is one of the service's clock, which the answer says too where it is a good one: then it
+/// is so many seconds, however wrong the clock of this side is.
+fn retry_after(headers: &HeaderMap) -> Option<String> {
+    let header = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let date = |text: &str| httpdate::parse_http_date(text.trim()).ok();
+    let asked = header("retry-after")?;
+    match (date(&asked), header("date").and_then(|said| date(&said))) {
+        (Some(until), Some(said)) => Some(until.duration_since(said).unwrap_or_default().as_secs().to_string()),
+        _ => Some(asked.into_owned()),
     }
 }
 

@@ -4,11 +4,11 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
+use crate::preload;
 use tempfile::TempDir;
-use tests::preload;
 
 /// What finds the file in nginx's environment.
-const VARIABLE: &str = "SOAK_CLOCK_OFFSET";
+const VARIABLE: &str = "CLOCK_OFFSET";
 
 const LIBRARY: &str = r#"
 #define _GNU_SOURCE
@@ -25,7 +25,7 @@ static volatile const long *offset = &none;
 
 __attribute__((constructor)) static void find(void)
 {
-    const char *name = getenv("SOAK_CLOCK_OFFSET");
+    const char *name = getenv("CLOCK_OFFSET");
     int file = name ? open(name, O_RDONLY | O_CLOEXEC) : -1;
     void *page = file < 0 ? MAP_FAILED : mmap(NULL, sizeof *offset, PROT_READ, MAP_SHARED, file, 0);
     if (page == MAP_FAILED) abort();
@@ -64,9 +64,9 @@ pub struct Clock {
     offset: File,
 }
 
-impl Clock {
+impl Default for Clock {
     /// A clock that is right.
-    pub fn new() -> Clock {
+    fn default() -> Clock {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let path = directory.path().join("offset");
         fs::write(&path, 0i64.to_ne_bytes()).expect("the directory is writable");
@@ -74,7 +74,9 @@ impl Clock {
         let offset = File::options().write(true).open(&path).expect("it was just written");
         Clock { directory, offset }
     }
+}
 
+impl Clock {
     /// The environment of an nginx under this clock.
     pub fn environment(&self) -> Vec<(String, String)> {
         let path = |name: &str| self.directory.path().join(name).display().to_string();
