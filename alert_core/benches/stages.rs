@@ -14,7 +14,6 @@ use alert_core::model::alert::{Alert, Status};
 use alert_core::model::event::Event;
 use alert_core::model::ids::{PeerId, PoolId};
 use alert_core::model::success::{SourceId, Success};
-use alert_core::rules::failover;
 use alert_core::settings::text;
 
 use alert_core::engine::Engine;
@@ -87,7 +86,7 @@ fn intake(c: &mut Criterion) {
     let (worker, event_loop) = Engine::start(*board, plan, settings, std::process::id(), || {}).expect("threads");
     let servers = PeerMap::of_monitors(*board, plan, settings).remove(0);
     let origin = SourceId::new(0, plan.pools(0)[0], PeerId::new(0));
-    let usual = servers.usual();
+    let usual = servers.usual::<()>();
     usual.remember(BLUE.as_bytes(), b"v1.2.3", None, origin);
     c.bench_function("usual", |b| {
         b.iter(|| usual.find(black_box(BLUE.as_bytes())).is_some_and(|known| known.has_release(black_box(b"v1.2.3"))));
@@ -123,9 +122,8 @@ fn rule(c: &mut Criterion) {
     let share = Percent::parse("2%").expect("a share");
     c.bench_function("rule", |b| b.iter(|| share.judge(black_box(3), black_box(200))));
     let bench = Bench::new(200);
-    let word = bench.monitor().failover.word();
     let pool = bench.plan.pools(0)[0];
-    c.bench_function("failover", |b| b.iter(|| failover::State::is_steady(black_box(word), pool)));
+    c.bench_function("failover", |b| b.iter(|| bench.monitor().is_steady(black_box(pool))));
 }
 
 fn outbox(c: &mut Criterion) {

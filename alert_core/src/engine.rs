@@ -99,6 +99,7 @@ impl Engine {
             lead: Leader::new(board, plan, settings, pid, log.clone()).map(Leader::into_tick),
             events: received,
             successes: consumer,
+            event_clock: EventClock::new(board),
             answers: Vec::with_capacity(CAPACITY),
             doorbell,
             worker: place,

@@ -19,6 +19,7 @@ mod base {
 mod model {
     pub mod ids;
     pub mod outcome;
+    pub mod success;
 }
 #[path = "../src/rules"]
 mod rules {
@@ -191,14 +192,14 @@ fn the_lane_hands_over_every_answer_whole_and_in_order() {
         let (producer, mut consumer) = observe::spsc::channel::<1>();
         let put = move |n: &u64| {
             let has_room = producer.has_room() || producer.look_for_room();
-            if has_room {
-                producer.put([*n, !*n]);
+            if let Some(room) = producer.room() {
+                room.put([*n, !*n, *n, !*n]);
             }
             has_room
         };
         let putting = loom::thread::spawn(move || (1..=3).filter(put).collect::<Vec<u64>>());
         let mut taken = Vec::new();
-        let mut take = || consumer.take(1, &mut taken, |[first, second]| if second == !first { first } else { 0 });
+        let mut take = || consumer.take(1, &mut taken, |[a, b, c, d]| if [b, c, d] == [!a, a, !a] { a } else { 0 });
         take();
         take();
         let put = putting.join().expect("the other end");

@@ -5,78 +5,77 @@
 
 use alert_core::model::event::Event;
 use alert_core::model::success::{SourceId, Success};
-use alert_core::observe::fast_path::FastPath;
+use alert_core::observe::fast_path::{FastPath, Known};
 use alert_core::observe::recorder::{Attempt, Intent, Record, Request};
 use alert_core::settings::LatencyOf;
 
 use crate::config::{Source, Sources};
 use crate::engine::{Monitor, Watched};
-use crate::nginx::logged_request::{Answer, Layout, LoggedRequest};
-use crate::nginx::process::cached_time;
+use crate::nginx::headers::{Headers, Shape};
+use crate::nginx::logged_request::{Answer, LoggedRequest, Times};
+use crate::nginx::process::wall_ms;
 
 /// What is left to do about a finished request.
-pub enum Rest {
+pub enum Rest<'a> {
     /// Nothing.
     Nothing,
-    /// The detector sleeps: [`wake`] it.
-    Wake,
     /// To take a closer look: [`look_closer`].
     Look,
+    /// To look at its headers: [`hand_over_by_headers`].
+    Headers(&'a Known<Shape>, Answer<'a>),
 }
 
 /// Hands a finished request to the detector where it is like nearly every request: an answer at the first try, whole, of a
-/// known server whose answers change nothing. It calls nothing, so that it has nothing to keep over a call.
+/// known server whose answers change nothing, with its release in a header where it was before. It calls nothing, so that it
+/// has nothing to keep over a call.
 #[inline(always)]
-pub fn hand_over_usual(request: LoggedRequest<'_>, monitor: &Monitor) -> Rest {
+pub fn hand_over_usual<'a>(request: LoggedRequest<'a>, monitor: &'a Monitor, watched: &'a Watched) -> Rest<'a> {
     let Some(answer) = request.only_answer() else {
         return if request.is_plain() { Rest::Nothing } else { Rest::Look };
     };
-    let Some(Watched { usual, release, pool, event_loop, .. }) = monitor.watched() else { return Rest::Nothing };
-    let mut seen = Layout::default();
-    let (second, millisecond) = cached_time();
-    let Some(known) = usual.find(answer.address) else { return Rest::Look };
-    let Some(release) = request.known_header(release, &mut seen) else { return Rest::Look };
-    if !known.has_release(release) {
-        return Rest::Look;
-    }
-    if known.is_of_named_pool() && !request.known_header(pool, &mut seen).is_some_and(|pool| known.has_pool(pool)) {
-        return Rest::Look;
-    }
-    let Some(time_ms) = event_loop.clock.at_once(second, millisecond) else { return Rest::Look };
-    if !event_loop.has_room() || monitor.is_slow(answer.header_ms) {
-        return Rest::Look;
-    }
-    let origin = known.origin();
-    let (header_ago_ms, latency_ms) = (answer.header_ago_ms, answer.header_ms);
-    match event_loop.put(Success { time_ms, header_ago_ms, latency_ms, origin }) {
-        false => Rest::Nothing,
-        true => Rest::Wake,
+    let Some(known) = watched.usual.find(answer.address.bytes()) else { return Rest::Look };
+    match answer.headers.again(&known.headers.alone, |release| known.has_release(release)) {
+        None => Rest::Headers(known, answer),
+        Some(true) if put(monitor, watched, known, answer.times) => Rest::Nothing,
+        Some(_) => Rest::Look,
     }
 }
 
-/// Wakes the detector of this monitor.
-#[cold]
-pub fn wake(monitor: &Monitor) {
-    if let Some(watched) = monitor.watched() {
-        watched.event_loop.wake();
-    }
+/// The same for any other headers. Returns whether it was like them.
+#[inline(always)]
+pub fn hand_over_by_headers(
+    monitor: &Monitor,
+    watched: &Watched,
+    known: &Known<Shape>,
+    headers: Headers<'_>,
+    times: Times,
+) -> bool {
+    let (is_release, is_pool) = (|name: &[u8]| known.has_release(name), |name: &[u8]| known.has_pool(name));
+    known.headers.holds(headers, is_release, is_pool, known.is_of_named_pool()) && put(monitor, watched, known, times)
+}
+
+/// Puts an answer into the ring, if that is all there is to do.
+#[inline(always)]
+fn put(monitor: &Monitor, watched: &Watched, known: &Known<Shape>, times: Times) -> bool {
+    let Some(room) = watched.event_loop.room().filter(|_| !monitor.is_slow(times.header_ms)) else { return false };
+    let Times { header_ago_ms, header_ms: latency_ms } = times;
+    room.put(Success { time_ms: wall_ms(), header_ago_ms, latency_ms, origin: known.origin() });
+    true
 }
 
 /// Hands any finished request to the detector that says anything about upstreams.
 #[cold]
 pub fn look_closer(request: LoggedRequest<'_>, monitor: &Monitor) {
-    let Some(Watched { usual, sources, recorder, event_loop, .. }) = monitor.watched() else { return };
+    let Some(Watched { usual, sources, recorder, event_loop }) = monitor.watched() else { return };
     if !event_loop.is_open() {
         return;
     }
-    let (second, millisecond) = cached_time();
-    let finished = Finished { request, sources, ended_ms: event_loop.clock.at(second, millisecond) };
-    if let Some((answer, origin)) =
-        request.only_answer().and_then(|answer| Some((answer, finished.recognise(&answer, usual)?)))
-    {
-        if !monitor.is_slow(answer.header_ms) {
-            let (time_ms, header_ago_ms, latency_ms) = (finished.ended_ms, answer.header_ago_ms, answer.header_ms);
-            return event_loop.answered(Success { time_ms, header_ago_ms, latency_ms, origin });
+    let finished = Finished { request, sources, ended_ms: event_loop.clock.of_wall_ms(wall_ms()) };
+    let answer = request.only_answer();
+    if let Some((answer, origin)) = answer.and_then(|answer| Some((answer, finished.recognise(&answer, usual)?))) {
+        let Times { header_ago_ms, header_ms: latency_ms } = answer.times;
+        if !monitor.is_slow(latency_ms) {
+            return event_loop.answered(Success { time_ms: wall_ms(), header_ago_ms, latency_ms, origin });
         }
     }
     // A request of more attempts than an event holds becomes several: the first has its first attempt.
@@ -84,16 +83,32 @@ pub fn look_closer(request: LoggedRequest<'_>, monitor: &Monitor) {
     recorder.record(&finished, |record| match record {
         Record::Success(success, names) => {
             if recorder.latency_of() == LatencyOf::Header {
-                usual.remember(names.address, names.release, names.pool, success.origin);
+                let known = usual.remember(names.address, names.release, names.pool, success.origin);
+                if let (Some(known), Some(headers)) = (known, request.headers()) {
+                    sources.note(&known.headers, headers, names.pool.is_some());
+                }
             }
             match assigned.take().filter(|_| monitor.is_slow(success.latency_ms)) {
-                None => event_loop.answered(success),
+                None => event_loop.answered(Success { time_ms: wall_ms(), ..success }),
                 // A slow answer is a vote, for which its client has to be known.
                 assigned => event_loop.push(Event::from(success).assigned_to(assigned)),
             }
         }
         Record::Event(event) => event_loop.push(event.assigned_to(assigned.take())),
     });
+}
+
+impl Sources {
+    /// Notes in which headers of an answer its names are, if nothing else decides.
+    fn note(&self, shape: &Shape, headers: Headers<'_>, has_pool: bool) {
+        match (&self.release, &self.pool) {
+            (Source::Header(release), Source::Header(pool)) if self.failure.is_none() => {
+                shape.note(headers, release, has_pool.then_some(pool));
+            }
+            (Source::Header(release), _) if self.failure.is_none() && !has_pool => shape.note(headers, release, None),
+            _ => shape.forget(),
+        }
+    }
 }
 
 /// What nginx knows of a finished request.
@@ -105,10 +120,9 @@ struct Finished<'a> {
 
 impl Finished<'_> {
     /// Whose an answer is, if it is a usual one, also where its names are variables.
-    fn recognise(&self, answer: &Answer<'_>, usual: &FastPath) -> Option<SourceId> {
-        let known = usual.find(answer.address).filter(|_| self.sources.failure.is_none())?;
-        let is_usual = known.has_release(self.release()) && (!known.is_of_named_pool() || known.has_pool(self.pool()));
-        is_usual.then(|| known.origin())
+    fn recognise(&self, answer: &Answer<'_>, usual: &FastPath<Shape>) -> Option<SourceId> {
+        let known = usual.find_anywhere(answer.address.bytes()).filter(|_| self.sources.failure.is_none())?;
+        known.has_names(self.release(), || self.pool()).then(|| known.origin())
     }
 }
 
@@ -174,7 +188,9 @@ impl Request for Finished<'_> {
 #[inline(always)]
 fn value<'a>(request: LoggedRequest<'a>, source: &Source) -> &'a [u8] {
     match source {
-        Source::Header(name) => request.upstream_header(name),
+        Source::Header(name) => {
+            request.headers().and_then(|headers| headers.find(name)).map_or(&[], |found| found.value)
+        }
         Source::Variable(index) => request.variable(*index).unwrap_or_default(),
     }
 }

@@ -54,11 +54,12 @@ impl Doorbell {
         }
     }
 
-    /// Whether the detector has to be woken for a usual answer. Without the fence one may be missed in the moment of falling
-    /// asleep: the detector's next tick finds the answer then.
-    #[inline(always)]
-    pub(crate) fn is_asleep(&self) -> bool {
-        self.sleep.load(Relaxed) == Sleep::Asleep as u32
+    /// Wakes the detector for a usual answer, unless it looks for those by itself.
+    pub(crate) fn rouse(&self) {
+        fence(Ordering::SeqCst);
+        if self.sleep.load(Relaxed) == Sleep::Asleep as u32 {
+            self.wake();
+        }
     }
 
     /// Wakes the detector if it sleeps.
@@ -81,7 +82,7 @@ mod tests {
 
     #[test]
     fn whoever_sleeps_is_woken_for_what_it_asked_for() {
-        for (sleep, wake) in [(Sleep::Dozing, Doorbell::ring as fn(&Doorbell)), (Sleep::Asleep, Doorbell::wake)] {
+        for (sleep, wake) in [(Sleep::Dozing, Doorbell::ring as fn(&Doorbell)), (Sleep::Asleep, Doorbell::rouse)] {
             let (bell, waits) = (Doorbell::default(), AtomicBool::new(false));
             let begin = Instant::now();
             std::thread::scope(|scope| {
@@ -108,7 +109,7 @@ mod tests {
     fn who_dozes_is_not_woken_for_a_usual_answer_and_looks_again_by_itself() {
         let bell = Doorbell::default();
         bell.set(Sleep::Dozing);
-        assert!(!bell.is_asleep());
+        bell.rouse();
         assert_eq!(bell.sleep.load(Relaxed), Sleep::Dozing as u32);
         bell.wait(Sleep::Dozing, Duration::from_millis(1));
         bell.ring();

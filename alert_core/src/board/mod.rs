@@ -11,6 +11,7 @@ pub mod cell;
 mod configured;
 pub mod crowding;
 pub mod doorbell;
+mod epoch;
 pub mod examples;
 pub mod extent;
 pub mod facts;
@@ -608,7 +609,7 @@ pub(crate) mod tests {
         let pools = ["pool blue a", "pool green b", "active blue"];
         let (plan, monitor) = apply(&board, &settings(&pools));
         assert_eq!(monitor.serving(), plan.pools(0)[0]);
-        monitor.failover.store(failover::State::serving(plan.pools(0)[1]));
+        monitor.set_failover(failover::State::serving(plan.pools(0)[1]));
         let (_, monitor) = apply(&board, &settings(&pools));
         assert_eq!(monitor.serving(), plan.pools(0)[1], "an unchanged setting changes nothing");
         let (plan, monitor) = apply(&board, &settings(&["pool blue a", "pool green b", "active green"]));

@@ -59,7 +59,7 @@ pub struct MonitorBoard {
     /// The extent that holds its window.
     pub window: Packed<Extent>,
     /// Who serves.
-    pub failover: Packed<State>,
+    pub(super) failover: Packed<State>,
     /// Whether traffic moves too often.
     pub flapping: Packed<flapping::State>,
     /// The pool that should serve.
@@ -100,7 +100,8 @@ pub struct MonitorBoard {
     pub configured: Packed<PoolSet>,
     /// When host names of its pools were looked up last, by the board's clock in milliseconds.
     pub named_ms: AtomicU64,
-    /// Changes whenever a release does, or the pool of an address: what was recognised by them is looked up again then.
+    /// Changes whenever a release does, or the pool of an address: what was recognised by them is looked up again then. Its
+    /// low byte is the pool that is steady.
     pub epoch: AtomicU64,
     /// When it was last calm: nothing told, and no failure in the window.
     pub calm_ms: AtomicU64,
@@ -248,7 +249,7 @@ impl MonitorBoard {
             self.moved_ms.store(now_ms, Release);
         }
         self.begin_split(0);
-        self.failover.store(State::serving(pool));
+        self.set_failover(State::serving(pool));
         self.serving_since_ms.store(0, Relaxed);
     }
 

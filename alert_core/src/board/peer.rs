@@ -90,7 +90,7 @@ impl MonitorBoard {
             peer.replace(address, key, now_ms);
         }
         if peer.pool.swap(pool) != pool || is_new {
-            self.epoch.fetch_add(1, Relaxed);
+            self.note_change();
         }
         id
     }

@@ -1,7 +1,5 @@
 //! The places of a monitor's pools: which pool has which, who makes room for another name, and whose a place was before.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use crate::base::name::NameKey;
 use crate::board::monitor::MonitorBoard;
 use crate::board::window::Sample;
@@ -49,7 +47,7 @@ impl MonitorBoard {
         let Some(free) = free else { return PoolId::NONE };
         self.give_away(free, now_ms);
         self.pool(free).replace(name, now_ms);
-        self.epoch.fetch_add(1, Relaxed);
+        self.note_change();
         self.find_pool(key).unwrap_or(PoolId::NONE)
     }
 

@@ -162,7 +162,9 @@ impl MonitorBoard {
             self.failed_over_from.replace(PoolId::NONE, self.active());
         }
         // Rows of requests are of that time, and other versions keep them in another way.
-        self.failover.update(failover::State::rested);
+        self.change_failover(failover::State::rested);
+        // An epoch of another version says nothing of that.
+        self.note_steady();
         self.outage.update(outage::State::rested);
         self.begin_split(self.split.stand_in_row());
         if now_ms.abs_diff(taken_ms) >= flapping::SPAN_S * 1000 {

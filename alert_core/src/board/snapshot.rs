@@ -396,7 +396,7 @@ mod tests {
             let outcome = if n % 4 == 0 { Outcome::Failed } else { Outcome::Answered };
             window.record(T0 + u64::from(n) * 100, n, outcome, PoolId::new(1));
         }
-        monitor.failover.store(failover::State::serving(PoolId::new(2)));
+        monitor.set_failover(failover::State::serving(PoolId::new(2)));
         let policy = Policy { cooldown_ms: 300_000, muted: false, reminds: true };
         let (throttle, _) = Throttle::default().on(Signal::Raised, T0, &policy);
         monitor.incident(Kind::Failover).throttle.store(throttle);

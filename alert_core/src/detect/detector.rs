@@ -21,6 +21,7 @@ use crate::deliver::couriers::Couriers;
 use crate::detect::judge::Judge;
 use crate::model::event::Event;
 use crate::model::success::Success;
+use crate::observe::event_clock::EventClock;
 use crate::observe::spsc::Consumer;
 
 /// Between two looks at the channel while events come fast.
@@ -48,6 +49,8 @@ pub(crate) struct Detector {
     pub(crate) clock: Clock,
     pub(crate) events: Receiver<Event>,
     pub(crate) successes: Consumer,
+    /// The clock of the times in it.
+    pub(crate) event_clock: EventClock,
     /// Those taken from the ring last, with room for all that can wait there.
     pub(crate) answers: Vec<Success>,
     pub(crate) doorbell: &'static Doorbell,
@@ -105,6 +108,9 @@ impl Detector {
 
     /// Sleeps until it is woken for what this sleep lets through, but not for longer than `limit`.
     fn sleep(&self, sleep: Sleep, limit: Duration) {
+        if sleep == Sleep::Asleep {
+            self.successes.rest();
+        }
         self.doorbell.set(sleep);
         let waits = !self.events.is_empty() || (sleep == Sleep::Asleep && self.successes.waiting() > 0);
         if !waits && !self.stop.load(Relaxed) && !self.couriers.are_wanted() {
@@ -145,7 +151,10 @@ impl Detector {
             let taken = self.successes.count() as u32;
             let ahead = event.as_ref().map_or(waiting, |event| event.answers_ahead.wrapping_sub(taken) as usize);
             self.answers.clear();
-            self.successes.take(ahead, &mut self.answers, Success::from_words);
+            self.successes.take(ahead, &mut self.answers, |words| {
+                let success = Success::from_words(words);
+                Success { time_ms: self.event_clock.of_wall_ms(success.time_ms), ..success }
+            });
             round.answers += self.answers.len();
             look |= self.judge.count(&self.answers, now);
             let Some(event) = event else { break };

@@ -5,9 +5,9 @@ use crate::model::ids::{PeerId, PoolId};
 /// A request that one server answered, with nothing before it. All times are those of the board's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Success {
-    /// When it ended, in milliseconds.
+    /// When it ended, in milliseconds; on its way to the detector by the wall clock, as the event loop noted it.
     pub time_ms: u64,
-    /// How long before that the upstream's header came, in milliseconds: at most [`HEADER_AGO_MAX_MS`] in the ring.
+    /// How long before that the upstream's header came, in milliseconds.
     pub header_ago_ms: u32,
     /// Upstream time as the monitor's `latency` rule counts it, in milliseconds.
     pub latency_ms: u32,
@@ -15,9 +15,8 @@ pub struct Success {
     pub origin: SourceId,
 }
 
-const HEADER_AGO_BITS: u32 = 20;
-/// What ended longer after its header (a WebSocket, a download) is no usual request, and an event.
-pub const HEADER_AGO_MAX_MS: u32 = (1 << HEADER_AGO_BITS) - 1;
+/// Words of a success in the ring: one for each of its parts, so that packing costs nothing.
+pub(crate) const WORDS: usize = 4;
 
 /// Whose answer it is, in one word: the monitor, the pool and the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,22 +61,17 @@ impl Success {
         self.header_ms().saturating_sub(self.latency_ms as u64)
     }
 
-    /// Packs it for the ring.
+    /// Its words for the ring.
     #[inline(always)]
-    pub(crate) fn to_words(self) -> [u64; 2] {
-        let times = self.time_ms << HEADER_AGO_BITS | u64::from(self.header_ago_ms);
-        [times, u64::from(self.latency_ms) | u64::from(self.origin.0) << 32]
+    pub(crate) fn to_words(self) -> [u64; WORDS] {
+        [self.time_ms, self.header_ago_ms.into(), self.latency_ms.into(), self.origin.0.into()]
     }
 
     /// The success in these words.
     #[inline]
-    pub(crate) fn from_words([times, rest]: [u64; 2]) -> Success {
-        Success {
-            time_ms: times >> HEADER_AGO_BITS,
-            header_ago_ms: times as u32 & HEADER_AGO_MAX_MS,
-            latency_ms: rest as u32,
-            origin: SourceId((rest >> 32) as u32),
-        }
+    pub(crate) fn from_words([time_ms, header_ago_ms, latency_ms, origin]: [u64; WORDS]) -> Success {
+        let (header_ago_ms, latency_ms, origin) = (header_ago_ms as u32, latency_ms as u32, SourceId(origin as u32));
+        Success { time_ms, header_ago_ms, latency_ms, origin }
     }
 }
 
@@ -102,8 +96,8 @@ mod tests {
                 (origin.monitor(), origin.pool(), origin.peer()),
                 (monitor, PoolId::new(pool), PeerId::new(peer))
             );
-            let header_ago_ms = HEADER_AGO_MAX_MS;
-            let answer = Success { time_ms: 1_790_000_000_000, header_ago_ms, latency_ms: u32::MAX, origin };
+            let (header_ago_ms, latency_ms) = (7, u32::MAX);
+            let answer = Success { time_ms: 1_790_000_000_000, header_ago_ms, latency_ms, origin };
             assert_eq!(Success::from_words(answer.to_words()), answer);
         }
     }

@@ -12,7 +12,7 @@ use crate::board::Board;
 /// What lies between the two clocks is their difference, and not that the event loop has not looked for so long.
 const BUSY_MAX_MS: u64 = 1000;
 
-/// Puts the times of one event loop on the clock of the board.
+/// Puts the times that one event loop notes on the clock of the board.
 #[derive(Debug)]
 pub struct EventClock {
     board: Board,
@@ -32,14 +32,9 @@ impl EventClock {
 
     /// The time of the board when the event loop noted this time of the wall clock, in milliseconds. It goes back by less
     /// than a second, and only where the wall clock did.
-    pub fn at(&self, second: i64, millisecond: u64) -> u64 {
-        self.at_once(second, millisecond).unwrap_or_else(|| self.compare(second, millisecond))
-    }
-
-    /// The same, where it takes no look at the clocks.
-    #[inline(always)]
-    pub fn at_once(&self, second: i64, millisecond: u64) -> Option<u64> {
-        (second == self.second.get()).then(|| self.began_ms.get() + millisecond)
+    pub fn of_wall_ms(&self, wall_ms: u64) -> u64 {
+        let (second, millisecond) = ((wall_ms / 1000) as i64, wall_ms % 1000);
+        if second == self.second.get() { self.began_ms.get() + millisecond } else { self.compare(second, millisecond) }
     }
 
     #[cold]
@@ -67,12 +62,12 @@ mod tests {
         let (clock, events) = (board.clock(), EventClock::new(board));
         let wall = wall_ms();
         let (second, millisecond) = ((wall / 1000) as i64, wall % 1000);
-        let first = events.at(second, millisecond);
+        let first = events.of_wall_ms(second as u64 * 1000 + millisecond);
         assert!(first.abs_diff(clock.now_ms()) < 500);
-        assert_eq!(events.at(second, millisecond), first);
-        assert_eq!(events.at(second, millisecond + 7), first + 7);
+        assert_eq!(events.of_wall_ms(second as u64 * 1000 + millisecond), first);
+        assert_eq!(events.of_wall_ms(second as u64 * 1000 + millisecond + 7), first + 7);
         for (second, millisecond) in [(second + 3600, 0), (second - 86_400, 999), (second, 1)] {
-            let at = events.at(second, millisecond);
+            let at = events.of_wall_ms(second as u64 * 1000 + millisecond);
             assert!(at >= first && at.abs_diff(clock.now_ms()) < 500, "{second} {millisecond}");
         }
     }
@@ -84,7 +79,7 @@ mod tests {
         // Each measures at another moment of a millisecond.
         let times = (0..200).map(|_| {
             std::thread::sleep(std::time::Duration::from_micros(130));
-            EventClock::new(board).at((wall / 1000) as i64, wall % 1000)
+            EventClock::new(board).of_wall_ms(wall)
         });
         let times: Vec<u64> = times.collect();
         assert!(times.iter().all(|time| *time == times[0]), "{times:?}");

@@ -6,7 +6,7 @@ use crate::model::event::Event;
 use crate::model::success::Success;
 use crate::observe::event_clock::EventClock;
 use crate::observe::intake::Intake;
-use crate::observe::spsc::Producer;
+use crate::observe::spsc::{self, Producer};
 
 /// Hands what one event loop finishes to the detector of its process.
 pub struct EventLoop {
@@ -17,41 +17,46 @@ pub struct EventLoop {
     is_open: Cell<bool>,
 }
 
+/// Room for one answer.
+pub struct Room<'a> {
+    room: spsc::Room<'a>,
+    intake: &'a Intake,
+}
+
+impl Room<'_> {
+    /// Hands it over.
+    #[inline(always)]
+    pub fn put(self, success: Success) {
+        self.room.put(success.to_words());
+        self.intake.queued_alone();
+    }
+}
+
 impl EventLoop {
     /// The only end of this kind that an engine has.
     pub(crate) fn new(producer: Producer, intake: Intake, clock: EventClock) -> EventLoop {
         EventLoop { producer, intake, clock, is_open: Cell::new(true) }
     }
 
-    /// Whether [`EventLoop::put`] may be called.
+    /// Room for an answer that changes nothing about who serves. None where the detector rests, which has to be woken then.
     #[inline(always)]
-    pub fn has_room(&self) -> bool {
-        self.producer.has_room()
+    pub fn room(&self) -> Option<Room<'_>> {
+        self.producer.room().map(|room| Room { room, intake: &self.intake })
     }
 
-    /// Hands over an answer that changes nothing about who serves, for which there is room. Returns whether the detector
-    /// sleeps and has to be woken by [`EventLoop::wake`].
-    #[inline(always)]
-    pub fn put(&self, success: Success) -> bool {
-        self.producer.put(success.to_words());
-        self.intake.queued_alone()
-    }
-
-    /// Hands over an answer that changes nothing about who serves.
+    /// Hands over an answer that changes nothing about who serves. Its time is that of the wall clock.
     pub fn answered(&self, success: Success) {
-        if self.producer.has_room() || self.producer.look_for_room() {
-            if self.put(success) {
-                self.wake();
-            }
-        } else {
-            self.push(success.into());
+        if let Some(room) = self.room() {
+            return room.put(success);
         }
-    }
-
-    /// Wakes the detector.
-    #[cold]
-    pub fn wake(&self) {
-        self.intake.wake();
+        self.producer.look_for_room();
+        match self.room() {
+            Some(room) => {
+                room.put(success);
+                self.intake.rouse();
+            }
+            None => self.push(Success { time_ms: self.clock.of_wall_ms(success.time_ms), ..success }.into()),
+        }
     }
 
     /// Hands over anything else, behind what was handed over before.

@@ -5,61 +5,61 @@
 //! runs in every request. It never allocates, locks, waits or fails.
 
 use std::cell::Cell;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 
 use crate::board::monitor::MonitorBoard;
 use crate::model::ids::{PeerId, PoolId};
 use crate::model::success::SourceId;
-use crate::observe::fingerprint::Fingerprint;
+use crate::observe::fingerprint::{Fingerprint, FingerprintCell};
 
-/// Servers that are kept, as a power of two.
-const PLACES: u32 = 4;
+/// Servers that are kept.
+const PLACES: usize = 16;
 
-/// The servers of one monitor that one event loop has seen lately.
+/// The servers of one monitor that one event loop has seen lately. `H` is what is kept of where the names in their answers
+/// were found.
 #[derive(Debug)]
-pub struct FastPath {
+#[repr(C)]
+pub struct FastPath<H = ()> {
+    /// First, so that a pointer to whatever begins with this is one to them.
+    places: [Known<H>; PLACES],
     shared: &'static MonitorBoard,
-    places: [Known; 1 << PLACES],
 }
 
 /// What an answer was like. Of a size that makes finding a place cheap.
 #[derive(Debug)]
-#[repr(align(128))]
-pub struct Known {
-    address: Cell<Fingerprint>,
-    release: Cell<Fingerprint>,
-    /// The name of its pool in its answers, for an address that the configuration does not list.
-    pool: Cell<Fingerprint>,
-    has_pool: Cell<bool>,
+#[repr(align(256))]
+pub struct Known<H> {
+    address: FingerprintCell,
+    release: FingerprintCell,
     /// [`MonitorBoard::epoch`] since which nothing has changed that was looked up.
     epoch: Cell<u64>,
-    /// The word of who serves in which its pool does and no other is in sight, as far as that matters: an unknown pool
-    /// moves nothing.
-    steady: Cell<u64>,
-    matters: Cell<u64>,
     origin: Cell<SourceId>,
+    has_pool: Cell<bool>,
+    /// The name of its pool in its answers, for an address that the configuration does not list.
+    pool: FingerprintCell,
+    /// Where its names were found.
+    pub headers: H,
 }
 
-impl Default for Known {
-    fn default() -> Known {
+impl<H: Default> Default for Known<H> {
+    fn default() -> Known<H> {
         Known {
-            address: Cell::new(Fingerprint::NONE),
-            release: Cell::new(Fingerprint::NONE),
-            pool: Cell::new(Fingerprint::NONE),
-            has_pool: Cell::new(false),
+            address: FingerprintCell::default(),
+            release: FingerprintCell::default(),
             epoch: Cell::new(0),
-            steady: Cell::new(0),
-            matters: Cell::new(0),
             origin: Cell::new(SourceId::new(0, PoolId::NONE, PeerId::NONE)),
+            has_pool: Cell::new(false),
+            pool: FingerprintCell::default(),
+            headers: H::default(),
         }
     }
 }
 
-impl Known {
-    /// Whether this is its release.
+impl<H> Known<H> {
+    /// Whether this is its release, where one look tells.
     #[inline(always)]
     pub fn has_release(&self, release: &[u8]) -> bool {
-        Fingerprint::of(release) == Some(self.release.get())
+        self.release.is_at_once_of(release)
     }
 
     /// Whether the name of its pool in its answers decides whose it is.
@@ -68,10 +68,16 @@ impl Known {
         self.has_pool.get()
     }
 
-    /// Whether this is that name.
+    /// Whether this is that name, where one look tells.
     #[inline(always)]
     pub fn has_pool(&self, pool: &[u8]) -> bool {
-        Fingerprint::of(pool) == Some(self.pool.get())
+        self.pool.is_at_once_of(pool)
+    }
+
+    /// Whether an answer with these names is like those before it, however long they are.
+    pub fn has_names<'a>(&self, release: &[u8], pool: impl FnOnce() -> &'a [u8]) -> bool {
+        Fingerprint::of(release) == Some(self.release.get())
+            && (!self.has_pool.get() || Fingerprint::of(pool()) == Some(self.pool.get()))
     }
 
     /// Whose its answers are.
@@ -81,41 +87,57 @@ impl Known {
     }
 }
 
-impl FastPath {
+impl<H: Default> FastPath<H> {
     /// Knows nobody yet.
-    pub fn new(shared: &'static MonitorBoard) -> FastPath {
+    pub fn new(shared: &'static MonitorBoard) -> FastPath<H> {
         FastPath { shared, places: Default::default() }
     }
 
-    /// What is known of the server with this address, as long as nothing has changed since that was looked up.
+    /// What is known of the server with this address, as long as nothing has changed since that was looked up. One look: not
+    /// all that is known is found.
     #[inline(always)]
-    pub fn find(&self, address: &[u8]) -> Option<&Known> {
-        let address = Fingerprint::of(address)?;
-        let known = &self.places[address.spread::<PLACES>()];
-        let is_known = known.address.get() == address
-            && self.shared.epoch.load(Relaxed) == known.epoch.get()
-            && self.shared.failover.word() & known.matters.get() == known.steady.get();
-        is_known.then_some(known)
+    pub fn find(&self, address: &[u8]) -> Option<&Known<H>> {
+        let known = &self.places[place_of(address)];
+        (known.address.is_at_once_of(address) && self.is_current(known)).then_some(known)
+    }
+
+    /// The same with a closer look.
+    pub fn find_anywhere(&self, address: &[u8]) -> Option<&Known<H>> {
+        let address = Some(Fingerprint::of(address)?);
+        self.places.iter().find(|known| Some(known.address.get()) == address && self.is_current(known))
+    }
+
+    #[inline(always)]
+    fn is_current(&self, known: &Known<H>) -> bool {
+        self.shared.epoch.load(Relaxed) == known.epoch.get()
     }
 
     /// Remembers an answer about which everything was looked up. `pool` is its name in the answer, where that decided.
-    pub fn remember(&self, address: &[u8], release: &[u8], pool: Option<&[u8]>, origin: SourceId) {
-        let (Some(address), Some(release)) = (Fingerprint::of(address), Fingerprint::of(release)) else { return };
-        let Some(pool_of) = pool.map_or(Some(Fingerprint::NONE), Fingerprint::of) else { return };
-        let (word, matters) = (self.shared.failover.word(), if origin.pool().is_known() { u64::MAX } else { 0 });
+    /// Returns what is known now.
+    pub fn remember(&self, address: &[u8], release: &[u8], pool: Option<&[u8]>, origin: SourceId) -> Option<&Known<H>> {
+        let (fingerprint, release) = (Fingerprint::of(address)?, Fingerprint::of(release)?);
+        let has_pool = pool.is_some();
+        let pool = pool.map_or(Some(Fingerprint::NONE), Fingerprint::of)?;
+        let epoch = self.shared.epoch.load(SeqCst);
         if !self.shared.is_steady(origin.pool()) {
-            return;
+            return None;
         }
-        let known = &self.places[address.spread::<PLACES>()];
-        known.address.set(address);
+        let known = &self.places[place_of(address)];
+        known.address.set(fingerprint);
         known.release.set(release);
-        known.pool.set(pool_of);
-        known.has_pool.set(pool.is_some());
-        known.epoch.set(self.shared.epoch.load(Relaxed));
-        known.matters.set(matters);
-        known.steady.set(word & matters);
+        known.pool.set(pool);
+        known.has_pool.set(has_pool);
+        known.epoch.set(epoch);
         known.origin.set(origin);
+        Some(known)
     }
+}
+
+/// Where a server is kept: by where its address lies in memory, which spreads as well as the address and costs nothing. Whose
+/// it is, only the address itself tells.
+#[inline(always)]
+fn place_of(address: &[u8]) -> usize {
+    (address.as_ptr().addr() >> 4) % PLACES
 }
 
 #[cfg(test)]
@@ -129,13 +151,13 @@ mod tests {
     const ORIGIN: SourceId = SourceId::new(0, BLUE, PeerId::new(3));
     const ADDRESS: &[u8] = b"10.0.0.1:8080";
 
-    fn fast_path() -> (&'static MonitorBoard, FastPath) {
+    fn fast_path() -> (&'static MonitorBoard, FastPath<()>) {
         let shared: &MonitorBoard = Region::private(size_of::<MonitorBoard>()).get(0).expect("room");
-        shared.failover.store(State::serving(BLUE));
+        shared.set_failover(State::serving(BLUE));
         (shared, FastPath::new(shared))
     }
 
-    fn recognise(usual: &FastPath, address: &[u8], release: &[u8]) -> Option<SourceId> {
+    fn recognise(usual: &FastPath<()>, address: &[u8], release: &[u8]) -> Option<SourceId> {
         let known = usual.find(address).filter(|known| known.has_release(release))?;
         assert!(!known.is_of_named_pool(), "the name of the pool does not matter");
         Some(known.origin())
@@ -157,12 +179,24 @@ mod tests {
     fn what_changed_on_the_board_is_looked_up_again() {
         let (shared, usual) = fast_path();
         usual.remember(ADDRESS, b"v1", None, ORIGIN);
-        shared.epoch.fetch_add(1, Relaxed);
+        shared.note_change();
         assert_eq!(recognise(&usual, ADDRESS, b"v1"), None, "a release, or whose an address is");
         usual.remember(ADDRESS, b"v1", None, ORIGIN);
         assert_eq!(recognise(&usual, ADDRESS, b"v1"), Some(ORIGIN));
-        shared.failover.store(State::serving(PoolId::new(2)));
+        shared.set_failover(State::serving(PoolId::new(2)));
         assert_eq!(recognise(&usual, ADDRESS, b"v1"), None, "another pool serves");
+        assert!(usual.remember(ADDRESS, b"v1", None, ORIGIN).is_none(), "it does not serve");
+        shared.set_failover(State::serving(BLUE));
+        assert_eq!(recognise(&usual, ADDRESS, b"v1"), Some(ORIGIN), "as before");
+    }
+
+    #[test]
+    fn what_one_look_does_not_find_a_closer_one_does() {
+        let (_, usual) = fast_path();
+        let socket = b"unix:/run/a/rather/long/path/to/a/socket";
+        usual.remember(socket, b"v1", None, ORIGIN);
+        assert!(usual.find(socket).is_none() && usual.find_anywhere(socket).is_some());
+        assert!(usual.find_anywhere(&[socket.as_slice(), b"2"].concat()).is_none());
     }
 
     #[test]
@@ -178,9 +212,9 @@ mod tests {
     fn an_answer_of_an_unknown_pool_is_usual_whoever_serves() {
         let (shared, usual) = fast_path();
         let origin = SourceId::new(0, PoolId::NONE, PeerId::new(3));
+        shared.set_failover(State::serving(PoolId::new(2)));
         usual.remember(ADDRESS, b"", Some(b""), origin);
-        shared.failover.store(State::serving(PoolId::new(2)));
         let known = usual.find(ADDRESS).filter(|known| known.has_release(b"") && known.has_pool(b""));
-        assert_eq!(known.map(Known::origin), Some(origin));
+        assert_eq!(known.map(|known| known.origin()), Some(origin));
     }
 }

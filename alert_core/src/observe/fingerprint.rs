@@ -1,62 +1,135 @@
 //! The fingerprint of a name: enough to tell that it is the same as before, without a look at every byte.
 
+use std::cell::Cell;
+
 /// Longer names are rare, and looked up each time.
 const LENGTH_MAX: usize = 128;
 
-/// The length and both ends of a name, which is all of it up to 16 bytes. What lies between is mixed into the length.
+/// The length and both ends of a name, which are all of it up to 16 bytes, and what lies between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
+    /// For a name of which something lies between, with [`LONG`].
     len: u64,
     first: u64,
     last: u64,
+    between: u64,
 }
 
 const WORD: usize = size_of::<u64>();
+/// More than any length.
+const LONG: u64 = 1 << 30;
 
 impl Fingerprint {
     /// That of no name.
-    pub(crate) const NONE: Fingerprint = Fingerprint { len: u64::MAX, first: 0, last: 0 };
+    pub(crate) const NONE: Fingerprint = Fingerprint { len: u64::MAX, first: 0, last: 0, between: 0 };
 
-    /// The fingerprint of a name; `None` where it is too long.
-    #[inline(always)]
+    /// That of a name; `None` where it is too long.
     pub(crate) fn of(name: &[u8]) -> Option<Fingerprint> {
-        let len = name.len() as u64;
-        if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
-            let len = if name.len() > 2 * WORD { len ^ between(name)? } else { len };
-            return Some(Fingerprint { len, first: u64::from_ne_bytes(*first), last: u64::from_ne_bytes(*last) });
-        }
-        if let (Some(first), Some(last)) = (name.first_chunk(), name.last_chunk()) {
-            let (first, last) = (u32::from_ne_bytes(*first), u32::from_ne_bytes(*last));
-            return Some(Fingerprint { len, first: first.into(), last: last.into() });
-        }
-        let first = name.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte));
-        Some(Fingerprint { len, first, last: 0 })
-    }
-
-    /// A number below `2^BITS` by which names are spread over places.
-    #[inline(always)]
-    pub(crate) fn spread<const BITS: u32>(&self) -> usize {
-        // Fibonacci hashing: the upper bits of the product depend on all bits of the factor.
-        (self.last.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - BITS)) as usize
+        let (is_long, len) = (name.len() > 2 * WORD, name.len() as u64);
+        let len = if is_long { len + LONG } else { len };
+        let between = if is_long { between(name)? } else { 0 };
+        let is_short = name.len() < WORD;
+        let first = if is_short { short_first(name) } else { first_word(name) };
+        let last = if is_short { short_last(name) } else { last_word(name) };
+        Some(Fingerprint { len, first, last, between })
     }
 }
 
-/// A number that stands for the bytes between both ends: one of its own for up to eight of them, which is as long as
-/// addresses are, and a checksum for more. It calls nothing, since nothing is to be kept over a call in the request path.
+/// The fingerprint of a name that changes. Each word for itself, so that comparing reads no more of them than it has to.
+#[derive(Debug)]
+pub(crate) struct FingerprintCell {
+    len: Cell<u64>,
+    first: Cell<u64>,
+    last: Cell<u64>,
+    between: Cell<u64>,
+}
+
+impl Default for FingerprintCell {
+    fn default() -> FingerprintCell {
+        let Fingerprint { len, first, last, between } = Fingerprint::NONE;
+        let (len, first, last, between) = (Cell::new(len), Cell::new(first), Cell::new(last), Cell::new(between));
+        FingerprintCell { len, first, last, between }
+    }
+}
+
+impl FingerprintCell {
+    pub(crate) fn set(&self, Fingerprint { len, first, last, between }: Fingerprint) {
+        self.len.set(len);
+        self.first.set(first);
+        self.last.set(last);
+        self.between.set(between);
+    }
+
+    pub(crate) fn get(&self) -> Fingerprint {
+        let FingerprintCell { len, first, last, between } = self;
+        Fingerprint { len: len.get(), first: first.get(), last: last.get(), between: between.get() }
+    }
+
+    /// Whether it is that of this name, where that takes no loop: the shortest way is that of 8 to 16 bytes, which nearly
+    /// all names have, and names of more than 24 bytes are not told apart.
+    #[inline(always)]
+    pub(crate) fn is_at_once_of(&self, name: &[u8]) -> bool {
+        let len = name.len() as u64;
+        if name.len() < WORD {
+            return len == self.len.get()
+                && short_first(name) == self.first.get()
+                && short_last(name) == self.last.get();
+        }
+        (len == self.len.get() || len + LONG == self.len.get() && word_after(name) == Some(self.between.get()))
+            && first_word(name) == self.first.get()
+            && last_word(name) == self.last.get()
+    }
+}
+
+// By patterns, since an optional reference would be compared with null.
+
 #[inline(always)]
+fn first_word(name: &[u8]) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = name else { return 0 };
+    u64::from_ne_bytes([*a, *b, *c, *d, *e, *f, *g, *h])
+}
+
+#[inline(always)]
+fn last_word(name: &[u8]) -> u64 {
+    let [.., a, b, c, d, e, f, g, h] = name else { return 0 };
+    u64::from_ne_bytes([*a, *b, *c, *d, *e, *f, *g, *h])
+}
+
+/// The word after the first, where all that is not of that is of the last.
+#[inline(always)]
+fn word_after(name: &[u8]) -> Option<u64> {
+    let [_, _, _, _, _, _, _, _, a, b, c, d, e, f, g, h, ..] = name else { return None };
+    (name.len() <= 3 * WORD).then_some(u64::from_ne_bytes([*a, *b, *c, *d, *e, *f, *g, *h]))
+}
+
+/// The first half of less than eight bytes.
+#[inline(always)]
+fn short_first(name: &[u8]) -> u64 {
+    match name {
+        [a, b, c, d, ..] => u32::from_ne_bytes([*a, *b, *c, *d]).into(),
+        [first, second, _] => u16::from_ne_bytes([*first, *second]).into(),
+        [first, ..] => (*first).into(),
+        [] => 0,
+    }
+}
+
+/// The last half of less than eight bytes.
+#[inline(always)]
+fn short_last(name: &[u8]) -> u64 {
+    match name {
+        [.., a, b, c, d] => u32::from_ne_bytes([*a, *b, *c, *d]).into(),
+        [.., last] => (*last).into(),
+        [] => 0,
+    }
+}
+
+/// A number that stands for the bytes between both ends: up to eight of them themselves, and a checksum of more.
 fn between(name: &[u8]) -> Option<u64> {
     let end = Some(name.len() - WORD).filter(|_| name.len() <= LENGTH_MAX)?;
-    let (mut sum, mut at) = (0, WORD);
-    while at < end {
-        // The last of them can reach into the end, which is compared anyway.
-        sum = mix(sum, u64::from_ne_bytes(*name.get(at..)?.first_chunk()?));
-        at += WORD;
-    }
-    // The product moves bits up only.
-    Some(sum ^ (sum >> 29))
+    // The last of them can reach into the end, which is compared anyway.
+    (WORD..end).step_by(WORD).map(|at| first_word(&name[at..])).reduce(mix)
 }
 
-#[inline(always)]
 fn mix(sum: u64, word: u64) -> u64 {
     (sum.rotate_left(23) ^ word).wrapping_mul(0xff51_afd7_ed55_8ccd)
 }
@@ -72,12 +145,20 @@ mod tests {
             let name = &text[..len];
             assert_eq!(Fingerprint::of(name), Fingerprint::of(&text.to_vec()[..len]));
             assert_ne!(Fingerprint::of(name), Fingerprint::of(&text[..=len]));
+            let cell = FingerprintCell::default();
+            cell.set(Fingerprint::of(name).expect("short enough"));
+            assert_eq!(Some(cell.get()), Fingerprint::of(name));
+            assert_eq!(cell.is_at_once_of(name), len <= 3 * WORD);
+            assert!(!cell.is_at_once_of(&text[..=len]));
+            assert!(len == 0 || !cell.is_at_once_of(&name[1..]));
             for at in 0..len {
                 let mut other = name.to_vec();
                 other[at] ^= 1;
                 assert_ne!(Fingerprint::of(name), Fingerprint::of(&other), "byte {at} of {len}");
+                assert!(!cell.is_at_once_of(&other), "byte {at} of {len}");
             }
         }
         assert_eq!(Fingerprint::of(&[b'x'; LENGTH_MAX + 1]), None);
+        assert!(!FingerprintCell::default().is_at_once_of(b""));
     }
 }

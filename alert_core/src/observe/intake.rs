@@ -32,17 +32,15 @@ impl Intake {
         Intake { events, doorbell, worker, queued }
     }
 
-    /// Counts a success that was put into the ring, and returns whether the detector sleeps so deep that it has to be woken
-    /// for it. Nobody else may count meanwhile.
+    /// Counts a success that was put into the ring. Nobody else may count meanwhile.
     #[inline(always)]
-    pub(crate) fn queued_alone(&self) -> bool {
+    pub(crate) fn queued_alone(&self) {
         self.queued.store(self.queued.load(Relaxed) + 1, Release);
-        self.doorbell.is_asleep()
     }
 
-    /// Wakes the detector.
-    pub(crate) fn wake(&self) {
-        self.doorbell.wake();
+    /// Wakes the detector where it sleeps so deep that it does not look at the ring by itself soon.
+    pub(crate) fn rouse(&self) {
+        self.doorbell.rouse();
     }
 
     /// Hands a finished request to the detector. Several threads may, where nobody uses the ring.

@@ -2,8 +2,6 @@
 //!
 //! This runs in every request that is no usual one. It never allocates, locks, waits or fails.
 
-use std::sync::atomic::Ordering::Relaxed;
-
 use crate::base::name::NameKey;
 use crate::board::monitor::MonitorBoard;
 use crate::board::{Board, Plan};
@@ -110,7 +108,7 @@ impl PeerMap {
         let cell = &self.shared.pool(pool).release;
         if cell.key() != NameKey::of(release) && pool.is_known() {
             cell.store(release);
-            self.shared.epoch.fetch_add(1, Relaxed);
+            self.shared.note_change();
         }
     }
 
@@ -125,7 +123,7 @@ impl PeerMap {
     }
 
     /// A place to remember usual answers of these servers.
-    pub fn usual(&self) -> FastPath {
+    pub fn usual<H: Default>(&self) -> FastPath<H> {
         FastPath::new(self.shared)
     }
 }

@@ -10,7 +10,7 @@ use crate::board::examples::FailedRequest;
 use crate::board::{Board, Plan};
 use crate::model::event::{self, Event};
 use crate::model::outcome::{AttemptEnd, Cause, ClientGot, is_failure};
-use crate::model::success::{HEADER_AGO_MAX_MS, Success};
+use crate::model::success::Success;
 use crate::observe::peers::{PeerMap, Server};
 use crate::rules::failover::TICK_MS;
 use crate::settings::{LatencyOf, Settings};
@@ -245,10 +245,7 @@ impl Recorder {
 
     /// The event as a success that changes nothing, where it is one.
     fn success(&self, event: &Event) -> Option<Success> {
-        let is_usual = |success: &Success| {
-            success.header_ago_ms <= HEADER_AGO_MAX_MS && self.peers.is_steady(success.origin.pool())
-        };
-        event.success().filter(is_usual)
+        event.success().filter(|success| self.peers.is_steady(success.origin.pool()))
     }
 
     /// An attempt before the last.

@@ -2,119 +2,139 @@
 //!
 //! Nearly every request is answered at the first try by the pool that serves. That is counted, but nothing is decided by
 //! it that somebody waits for, and only one thread finds it out. So it needs neither the room of an event, nor a channel
-//! that any thread may put into, nor to wake the detector, which comes by every few milliseconds: a ring of two words
-//! for each, without any read-modify-write, is a tenth of the channel's instructions. Everything else goes through the
+//! that any thread may put into, nor to wake the detector, which comes by every few milliseconds: a ring of a few
+//! words for each, without any read-modify-write, is a tenth of the channel's instructions. Everything else goes through the
 //! channel. Order holds across both: an event says how many answers went ahead of it.
 
+use std::array;
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
 use crate::base::atomic::AtomicU64;
+use crate::model::success::WORDS;
 
 /// Answers that wait for the detector at most: a tenth of a second at 40,000 requests a second. What does not fit goes
 /// through the channel.
 pub(crate) const CAPACITY: usize = 4096;
 
-/// An answer on the producer.
-type Words = [u64; 2];
-
 /// The end of the event loop.
 #[derive(Debug)]
 pub struct Producer<const N: usize = CAPACITY> {
-    slots: Arc<Slots<N>>,
-    put: Arc<Counter>,
-    taken: Arc<Counter>,
-    /// Up to how many there is room, as far as it was looked.
-    limit: Cell<u64>,
+    ring: Arc<Ring<N>>,
     is_closed: Cell<bool>,
 }
 
 /// The end of the detector.
 #[derive(Debug)]
-pub(crate) struct Consumer<const N: usize = CAPACITY> {
-    slots: Arc<Slots<N>>,
-    put: Arc<Counter>,
-    taken: Arc<Counter>,
+pub(crate) struct Consumer<const N: usize = CAPACITY>(Arc<Ring<N>>);
+
+#[derive(Debug)]
+#[repr(C)]
+struct Ring<const N: usize> {
+    /// How many were put since the start, which the producer writes.
+    put: Alone<AtomicU64>,
+    /// How many were taken, which the consumer writes.
+    taken: Alone<AtomicU64>,
+    /// Up to how many there is room, as far as the producer looked; zero once the consumer rests.
+    limit: Alone<AtomicU64>,
+    slots: [[AtomicU64; WORDS]; N],
 }
 
-type Slots<const N: usize> = [[AtomicU64; 2]; N];
-
-/// How many were put, or taken, since the start. Alone on its cache lines: each end writes one of them and reads the other.
+/// What has its cache lines for itself.
 #[derive(Debug)]
 #[repr(align(128))]
-struct Counter(AtomicU64);
+struct Alone<T>(T);
 
 /// A producer for one thread that puts and one that takes. Its room is a power of two.
 pub(crate) fn channel<const N: usize>() -> (Producer<N>, Consumer<N>) {
-    let slots: Arc<[_]> = (0..N).map(|_| [AtomicU64::new(0), AtomicU64::new(0)]).collect();
-    let slots: Arc<Slots<N>> = slots.try_into().expect("as many as were made");
-    let counter = || Arc::new(Counter(AtomicU64::new(0)));
-    let (put, taken) = (counter(), counter());
-    let consumer = Consumer { slots: slots.clone(), put: put.clone(), taken: taken.clone() };
-    (Producer { slots, put, taken, limit: Cell::new(N as u64), is_closed: Cell::new(false) }, consumer)
+    let word = |value| Alone(AtomicU64::new(value));
+    let slots = array::from_fn(|_| array::from_fn(|_| AtomicU64::new(0)));
+    let ring = Arc::new(Ring { put: word(0), taken: word(0), limit: word(N as u64), slots });
+    (Producer { ring: ring.clone(), is_closed: Cell::new(false) }, Consumer(ring))
+}
+
+/// Room for one answer.
+pub(crate) struct Room<'a, const N: usize = CAPACITY> {
+    ring: &'a Ring<N>,
+    count: u64,
+}
+
+impl<const N: usize> Room<'_, N> {
+    /// Puts an answer there.
+    #[inline(always)]
+    pub(crate) fn put(self, [a, b, c, d]: [u64; WORDS]) {
+        let slot = &self.ring.slots[self.count as usize % N];
+        slot[0].store(a, Relaxed);
+        slot[1].store(b, Relaxed);
+        slot[2].store(c, Relaxed);
+        slot[3].store(d, Relaxed);
+        self.ring.put.0.store(self.count + 1, Release);
+    }
 }
 
 impl<const N: usize> Producer<N> {
-    /// Whether an answer can be put.
+    /// Whether an answer can be put, and the consumer does not rest, as far as is known without a look.
     #[inline(always)]
     pub(crate) fn has_room(&self) -> bool {
-        self.count() != self.limit.get()
+        self.room().is_some()
+    }
+
+    /// The room for an answer, by the same rule.
+    #[inline(always)]
+    pub(crate) fn room(&self) -> Option<Room<'_, N>> {
+        let count = self.count();
+        (count < self.ring.limit.0.load(Relaxed)).then_some(Room { ring: &self.ring, count })
     }
 
     /// Looks how much room there is. Returns whether there is any.
     pub(crate) fn look_for_room(&self) -> bool {
         if !self.is_closed.get() {
-            self.limit.set(self.taken.0.load(Acquire) + N as u64);
+            self.ring.limit.0.store(self.ring.taken.0.load(Acquire) + N as u64, Relaxed);
         }
         self.has_room()
-    }
-
-    /// Puts an answer; there is room.
-    #[inline(always)]
-    pub(crate) fn put(&self, [first, second]: Words) {
-        let put = self.count();
-        let slot = &self.slots[put as usize % N];
-        slot[0].store(first, Relaxed);
-        slot[1].store(second, Relaxed);
-        self.put.0.store(put + 1, Release);
     }
 
     /// Lets nothing more be put.
     pub(crate) fn close(&self) {
         self.is_closed.set(true);
-        self.limit.set(self.count());
+        self.ring.limit.0.store(0, Relaxed);
     }
 
     /// How many were put since the start.
     #[inline(always)]
     pub(crate) fn count(&self) -> u64 {
         // Nobody else writes it.
-        self.put.0.load(Relaxed)
+        self.ring.put.0.load(Relaxed)
     }
 }
 
 impl<const N: usize> Consumer<N> {
     /// How many wait.
     pub(crate) fn waiting(&self) -> usize {
-        (self.put.0.load(Acquire) - self.count()) as usize
+        (self.0.put.0.load(Acquire) - self.count()) as usize
     }
 
     /// How many were taken since the start.
     pub(crate) fn count(&self) -> u64 {
         // Nobody else writes it.
-        self.taken.0.load(Relaxed)
+        self.0.taken.0.load(Relaxed)
+    }
+
+    /// Says that the consumer rests from now on: whoever puts the next answer looks for room first, and finds that out.
+    pub(crate) fn rest(&self) {
+        self.0.limit.0.store(0, Relaxed);
     }
 
     /// Takes so many answers, or all where fewer wait, into a list.
-    pub(crate) fn take<T>(&mut self, count: usize, list: &mut Vec<T>, from_words: impl Fn(Words) -> T) {
+    pub(crate) fn take<T>(&mut self, count: usize, list: &mut Vec<T>, from_words: impl Fn([u64; WORDS]) -> T) {
         let (count, taken) = (count.min(self.waiting()), self.count());
-        let (begin, first) = self.slots.split_at(taken as usize % N);
+        let (begin, first) = self.0.slots.split_at(taken as usize % N);
         let first = &first[..count.min(first.len())];
-        let words = |slots: &[AtomicU64; 2]| from_words([slots[0].load(Relaxed), slots[1].load(Relaxed)]);
+        let words = |slot: &[AtomicU64; WORDS]| from_words(array::from_fn(|at| slot[at].load(Relaxed)));
         list.extend(first.iter().map(words));
         list.extend(begin[..count - first.len()].iter().map(words));
-        self.taken.0.store(taken + count as u64, Release);
+        self.0.taken.0.store(taken + count as u64, Release);
     }
 }
 
@@ -124,7 +144,7 @@ mod tests {
 
     fn take<const N: usize>(consumer: &mut Consumer<N>, count: usize) -> Vec<u64> {
         let mut taken = Vec::new();
-        consumer.take(count, &mut taken, |[first, second]| {
+        consumer.take(count, &mut taken, |[first, second, _, _]| {
             assert_eq!(second, !first);
             first
         });
@@ -139,7 +159,7 @@ mod tests {
             let count = round % 9;
             (next..next + count).for_each(|n| {
                 assert!(producer.has_room() || producer.look_for_room());
-                producer.put([n, !n]);
+                producer.room().expect("there is room").put([n, !n, 0, 0]);
             });
             assert!(count < 8 || !producer.look_for_room(), "more than fits");
             assert_eq!(consumer.waiting() as u64, count);
@@ -151,6 +171,16 @@ mod tests {
     }
 
     #[test]
+    fn whoever_puts_looks_for_room_once_the_consumer_rests() {
+        let (producer, consumer) = channel::<8>();
+        assert!(producer.has_room());
+        consumer.rest();
+        assert!(!producer.has_room() && producer.look_for_room() && producer.has_room());
+        producer.close();
+        assert!(!producer.look_for_room());
+    }
+
+    #[test]
     fn two_threads_lose_nothing() {
         let (producer, mut consumer) = channel::<64>();
         let putting = std::thread::spawn(move || {
@@ -158,7 +188,7 @@ mod tests {
                 while !producer.has_room() && !producer.look_for_room() {
                     std::thread::yield_now();
                 }
-                producer.put([n, !n]);
+                producer.room().expect("there is room").put([n, !n, 0, 0]);
             }
         });
         let mut next = 0;

@@ -10,7 +10,7 @@ use alert_core::settings::{Maintenance, RolloutSettings, Settings};
 use super::outside::Outside;
 use super::{Answerer, Assignment, Configuration, Draft, KeyPart, LocationConf, Source, Sources, Watch, ZoneConf};
 use crate::nginx::conf::{Conf, Mistake, Place};
-use crate::nginx::logged_request::HeaderName;
+use crate::nginx::headers::HeaderName;
 use crate::nginx::process::{self, Purpose};
 use crate::nginx::zone::zone_bytes;
 

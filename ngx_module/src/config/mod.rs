@@ -11,7 +11,7 @@ use alert_core::settings::{self, Settings};
 
 use crate::nginx::conf::{Handler, Mistake, Place};
 use crate::nginx::core_conf::Server;
-use crate::nginx::logged_request::HeaderName;
+use crate::nginx::headers::HeaderName;
 
 /// The http level while it is read.
 #[derive(Default)]

@@ -14,21 +14,26 @@ use alert_core::observe::recorder::Recorder;
 use alert_core::report::view::State;
 use alert_core::rollout::share::Bucket;
 
-use crate::config::{Assignment, KeyPart, Source, Sources};
-use crate::nginx::logged_request::{HeaderName, LoggedRequest};
+use crate::config::{Assignment, KeyPart, Sources};
+use crate::nginx::headers::Shape;
+use crate::nginx::logged_request::LoggedRequest;
 use crate::nginx::process::monotonic_ms;
 use crate::nginx::variable::Text;
 
 /// A monitor of a configuration. Locations that it watches refer to it from when they are merged.
+#[repr(C)]
 pub struct Monitor {
+    /// What the log phase works with, once the engine of its configuration runs in this process. First, as this is where
+    /// each request looks.
+    watched: OnceCell<Watched>,
     /// Its place among the monitors of the configuration.
     pub number: usize,
-    /// What the log phase works with, once the engine of its configuration runs in this process.
-    watched: OnceCell<Box<Watched>>,
     shared: Cell<Option<Shared>>,
     names: [OnceCell<Text>; POOLS_MAX + 1],
     states: [Text; STATES.len()],
     rollout: Cell<Option<&'static RolloutBoard>>,
+    /// What takes longer can be slow, in milliseconds.
+    fast_ms: Cell<u32>,
     assignment: OnceCell<Assignment>,
 }
 
@@ -36,13 +41,10 @@ pub struct Monitor {
 const STATES: [State; 4] = [State::Ok, State::FailedOver, State::Flapping, State::Maintenance];
 
 /// What the log phase needs of a monitor.
+#[repr(C)]
 pub struct Watched {
     /// What its usual answers look like.
-    pub usual: FastPath,
-    /// The headers that name release and pool; where something else does, they are known nowhere.
-    pub release: Rc<HeaderName>,
-    /// As above.
-    pub pool: Rc<HeaderName>,
+    pub usual: FastPath<Shape>,
     /// Where the names of its answers come from.
     pub sources: Sources,
     /// What decides what is counted.
@@ -54,12 +56,7 @@ pub struct Watched {
 impl Watched {
     /// What this recorder says goes to this end of the event loop.
     pub fn new(recorder: Recorder, sources: Sources, event_loop: Rc<EventLoop>) -> Watched {
-        let header = |source: &Source| match source {
-            Source::Header(name) if sources.failure.is_none() => name.clone(),
-            _ => Rc::new(HeaderName::unknown()),
-        };
-        let (release, pool) = (header(&sources.release), header(&sources.pool));
-        Watched { usual: recorder.peers().usual(), release, pool, sources, recorder, event_loop }
+        Watched { usual: recorder.peers().usual(), sources, recorder, event_loop }
     }
 }
 
@@ -89,6 +86,7 @@ impl Monitor {
             names: Default::default(),
             states: STATES.map(|state| Text::new(state.name())),
             rollout: Cell::new(None),
+            fast_ms: Cell::new(u32::MAX),
             assignment: OnceCell::new(),
         }
     }
@@ -96,13 +94,13 @@ impl Monitor {
     /// What the log phase works with; `None` where no engine of its configuration ever ran.
     #[inline(always)]
     pub fn watched(&self) -> Option<&Watched> {
-        self.watched.get().map(|watched| &**watched)
+        self.watched.get()
     }
 
     /// The engine of its configuration runs in this process now.
     pub(super) fn watch(&self, watched: Watched) {
         // A configuration comes into force once in a process.
-        let _ = self.watched.set(Box::new(watched));
+        let _ = self.watched.set(watched);
     }
 
     /// What all workers share of it; also where no engine runs. `None` before its configuration is in force.
@@ -156,7 +154,7 @@ impl Monitor {
     /// Whether the first attempt of a request, which took so long, is slow by what a rollout compares.
     #[inline(always)]
     pub fn is_slow(&self, latency_ms: u32) -> bool {
-        self.rollout.get().is_some_and(|rollout| rollout.is_slow(latency_ms))
+        latency_ms > self.fast_ms.get() && self.rollout.get().is_some_and(|rollout| rollout.is_slow(latency_ms))
     }
 
     /// The pool that a finished request was assigned to, and the number of its client's bucket; `None` where nobody asked
@@ -181,6 +179,7 @@ impl Monitor {
     ) {
         self.shared.set(board.map(|board| Shared { board, clock }));
         self.rollout.set(rollout);
+        self.fast_ms.set(if rollout.is_some() { 0 } else { u32::MAX });
         if let Some(assignment) = assignment {
             let _ = self.assignment.set(assignment);
         }

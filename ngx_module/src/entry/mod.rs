@@ -26,6 +26,7 @@ use crate::engine::{Location, Main};
 struct Module;
 
 impl HttpModule for Module {
+    #[inline(always)]
     fn module() -> &'static ngx_module_t {
         // SAFETY: nginx writes to the table only while it loads the module, before any of this runs.
         unsafe { &*addr_of!(ngx_http_alert_module) }

@@ -1,5 +1,6 @@
 //! What nginx calls for requests.
 
+use alert_core::observe::fast_path::Known;
 use ngx::core::Status;
 use ngx::ffi::{ngx_http_request_t, ngx_http_variable_value_t, ngx_int_t};
 
@@ -9,7 +10,8 @@ use crate::engine::Location;
 use crate::log_phase;
 use crate::log_phase::Rest;
 use crate::nginx::guarded;
-use crate::nginx::logged_request::LoggedRequest;
+use crate::nginx::headers::{Headers, Shape};
+use crate::nginx::logged_request::{Answer, LoggedRequest, Times};
 use crate::nginx::request::Request;
 use crate::nginx::variable::Question;
 use crate::status;
@@ -20,29 +22,39 @@ pub(super) unsafe extern "C" fn log_handler(r: *mut ngx_http_request_t) -> ngx_i
     // SAFETY: the request is live during the call.
     let request = unsafe { LoggedRequest::new(r) };
     let Some(monitor) = &request.location::<Module>().monitor else { return Status::NGX_OK.0 };
-    if !request.is_main() {
-        return Status::NGX_OK.0;
-    }
+    let Some(watched) = monitor.watched().filter(|_| request.is_main()) else { return Status::NGX_OK.0 };
     // The usual case indexes nothing and asserts nothing, so there is nothing to catch. What follows is called last, which
     // is a jump.
-    match log_phase::hand_over_usual(request, monitor) {
+    match log_phase::hand_over_usual(request, monitor, watched) {
         Rest::Nothing => Status::NGX_OK.0,
         // SAFETY: as above.
-        Rest::Wake => unsafe { wake(r) },
-        // SAFETY: as above.
         Rest::Look => unsafe { look_closer(r) },
+        Rest::Headers(known, Answer { headers, times: Times { header_ms, header_ago_ms }, .. }) => {
+            // SAFETY: as above.
+            unsafe { look_at_headers(r, known, headers, header_ms, header_ago_ms) }
+        }
     }
 }
 
-#[cold]
+/// Goes on with a request whose names are not in one header alone. As many arguments as fit into registers.
 #[inline(never)]
-unsafe extern "C" fn wake(r: *mut ngx_http_request_t) -> ngx_int_t {
+unsafe extern "C" fn look_at_headers(
+    r: *mut ngx_http_request_t,
+    known: &Known<Shape>,
+    headers: Headers<'_>,
+    header_ms: u32,
+    header_ago_ms: u32,
+) -> ngx_int_t {
     // SAFETY: the request is live during the call.
     let request = unsafe { LoggedRequest::new(r) };
-    if let Some(monitor) = &request.location::<Module>().monitor {
-        log_phase::wake(monitor);
+    let Some(monitor) = &request.location::<Module>().monitor else { return Status::NGX_OK.0 };
+    let Some(watched) = monitor.watched() else { return Status::NGX_OK.0 };
+    let times = Times { header_ms, header_ago_ms };
+    match log_phase::hand_over_by_headers(monitor, watched, known, headers, times) {
+        true => Status::NGX_OK.0,
+        // SAFETY: as above.
+        false => unsafe { look_closer(r) },
     }
-    Status::NGX_OK.0
 }
 
 #[cold]
@@ -50,10 +62,12 @@ unsafe extern "C" fn wake(r: *mut ngx_http_request_t) -> ngx_int_t {
 unsafe extern "C" fn look_closer(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: the request is live during the call.
     let request = unsafe { LoggedRequest::new(r) };
-    if let Some(monitor) = &request.location::<Module>().monitor {
-        guarded(request.log(), (), || log_phase::look_closer(request, monitor));
-    }
-    Status::NGX_OK.0
+    let Some(monitor) = &request.location::<Module>().monitor else { return Status::NGX_OK.0 };
+    // nginx does not look at what log handlers return; were it always the same, calling this last would be no jump.
+    guarded(request.log(), Status::NGX_ERROR.0, || {
+        log_phase::look_closer(request, monitor);
+        Status::NGX_OK.0
+    })
 }
 
 /// Called by nginx for a request to a location with `alert_status`.

@@ -1,19 +1,18 @@
 //! A finished request, as the log phase sees it.
 
-use std::cell::Cell;
 use std::marker::PhantomData;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
-use alert_core::model::success::HEADER_AGO_MAX_MS;
 use alert_core::observe::recorder::Intent;
 use ngx::ffi::{
     NGX_HTTP_CACHE_HIT, NGX_HTTP_CACHE_REVALIDATED, NGX_HTTP_CACHE_STALE, NGX_HTTP_CACHE_UPDATING, NGX_HTTP_VERSION_9,
-    ngx_http_get_flushed_variable, ngx_http_request_t, ngx_http_upstream_state_t, ngx_http_upstream_t, ngx_list_part_t,
-    ngx_msec_t, ngx_table_elt_t, ngx_uint_t,
+    ngx_http_get_flushed_variable, ngx_http_request_t, ngx_http_upstream_state_t, ngx_http_upstream_t, ngx_msec_t,
+    ngx_str_t, ngx_uint_t,
 };
 use ngx::http::HttpModuleLocationConf;
 
 use super::bytes_of;
+use super::headers::Headers;
 use super::log::Log;
 use super::process::{cached_time, monotonic_ms};
 
@@ -23,6 +22,8 @@ mod ending;
 const UNKNOWN_TIME: ngx_msec_t = ngx_msec_t::MAX;
 /// The length of an answer that ends with its connection.
 const UNKNOWN_LENGTH: i64 = -1;
+/// Shorter addresses are rare.
+const ADDRESS_MIN: usize = 8;
 /// The status that nginx gives a request whose client went away; those of failures are above.
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 /// What nginx writes into its log in place of the status of an answer that has no header.
@@ -40,63 +41,32 @@ pub struct Attempt(ngx_http_upstream_state_t);
 #[derive(Clone, Copy)]
 pub struct Answer<'a> {
     /// The address of the server.
-    pub address: &'a [u8],
+    pub address: Address<'a>,
+    /// Its headers.
+    pub headers: Headers<'a>,
+    /// Its times.
+    pub times: Times,
+}
+
+/// The times of an answer.
+#[derive(Clone, Copy)]
+pub struct Times {
     /// When its header came, in milliseconds after the begin of the attempt.
     pub header_ms: u32,
     /// How long ago that was, in milliseconds.
     pub header_ago_ms: u32,
 }
 
-/// The name of a header as variables spell it: lower case, with underscores for dashes.
-#[derive(Clone)]
-pub struct HeaderName {
-    name: Vec<u8>,
-    /// Where it was found last, if it was.
-    found: Cell<Found>,
-    /// What the headers were like when it was not among them.
-    absent: Cell<Layout>,
-}
-
-/// The names of an answer's headers, as a number: the sum of nginx's hashes of them, and how many there are.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct Layout(usize);
-
-/// Where a header was among those of an answer, and nginx's hash of its name.
+/// The address of a server, of [`ADDRESS_MIN`] bytes or more.
 #[derive(Clone, Copy)]
-struct Found {
-    /// Its place in the first part of the list.
-    place: usize,
-    /// The same in bytes.
-    offset: usize,
-    /// The hash. While it was not found, one that no header has: nginx has zero where a later header replaced one.
-    hash: usize,
-}
+pub struct Address<'a>(&'a ngx_str_t);
 
-impl Default for Found {
-    fn default() -> Found {
-        Found { place: 0, offset: 0, hash: usize::MAX }
-    }
-}
-
-impl HeaderName {
-    /// The header behind `$upstream_http_NAME`.
-    pub fn of_variable(name: &str) -> Option<HeaderName> {
-        let name = name.strip_prefix("upstream_http_")?.to_ascii_lowercase().into_bytes();
-        (!name.is_empty()).then_some(HeaderName { name, found: Cell::default(), absent: Cell::default() })
-    }
-
-    /// One that is nowhere known to be or not to be.
-    pub fn unknown() -> HeaderName {
-        HeaderName { name: Vec::new(), found: Cell::default(), absent: Cell::default() }
-    }
-
-    /// Whether this is the header, by the rule of nginx's variables.
-    fn is(&self, header: &[u8]) -> bool {
-        let same = |(byte, wanted): (&u8, &u8)| match byte {
-            b'-' => *wanted == b'_',
-            byte => byte.to_ascii_lowercase() == *wanted,
-        };
-        header.len() == self.name.len() && header.iter().zip(&self.name).all(same)
+impl<'a> Address<'a> {
+    /// As text.
+    #[inline(always)]
+    pub fn bytes(self) -> &'a [u8] {
+        // SAFETY: a live string that is not empty.
+        unsafe { std::slice::from_raw_parts(self.0.data, self.0.len) }
     }
 }
 
@@ -120,7 +90,7 @@ impl<'a> LoggedRequest<'a> {
     /// Whether it is a main one: subrequests (SSI, mirror, auth_request) are parts of an answer and no answers.
     #[inline(always)]
     pub fn is_main(self) -> bool {
-        std::ptr::eq(self.get().main, self.get())
+        ptr::eq(self.get().main, self.get())
     }
 
     /// The error log of its connection.
@@ -141,6 +111,7 @@ impl<'a> LoggedRequest<'a> {
         // SAFETY: the field is null or an array of states, as long as the request.
         unsafe {
             let states = self.get().upstream_states.as_ref()?;
+            std::hint::assert_unchecked(!states.elts.is_null());
             Some(std::slice::from_raw_parts(states.elts.cast::<Attempt>(), states.nelts))
         }
     }
@@ -167,28 +138,26 @@ impl<'a> LoggedRequest<'a> {
     #[inline(always)]
     pub fn only_answer(self) -> Option<Answer<'a>> {
         let Some([attempt]) = self.states() else { return None };
-        let (status, upstream) = (attempt.0.status, self.upstream()?);
+        let (request, status) = (self.get(), attempt.0.status);
+        if status.wrapping_sub(1) >= ngx_uint_t::from(CLIENT_CLOSED_REQUEST) - 1 {
+            return None;
+        }
         // With an error page, or a cache, the answer or its header may be another's.
-        let request = self.get();
-        let is_own = request.err_status == 0 && request.headers_out.status == status && request.cache.is_null();
-        if !is_own || !(1..usize::from(CLIENT_CLOSED_REQUEST)).contains(&status) {
+        if (request.headers_out.status ^ status) | request.err_status | request.cache.addr() != 0 {
             return None;
         }
-        // SAFETY: the pipe is null or lives as long as the request.
-        let pipe = unsafe { upstream.pipe.as_ref()? };
-        let header_ms = attempt.0.header_time as u64;
-        let is_until_close = pipe.length == UNKNOWN_LENGTH && upstream.headers_in.content_length_n == UNKNOWN_LENGTH;
-        let is_whole = pipe.upstream_done() != 0
-            || pipe.upstream_eof() != 0 && pipe.upstream_error() == 0 && is_until_close
-            || upstream.length == 0 && attempt.0.header_time != UNKNOWN_TIME;
-        let is_whole = is_whole && request.request_complete() != 0;
-        // Where another upstream was prepared since, it has begun nothing, and this is far too long.
-        let header_ago_ms = monotonic_ms().wrapping_sub(upstream.start_time as u64).wrapping_sub(header_ms);
-        if !is_whole || header_ago_ms > u64::from(HEADER_AGO_MAX_MS) {
+        let upstream = self.upstream()?;
+        // A connection is kept alive for the next request only once all of the answer came.
+        let is_whole = upstream.keepalive() != 0 || attempt.is_whole(upstream);
+        if !is_whole || request.request_complete() == 0 {
             return None;
         }
-        let address = attempt.peer()?;
-        Some(Answer { address, header_ms: header_ms as u32, header_ago_ms: header_ago_ms as u32 })
+        let began_ago_ms = monotonic_ms().wrapping_sub(upstream.start_time as u64) as u32;
+        let header_ms = attempt.0.header_time as u32;
+        // SAFETY: the field is null or a live string, as long as the request.
+        let address = unsafe { attempt.0.peer.as_ref().filter(|peer| peer.len >= ADDRESS_MIN)? };
+        let times = Times { header_ms, header_ago_ms: began_ago_ms.wrapping_sub(header_ms) };
+        Some(Answer { address: Address(address), headers: Headers::new(upstream), times })
     }
 
     /// Whether nothing about it can count: nobody was to be asked for it, and its client got what it wanted.
@@ -223,7 +192,7 @@ impl<'a> LoggedRequest<'a> {
     pub fn last_began_ago_ms(self) -> Option<u64> {
         let (upstream, last) = (self.upstream()?, self.states()?.last()?);
         // Another upstream may have been prepared since, whose attempts did not begin.
-        (std::ptr::eq(upstream.state, &last.0) && !last.is_separator())
+        (ptr::eq(upstream.state, &last.0) && !last.is_separator())
             .then(|| monotonic_ms().saturating_sub(upstream.start_time as u64))
     }
 
@@ -257,47 +226,9 @@ impl<'a> LoggedRequest<'a> {
             && self.upstream().is_some_and(|upstream| upstream.header_sent() != 0)
     }
 
-    /// The value of a header of this name in the last answer of the upstream, where one look tells: it is where it was last,
-    /// or not there as it was not among the same headers before. Most upstreams send the same headers in the same order
-    /// every time; where another name has the same hash, the upstream has made it so, which could as well have sent this
-    /// one. `seen` is what the headers are known to be like, and becomes it.
-    #[inline(always)]
-    pub fn known_header(self, name: &HeaderName, seen: &mut Layout) -> Option<&'a [u8]> {
-        let first = &self.upstream()?.headers_in.headers.part;
-        let found = name.found.get();
-        if first.nelts > found.place {
-            // SAFETY: the first part of a list of headers has `nelts` of them.
-            let header = unsafe { &*first.elts.byte_add(found.offset).cast::<ngx_table_elt_t>() };
-            if header.hash == found.hash {
-                return Some(value_of(header));
-            }
-        }
-        let absent = name.absent.get();
-        if absent == Layout::default() {
-            return None;
-        }
-        if *seen != absent {
-            *seen = layout(first);
-        }
-        (*seen == absent).then_some(&[])
-    }
-
-    /// The value of a header of this name in the last answer of the upstream: the first one, unless it moved among
-    /// several. Empty where there is none.
-    pub fn upstream_header(self, name: &HeaderName) -> &'a [u8] {
-        let Some(upstream) = self.upstream() else { return &[] };
-        let first = &upstream.headers_in.headers.part;
-        // Most upstreams send the same headers in the same order every time, so one look tells. Where a name of the same
-        // length has the same hash without being the same, the upstream has made it so, which could as well have sent
-        // this one.
-        let found = name.found.get();
-        match headers_of(first).get(found.place) {
-            Some(header) if header.hash == found.hash && header.key.len == name.name.len() => value_of(header),
-            _ => search(first, name).unwrap_or_else(|| {
-                name.absent.set(layout(first));
-                &[]
-            }),
-        }
+    /// The headers of the last answer of the upstream; `None` where there was none.
+    pub fn headers(self) -> Option<Headers<'a>> {
+        Some(Headers::new(self.upstream()?))
     }
 
     /// The value of a variable that was asked for before and is kept; `None` where it was not, and where it has none.
@@ -323,59 +254,19 @@ impl<'a> LoggedRequest<'a> {
     }
 }
 
-/// The headers of one part of a list.
-#[inline(always)]
-fn headers_of(part: &ngx_list_part_t) -> &[ngx_table_elt_t] {
-    if part.nelts == 0 {
-        return &[];
-    }
-    // SAFETY: a part of a list of headers has `nelts` of them.
-    unsafe { std::slice::from_raw_parts(part.elts.cast::<ngx_table_elt_t>(), part.nelts) }
-}
-
-/// What the names of all headers are like, from the first part of a list on.
-#[inline(always)]
-fn layout(first: &ngx_list_part_t) -> Layout {
-    let mut part = Some(first);
-    let mut layout = 1;
-    while let Some(headers) = part {
-        layout = headers_of(headers).iter().fold(layout, |sum: usize, header| sum.wrapping_add(header.hash + 1));
-        // SAFETY: the next part is live, or null.
-        part = unsafe { headers.next.as_ref() };
-    }
-    Layout(layout)
-}
-
-fn is_named(header: &ngx_table_elt_t, name: &HeaderName) -> bool {
-    // SAFETY: the key is a live string. A header that a later one replaced has no hash.
-    header.hash != 0 && name.is(unsafe { bytes_of(&header.key) })
-}
-
-#[inline]
-fn value_of(header: &ngx_table_elt_t) -> &[u8] {
-    // SAFETY: the value is a live string.
-    unsafe { bytes_of(&header.value) }
-}
-
-/// Looks through a list of headers from its first part on, and notes where in that the header was.
-#[inline(never)]
-fn search<'a>(first: &'a ngx_list_part_t, name: &HeaderName) -> Option<&'a [u8]> {
-    let mut part = Some(first);
-    while let Some(headers) = part {
-        if let Some(at) = headers_of(headers).iter().position(|header| is_named(header, name)) {
-            let header = headers_of(headers).get(at)?;
-            if std::ptr::eq(headers, first) {
-                name.found.set(Found { place: at, offset: at * size_of::<ngx_table_elt_t>(), hash: header.hash });
-            }
-            return Some(value_of(header));
-        }
-        // SAFETY: the next part is live, or null.
-        part = unsafe { headers.next.as_ref() };
-    }
-    None
-}
-
 impl Attempt {
+    /// Whether all of its answer came.
+    #[inline(always)]
+    fn is_whole(&self, upstream: &ngx_http_upstream_t) -> bool {
+        // SAFETY: the pipe is null or lives as long as the request.
+        let Some(pipe) = (unsafe { upstream.pipe.as_ref() }) else { return false };
+        let is_until_close = pipe.length == UNKNOWN_LENGTH && upstream.headers_in.content_length_n == UNKNOWN_LENGTH;
+        pipe.upstream_done() != 0
+            || pipe.upstream_eof() != 0 && pipe.upstream_error() == 0 && is_until_close
+            // Where another upstream was prepared since, that has begun nothing.
+            || upstream.length == 0 && self.header_ms().is_some() && ptr::eq(upstream.state, &self.0)
+    }
+
     /// Whether it is none: an internal redirect leaves an entry behind in which nothing is set. An attempt that could not
     /// begin has no peer either, and no time at which it was connected.
     fn is_separator(&self) -> bool {

@@ -9,6 +9,7 @@
 pub mod conf;
 pub mod core_conf;
 pub mod cycle;
+pub mod headers;
 pub mod log;
 pub mod logged_request;
 pub mod process;

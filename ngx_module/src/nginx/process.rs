@@ -42,6 +42,13 @@ pub fn cached_time() -> (i64, u64) {
     (time.sec, time.msec as u64)
 }
 
+/// The same in milliseconds.
+#[inline(always)]
+pub fn wall_ms() -> u64 {
+    let (second, millisecond) = cached_time();
+    (second as u64).wrapping_mul(1000).wrapping_add(millisecond)
+}
+
 /// The same by the monotonic clock in milliseconds, which can be coarse: four of them on some systems.
 #[inline(always)]
 pub fn monotonic_ms() -> u64 {

@@ -76,7 +76,7 @@ pub struct EventLoop {
     /// The worker.
     pub worker: engine::Engine,
     event_loop: event_loop::EventLoop,
-    usual: FastPath,
+    usual: FastPath<()>,
 }
 
 impl EventLoop {

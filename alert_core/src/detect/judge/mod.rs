@@ -249,7 +249,7 @@ impl Judge {
                 // Where nobody saw it begin, it serves at least since now.
                 let _ = shared.serving_since_ms.compare_exchange(0, now_ms, Relaxed, Relaxed);
             }
-            let (_, serving) = shared.failover.update(|state| state.tick(now_ms));
+            let (_, serving) = shared.change_failover(|state| state.tick(now_ms));
             if serving.confirmed || shared.outage.load().confirmed {
                 // The worker that saw it may have been killed before it committed.
                 monitor.confirmed.fetch_or(monitor.barrier.is_none(), Relaxed);

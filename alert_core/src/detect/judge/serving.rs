@@ -18,7 +18,7 @@ impl Judged<'_> {
         let active = shared.active();
         let (row, stand_in_row) = (shared.split.row(seen.last), shared.split.stand_in_row());
         let usual_row = shared.usual_row.load(Relaxed).try_into().unwrap_or(u32::MAX);
-        let (old, new) = shared.failover.update(|old| {
+        let (old, new) = shared.change_failover(|old| {
             let mut rules = Rules { active, confirm, served_ms: self.served_ms(old), row, stand_in_row, usual_row };
             let out_of_order = rules.served_ms >= seen.header_ms || old.is_interrupted(&rules);
             if out_of_order && self.judge.is_alone(self.now_ms) {
@@ -52,7 +52,7 @@ impl Judged<'_> {
     /// Lets a confirmed candidate take over, if it still is confirmed and no other worker was faster.
     pub(super) fn take_over(&self) -> bool {
         let shared = self.monitor.shared;
-        let (old, new) = shared.failover.update(|state| {
+        let (old, new) = shared.change_failover(|state| {
             let stand_in_row = shared.split.stand_in_row();
             let rules =
                 Rules { active: shared.active(), served_ms: self.served_ms(state), stand_in_row, ..Rules::default() };

@@ -37,7 +37,7 @@ impl Rig {
             monitor.count_answers(&[Success { time_ms: T0 + 1000, origin, ..Success::after_ms(20) }]);
         }
         if pool.is_known() {
-            monitor.failover.store(failover::State::serving(pool));
+            monitor.set_failover(failover::State::serving(pool));
         }
     }
 
