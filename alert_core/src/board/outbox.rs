@@ -149,6 +149,14 @@ impl Outbox {
         self.whole().filter(|(_, cell, _)| same(cell)).max_by_key(|(id, ..)| *id).map(|(_, cell, _)| cell)
     }
 
+    /// Of these sinks, those that know the incident that this alert ends, or are going to.
+    pub fn told(&self, alert: &Alert, sinks: &[SinkId]) -> Vec<SinkId> {
+        let Some(cell) = self.beginning_of(alert) else { return Vec::new() };
+        let deliveries = Deliveries(cell.deliveries.load(Relaxed));
+        let is_told = |sink: &SinkId| matches!(deliveries.get(*sink), Delivery::Pending | Delivery::Sent);
+        sinks.iter().copied().filter(is_told).collect()
+    }
+
     /// A number whose place can be given away; where all are worth keeping, that of the oldest.
     fn next_place(&self) -> u64 {
         // Zero is no number.

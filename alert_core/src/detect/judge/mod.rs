@@ -40,6 +40,8 @@ pub struct Judge {
     board: Board,
     generation: u64,
     monitors: Vec<Monitor>,
+    /// All sinks of the configuration.
+    sinks: Vec<SinkId>,
     /// What this nginx is called.
     instance: String,
     log: Log,
@@ -93,6 +95,7 @@ impl Judge {
             board,
             generation: plan.generation,
             monitors: monitors.collect(),
+            sinks: plan.sinks().iter().copied().chain(plan.poll()).collect(),
             instance: settings.instance.clone(),
             log,
         }

@@ -41,7 +41,13 @@ impl Rig {
 
     fn reload(&mut self, workers: usize) {
         let sink = SinkSettings::parse(&["slack", "http://127.0.0.1:9/"], &SystemSource).expect("a sink");
-        self.settings.sinks = vec![sink];
+        self.reload_with(workers, vec![sink], vec![0]);
+    }
+
+    /// The same with these sinks, of which those with these numbers are the monitor's.
+    fn reload_with(&mut self, workers: usize, sinks: Vec<SinkSettings>, own: Vec<usize>) {
+        self.settings.sinks = sinks;
+        self.settings.monitors[0].sinks = Some(own);
         let reservation = self.board.reserve(&self.settings, self.now_ms).expect("room");
         self.plan = self.board.activate(reservation, &self.settings);
         let (log, _) = crate::base::log::queue();
@@ -385,6 +391,27 @@ fn a_rule_that_is_switched_off_ends_in_words_that_are_true_and_hides_no_later_al
     assert_eq!(rig.told()[6..], [(Kind::ErrorRate, FIRING)], "that is so, within the cooldown of what was told before");
     rig.requests(2, RETRIED);
     assert_eq!(rig.told()[7..], [(Kind::Failover, FIRING)]);
+}
+
+#[test]
+fn the_end_goes_also_to_a_sink_that_was_told_and_is_no_longer_the_monitors() {
+    let mut rig = Rig::new(1, &["failover off", "outage off", "window 10", "error_rate 50%"]);
+    let sinks = |rig: &Rig, at: usize| rig.board.outbox().delivery(rig.last().id, rig.plan.sinks()[at]);
+    let parse = |name: &str| {
+        let mut sink = SinkSettings::parse(&["slack", "http://127.0.0.1:9/"], &SystemSource).expect("a sink");
+        sink.name = name.into();
+        sink
+    };
+    rig.reload_with(1, vec![parse("before"), parse("after")], vec![0]);
+    rig.requests(6, DOWN);
+    assert_eq!((sinks(&rig, 0), sinks(&rig, 1)), (Delivery::Pending, Delivery::None));
+    rig.reload_with(1, vec![parse("before"), parse("after")], vec![1]);
+    rig.requests(10, BLUE);
+    assert_eq!(rig.last().status, RESOLVED);
+    assert_eq!((sinks(&rig, 0), sinks(&rig, 1)), (Delivery::Pending, Delivery::Pending));
+    // Who was told the end waits for nothing more.
+    rig.requests(6, DOWN);
+    assert_eq!((sinks(&rig, 0), rig.last().status), (Delivery::None, FIRING));
 }
 
 #[test]

@@ -61,8 +61,14 @@ impl Judged<'_> {
         let held_back = if state == Delivery::HeldBack { ", held back" } else { "" };
         let line = format!("{} (monitor \"{}\"{held_back})", alert.headline(), alert.monitor);
         self.judge.log.write(if alert.status == Status::Firing { Level::Warn } else { Level::Notice }, line);
-        let sinks = takers(&self.monitor.sinks, alert.kind);
-        self.judge.board.outbox().publish(&alert, &sinks, state);
+        let (outbox, mut sinks) = (self.judge.board.outbox(), takers(&self.monitor.sinks, alert.kind));
+        if alert.status == Status::Resolved {
+            // Also those that a reload has taken from the monitor since: they wait for the end.
+            let mut told = outbox.told(&alert, &self.judge.sinks);
+            told.retain(|sink| !sinks.contains(sink));
+            sinks.append(&mut told);
+        }
+        outbox.publish(&alert, &sinks, state);
     }
 
     /// The figures of each pool in the window, of the kind that this alert is about, the worst first, and for how long its
