@@ -10,9 +10,8 @@ use crate::fort::Fort;
 use crate::table::Table;
 
 const SUBJECT: &str = "Growth";
-/// glibc gives short-lived threads up to eight heaps a processor, which come to rest after some minutes, in steps of half a
-/// megabyte.
-const MEMORY_KIB: u64 = 2048;
+/// A process comes to rest in steps of half a megabyte.
+const MEMORY_KIB: u64 = 1024;
 /// A sink more or less is being told at this moment, a client more or less is there.
 const DESCRIPTORS: usize = 8;
 const THREADS: usize = 4;
