@@ -70,7 +70,7 @@ impl Rig {
 
 /// The upstream: small answers with the headers that an application sends.
 fn start_upstream(blue: SocketAddr, green: SocketAddr) -> Nginx {
-    let server = |listen: SocketAddr, pool: &str, release: &str| {
+    let server = |listen: SocketAddr, pool: &str, release: &str, retried: u16| {
         format!(
             "server {{
                  listen {listen};
@@ -80,10 +80,12 @@ fn start_upstream(blue: SocketAddr, green: SocketAddr) -> Nginx {
                  add_header X-Frame-Options DENY;
                  default_type application/json;
                  location / {{ return 200 '{{\"answer\":42}}'; }}
+                 location = /retried {{ return {retried} '{{\"answer\":42}}'; }}
+                 location = /bare {{ add_header X-Frame-Options DENY; return 200 '{{\"answer\":42}}'; }}
              }}"
         )
     };
-    let servers = [server(blue, "blue", "v1.0.0"), server(green, "green", "v1.1.0")].concat();
+    let servers = [server(blue, "blue", "v1.0.0", 500), server(green, "green", "v1.1.0", 200)].concat();
     Nginx::start(Config { listen: Some(blue), ..plain(&format!("keepalive_requests 1000000; {servers}")) })
 }
 

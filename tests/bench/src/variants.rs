@@ -34,6 +34,40 @@ pub fn unwatched() -> Variant {
     Variant { name: "this module, not watching these requests", server: String::new(), ..defaults() }
 }
 
+/// The module where each request is retried.
+pub fn retried() -> Variant {
+    Variant {
+        name: "this module, each request retried",
+        http: format!(
+            "alert_notify slack {{sink}}; {MONITOR}
+             upstream retrying {{ server {{blue}} max_fails=0; server {{green}} backup; keepalive 16; }}"
+        ),
+        server: "alert app; location = / { proxy_pass http://retrying/retried; }".into(),
+        ..defaults()
+    }
+}
+
+/// The module without pools, in front of an application that does not name itself.
+pub fn bare() -> Variant {
+    Variant {
+        name: "this module, no pools and no headers",
+        http: "alert_notify slack {sink}; alert_monitor app {}".into(),
+        server: "alert app; location = / { proxy_pass http://app/bare; }".into(),
+        ..defaults()
+    }
+}
+
+/// The module where each answer has the value of a variable in a header.
+pub fn with_variable(variable: &str) -> Variant {
+    let Variant { http, server, .. } = defaults();
+    Variant {
+        name: "this module, a variable in each answer",
+        http: format!("map $request_method $stock {{ default ok; }} {http}"),
+        server: format!("{server} add_header X-Value ${variable};"),
+        ..defaults()
+    }
+}
+
 /// The module with all that costs something in a request.
 pub fn everything() -> Variant {
     let others: String = (0..7).map(|at| format!("alert_monitor other{at} {{ window 1000; }}\n")).collect();
