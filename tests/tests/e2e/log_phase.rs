@@ -5,8 +5,10 @@ use std::process::Command;
 
 use tests::nginx;
 
-/// What begins the slow half, which has a guard.
-const GUARDED: &str = "entry::request::look_closer";
+/// Where it begins, and where the slow half does, which has a guard. Names as they are in the module: without what makes them
+/// readable, each is of one function.
+const BEGIN: &str = "7request11log_handler";
+const GUARDED: &str = "7request11look_closer";
 /// Where a function lets no panic of what it calls through; none of these can panic either.
 const NO_WAY_OUT: &str = "panic_cannot_unwind";
 
@@ -21,7 +23,7 @@ fn output(program: &str, arguments: &[&str]) -> String {
 
 /// The functions of the module, and what each of them calls or goes on with.
 fn calls() -> BTreeMap<String, BTreeSet<String>> {
-    let symbols = output("nm", &["--demangle"]);
+    let symbols = output("nm", &[]);
     let by_address: BTreeMap<u64, &str> = symbols
         .lines()
         .filter_map(|line| Some((u64::from_str_radix(line.get(..16)?, 16).ok()?, line.get(19..)?)))
@@ -38,7 +40,7 @@ fn calls() -> BTreeMap<String, BTreeSet<String>> {
         .collect();
     let mut calls: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut function = String::new();
-    for line in output("objdump", &["--disassemble", "--demangle", "--no-show-raw-insn"]).lines() {
+    for line in output("objdump", &["--disassemble", "--no-show-raw-insn"]).lines() {
         if let Some(name) = line.strip_suffix(">:").and_then(|line| line.split_once(" <")) {
             function = name.1.to_owned();
             calls.entry(function.clone()).or_default();
@@ -65,11 +67,11 @@ fn nothing_that_runs_for_every_request_without_a_guard_can_panic() {
         return;
     }
     let calls = calls();
-    let named = |part: &str| calls.keys().find(|name| name.ends_with(part)).cloned();
-    let mut ahead = vec![named("entry::request::log_handler").expect("the module has its symbols")];
+    let begin = calls.keys().find(|name| name.contains(BEGIN)).cloned();
+    let mut ahead = vec![begin.expect("the module has its symbols")];
     let mut reached = BTreeSet::new();
     while let Some(function) = ahead.pop() {
-        if function.ends_with(GUARDED) || function.contains(NO_WAY_OUT) || !reached.insert(function.clone()) {
+        if function.contains(GUARDED) || function.contains(NO_WAY_OUT) || !reached.insert(function.clone()) {
             continue;
         }
         let panics = ["panick", "unwrap_failed", "expect_failed", "slice_index", "handle_alloc_error", "__rust_alloc"];
