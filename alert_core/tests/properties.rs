@@ -169,6 +169,8 @@ struct History {
     serving: u8,
     /// Answers in a row that are no chance, where both pools serve anyway.
     row: usize,
+    /// The longest row of before that ended by itself.
+    usual_row: usize,
     /// Requests since the serving pool last answered or traffic last moved, oldest first.
     since: Vec<(Vec<u8>, u8, bool, u64)>,
 }
@@ -200,10 +202,15 @@ impl History {
             }
         }
         let struck = struck_here || self.since.iter().any(|(failed, ..)| failed.contains(&self.serving));
+        // Where both pools serve anyway, rows come by themselves, too.
+        let (anyway, lasted_ms) = (self.row > 0, row.last().map_or(0, |first| now_ms - first));
+        let unusual = if anyway { 2 * self.usual_row } else { 0 };
         let moved = if last == self.active {
-            row.len() >= 10 && now_ms - row[row.len() - 1] >= 2000
+            row.len() >= 10 && lasted_ms >= 2000
+        } else if struck {
+            row.len() >= self.row.max(self.confirm).max(unusual.min(200))
         } else {
-            row.len() >= self.row.max(if struck { self.confirm } else { 20 })
+            row.len() >= self.row.max(20).max(unusual) && (!anyway || lasted_ms >= 2000)
         };
         if !moved {
             return None;
@@ -219,6 +226,7 @@ proptest! {
     fn traffic_moves_exactly_when_the_history_says_so(
         confirm in 1_u32..5,
         row in prop_oneof![3 => Just(0_u16), 1 => Just(3), 1 => Just(30)],
+        usual_row in prop_oneof![Just(0_u32), 1_u32..20],
         requests in prop::collection::vec(request(), 0..400),
         runs in prop::collection::vec((0_usize..400, 1_usize..30), 0..12),
     ) {
@@ -229,9 +237,9 @@ proptest! {
                 traffic.splice(at..at, std::iter::repeat_n(request, length));
             }
         }
-        let rules = Rules { active: PoolId::new(1), confirm, row, ..Rules::default() };
-        let (confirm, row) = (confirm as usize, row.into());
-        let mut history = History { active: 1, confirm, serving: 1, row, since: Vec::new() };
+        let rules = Rules { active: PoolId::new(1), confirm, row, usual_row, ..Rules::default() };
+        let (confirm, row, usual_row) = (confirm as usize, row.into(), usual_row as usize);
+        let mut history = History { active: 1, confirm, serving: 1, row, usual_row, since: Vec::new() };
         let mut state = failover::State::default();
         let (mut now_ms, mut last_answers) = (T0, [0; 4]);
         for (earlier, last, answered, pause_ms) in traffic {
