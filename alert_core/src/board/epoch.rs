@@ -11,7 +11,7 @@ use crate::rules::failover::State;
 const CHANGE: u64 = 1 << u8::BITS;
 
 impl MonitorBoard {
-    /// Changes who serves, see [`Packed::update`].
+    /// Changes who serves, as `Packed::update` does.
     pub fn change_failover(&self, change: impl FnMut(State) -> State) -> (State, State) {
         let (old, new) = self.failover.update(change);
         if new != old {

@@ -47,7 +47,7 @@ pub struct Rollout {
     pub outcomes: [u64; Outcome::ALL.len()],
     /// First attempts at each pool, ever: those that answered, and those that failed.
     pub first_attempts: [[u64; 2]; POOLS_MAX + 1],
-    /// How often each of [`TOLD`] was told, ever, and held back.
+    /// How often each kind of `TOLD` was told, ever, and held back.
     pub told: [[u64; 2]; TOLD.len()],
     /// The addresses that are probed, by pool.
     pub probes: Vec<(String, Vec<Probe>)>,

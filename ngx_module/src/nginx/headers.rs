@@ -21,7 +21,11 @@ pub struct Headers<'a> {
 }
 
 /// The name of a header as variables spell it: lower case, with underscores for dashes.
-pub struct HeaderName(Vec<u8>);
+pub struct HeaderName {
+    name: Vec<u8>,
+    /// Where it was in the answer before.
+    seen: Cell<Seen>,
+}
 
 /// A header that was found.
 pub struct Found<'a> {
@@ -144,7 +148,7 @@ impl HeaderName {
     /// The header behind `$upstream_http_NAME`.
     pub fn of_variable(name: &str) -> Option<HeaderName> {
         let name = name.strip_prefix("upstream_http_")?.to_ascii_lowercase().into_bytes();
-        (!name.is_empty()).then_some(HeaderName(name))
+        (!name.is_empty()).then(|| HeaderName { name, seen: Cell::default() })
     }
 
     /// Whether this is the header, by the rule of nginx's variables.
@@ -153,7 +157,7 @@ impl HeaderName {
             b'-' => *wanted == b'_',
             byte => byte.to_ascii_lowercase() == *wanted,
         };
-        header.len() == self.0.len() && header.iter().zip(&self.0).all(same)
+        header.len() == self.name.len() && header.iter().zip(&self.name).all(same)
     }
 }
 
@@ -173,17 +177,19 @@ impl<'a> Headers<'a> {
     /// Whether the header that was seen there has this value; `None` where it is not there again.
     #[inline(always)]
     pub fn again(self, seen: &Cell<Seen>, is_it: impl FnOnce(&'a [u8]) -> bool) -> Option<bool> {
+        self.at(seen.get()).map(|header| is_it(value_of(header)))
+    }
+
+    /// The header that was seen there, if it is there again.
+    #[inline(always)]
+    fn at(self, seen: Seen) -> Option<&'a ngx_table_elt_t> {
         let first = self.first();
-        let seen = seen.get();
         if first.nelts <= seen.place {
             return None;
         }
         // SAFETY: the first part of a list of headers has `nelts` of them.
         let header = unsafe { &*first.elts.byte_add(seen.offset).cast::<ngx_table_elt_t>() };
-        if header.hash != seen.hash {
-            return None;
-        }
-        Some(is_it(value_of(header)))
+        (header.hash == seen.hash).then_some(header)
     }
 
     /// Whether all their names are these, in this order.
@@ -211,9 +217,15 @@ impl<'a> Headers<'a> {
     /// The header of this name: the first one.
     #[inline(never)]
     pub fn find(self, name: &HeaderName) -> Option<Found<'a>> {
+        let seen = name.seen.get();
+        if let Some(header) = self.at(seen) {
+            return Some(Found { value: value_of(header), seen });
+        }
         let (place, header) = self.all().enumerate().find(|(_, header)| is_named(header, name))?;
         let seen = Seen { place, offset: place * size_of::<ngx_table_elt_t>(), hash: header.hash };
-        Some(Found { value: value_of(header), seen: if place < self.first().nelts { seen } else { Seen::NOWHERE } })
+        let seen = if place < self.first().nelts { seen } else { Seen::NOWHERE };
+        name.seen.set(seen);
+        Some(Found { value: value_of(header), seen })
     }
 
     fn count(self) -> usize {
