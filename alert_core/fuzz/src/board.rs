@@ -21,7 +21,11 @@ pub fn run(bytes: &[u8]) {
     }
     let mut rig = Rig::busy();
     while !input.is_empty() && damage(&rig, &mut input).is_ok() {}
-    rig.board = Board::open(rig.region, T0).expect("what says that it is a board is taken for one");
+    rig.board = match Board::open(rig.region, T0) {
+        // Its table of extents says what cannot be: a reload begins it anew, while workers still have the one before.
+        Err(Error::Foreign) => Board::begin_anew(rig.region, T0).expect("there is room"),
+        board => board.expect("what says that it is a board is taken for one"),
+    };
     let now_ms = T0 + 60_000;
     rig.look(now_ms);
     rig.work(now_ms, 100);
