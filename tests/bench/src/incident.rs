@@ -179,5 +179,6 @@ fn variant(services: &[String], blue: &Server, green: &Server, sink: &Sink) -> V
             sink.address()
         ),
         server: format!("access_log access.log pools; alert other; {locations}"),
+        ..Variant::default()
     }
 }

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use tests::address;
+use tests::client::Client;
+use tests::http::Request;
 use tests::nginx::{Config, Nginx};
 use tests::process::TIED;
 use tests::sink::Sink;
@@ -22,6 +24,8 @@ pub struct Variant {
     pub http: String,
     /// What stands in `server {}` besides its locations.
     pub server: String,
+    /// A command that is sent to it (`POST`) before anything is measured; none where empty.
+    pub command: &'static str,
 }
 
 /// Everything running. Fields are dropped in this order: nginx must go first.
@@ -64,7 +68,12 @@ impl Rig {
              }}"
         ));
         config.http = Some(http);
-        Rig { nginx: Nginx::start(config), address: listen, _upstream: upstream, _sink: sink }
+        let rig = Rig { nginx: Nginx::start(config), address: listen, _upstream: upstream, _sink: sink };
+        if !variant.command.is_empty() {
+            let reply = Client::new(listen).send(&Request::new("POST", variant.command));
+            assert_eq!(reply.status, 200, "{}: {}", variant.command, reply.text());
+        }
+        rig
     }
 }
 

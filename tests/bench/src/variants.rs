@@ -26,6 +26,7 @@ pub fn defaults() -> Variant {
         modules: vec![module()],
         http: format!("alert_notify slack {{sink}}; {MONITOR}"),
         server: "alert app;".into(),
+        ..Variant::default()
     }
 }
 
@@ -64,6 +65,18 @@ pub fn with_variable(variable: &str) -> Variant {
         name: "this module, a variable in each answer",
         http: format!("map $request_method $stock {{ default ok; }} {http}"),
         server: format!("{server} add_header X-Value ${variable};"),
+        ..defaults()
+    }
+}
+
+/// The module where each request is assigned to a pool, while one has a share.
+pub fn with_share() -> Variant {
+    let Variant { http, server, .. } = with_variable("alert_pool");
+    Variant {
+        name: "this module, each request assigned while a pool has a share",
+        server: format!("{server} location /control {{ alert_control; }}"),
+        command: "/control/share?monitor=app&pool=green&percent=5",
+        http: http.replace("active blue;", "active blue; rollout 5% 25% 50%;"),
         ..defaults()
     }
 }
