@@ -23,6 +23,13 @@ const SAVED: Duration = Duration::from_secs(5);
 /// Decided alerts arrive within milliseconds, so after this a message that should not come did not come.
 const QUIET: Duration = Duration::from_millis(300);
 
+/// For the http level: `$first` is the upstream of the pool that a request is assigned to, with the other pool as its backup.
+/// No server rests after a failure, so that every request is tried where it is assigned.
+pub const ASSIGNED_FIRST: &str = "
+    map $alert_pool $first { green green_first; default blue_first; }
+    upstream blue_first { server {blue} max_fails=0; server {green} backup max_fails=0; }
+    upstream green_first { server {green} max_fails=0; server {blue} backup max_fails=0; }";
+
 /// The parts of the configuration in which tests differ.
 ///
 /// `{blue}`, `{green}`, `{sink}` and `{listen}` stand for the addresses, which are known only once all run.

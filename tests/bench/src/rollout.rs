@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use tests::http::Request;
-use tests::scene::{Scene, Setup};
+use tests::scene::{ASSIGNED_FIRST, Scene, Setup};
 use tests::sink::Post;
 use tests::wait;
 
@@ -22,9 +22,7 @@ const SETUP: Setup = Setup {
     workers: 4,
     single_process: false,
     reuseport: true,
-    http: "map $alert_pool $first { green green_first; default blue_first; }
-           upstream blue_first { server {blue} max_fails=0; server {green} backup max_fails=0; }
-           upstream green_first { server {green} max_fails=0; server {blue} backup max_fails=0; }",
+    http: ASSIGNED_FIRST,
     notify: "alert_notify slack {sink};",
     pools: "pool blue {blue}; pool green {green};",
     rules: "active blue; split_by $http_x_client; probe /healthz interval=500ms;

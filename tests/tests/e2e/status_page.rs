@@ -6,7 +6,7 @@ use serde_json::Value;
 use tests::browser::Browser;
 use tests::http::Request;
 use tests::process::{self, Signal};
-use tests::scene::{Scene, Setup};
+use tests::scene::{ASSIGNED_FIRST, Scene, Setup};
 use tests::wait;
 
 const SETUP: Setup = Setup {
@@ -207,9 +207,7 @@ fn a_hundred_monitors_take_no_two_milliseconds_of_the_event_loop() {
 
 /// Routed by the module, with rollouts; and with probes that pass.
 const OPERATED: Setup = Setup {
-    http: "map $alert_pool $first { green green_first; default blue_first; }
-           upstream blue_first { server {blue} max_fails=0; server {green} backup max_fails=0; }
-           upstream green_first { server {green} max_fails=0; server {blue} backup max_fails=0; }",
+    http: ASSIGNED_FIRST,
     rules: "active blue; probe /healthz interval=100ms; rollout 5% every=60s requests=50; split_by $arg_client;",
     location: "proxy_pass http://$first;",
     ..SETUP
