@@ -32,7 +32,7 @@ fn sources(of: &str) -> Vec<Source> {
                 folders.push(path);
             } else if path.extension().is_some_and(|ending| ending == "rs") && !path.ends_with("tests.rs") {
                 let text = fs::read_to_string(&path).expect("a source");
-                let text = text.split("#[cfg(test)]\n").next().unwrap_or_default().to_owned();
+                let text = without_tests(&text).to_owned();
                 let below = path.strip_prefix(&root).expect("below the root");
                 let wing = below.iter().next().and_then(|part| part.to_str()).unwrap_or_default();
                 found.push(Source { wing: wing.trim_end_matches(".rs").to_owned(), path: below.to_owned(), text });
@@ -41,6 +41,13 @@ fn sources(of: &str) -> Vec<Source> {
     }
     assert!(found.len() > 3, "the sources of {of} are found");
     found
+}
+
+/// A source up to its tests; something else that only tests have may stand in it before.
+fn without_tests(text: &str) -> &str {
+    let ends = ["", "pub(crate) "].map(|visible| format!("#[cfg(test)]\n{visible}mod tests"));
+    let end = ends.iter().filter_map(|end| text.find(end.as_str())).min();
+    &text[..end.unwrap_or(text.len())]
 }
 
 /// The first names behind `crate::` in code, which stand alone: nobody groups them in braces.
