@@ -7,6 +7,8 @@
 //! bench record-instructions      # writes that file
 //! bench draw-rollout             # writes rollout.svg, of two rollouts that happen in a minute
 //! ```
+//!
+//! `TEST_NGINX_MODULE` is the module, `BENCH_BEFORE` one of the version before to compare with.
 
 #![deny(unsafe_code)]
 
@@ -26,6 +28,7 @@ mod pace;
 mod report;
 mod rig;
 mod rollout;
+mod services;
 mod stages;
 mod throughput;
 mod tied;

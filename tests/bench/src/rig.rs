@@ -106,9 +106,21 @@ fn plain(http: &str) -> Config {
 
 /// The module: `TEST_NGINX_MODULE`, or what `make module` built.
 pub fn module() -> PathBuf {
-    let path = env::var_os("TEST_NGINX_MODULE").map_or_else(|| target("ngx_http_alert_module.so"), PathBuf::from);
+    let path = given("TEST_NGINX_MODULE").unwrap_or_else(|| target("ngx_http_alert_module.so"));
     assert!(path.is_file(), "there is no {}: run \"make module\" first", path.display());
     path
+}
+
+/// The version before: `BENCH_BEFORE`, where it is to be compared with.
+pub fn before() -> Option<PathBuf> {
+    given("BENCH_BEFORE")
+}
+
+/// The file that a variable of the environment names, if it does.
+fn given(variable: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(env::var_os(variable).filter(|path| !path.is_empty())?);
+    assert!(path.is_file(), "{variable}: there is no {}", path.display());
+    Some(path)
 }
 
 /// A path below the repository's `target/`.
