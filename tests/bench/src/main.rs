@@ -12,6 +12,7 @@
 
 #![deny(unsafe_code)]
 
+mod alternation;
 mod baseline;
 mod board;
 mod callgrind;
@@ -50,6 +51,7 @@ type Measurement = fn() -> Section;
 const MEASUREMENTS: &[(&str, Measurement)] = &[
     ("instructions", instructions::compare),
     ("incident", incident::compare),
+    ("alternation", alternation::measure),
     ("log_phase", log_phase::measure),
     ("throughput", throughput::compare),
     ("board", board::measure),

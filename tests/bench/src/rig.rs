@@ -4,6 +4,7 @@ use std::env;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
 use tests::address;
 use tests::client::Client;
 use tests::http::Request;
@@ -13,7 +14,8 @@ use tests::sink::Sink;
 
 /// An nginx to measure, in the parts in which they differ.
 ///
-/// `{blue}`, `{green}` and `{sink}` stand for the addresses.
+/// `{blue}`, `{green}` and `{sink}` stand for the addresses, `{sockets}` for the directory in which both pools also listen, by
+/// their names: where a connection is used once, those of TCP would fill tables of the kernel.
 #[derive(Clone, Debug, Default)]
 pub struct Variant {
     /// What the results call it.
@@ -35,6 +37,7 @@ pub struct Rig {
     /// Where it listens.
     pub address: SocketAddr,
     _upstream: Nginx,
+    _sockets: TempDir,
     _sink: Sink,
 }
 
@@ -42,7 +45,8 @@ impl Rig {
     /// Starts everything. `adjust` is for what no [`Variant`] says.
     pub fn start(variant: &Variant, adjust: impl FnOnce(&mut Config)) -> Rig {
         let (blue, green, sink) = (address::free(), address::free(), Sink::start());
-        let upstream = start_upstream(blue, green);
+        let sockets = tempfile::tempdir().expect("a temporary directory can be made");
+        let upstream = start_upstream(blue, green, sockets.path());
         let listen = address::free();
         let Variant { modules, http, server, .. } = variant;
         let mut config = Config { listen: Some(listen), ..plain("") };
@@ -52,7 +56,9 @@ impl Rig {
         let reuseport = if config.single_process { "" } else { " reuseport" };
         let fill = |text: &str| {
             let sink = sink.url();
-            text.replace("{blue}", &blue.to_string()).replace("{green}", &green.to_string()).replace("{sink}", &sink)
+            let sockets = sockets.path().display().to_string();
+            let text = text.replace("{blue}", &blue.to_string()).replace("{green}", &green.to_string());
+            text.replace("{sink}", &sink).replace("{sockets}", &sockets)
         };
         let http = fill(&format!(
             "{http}
@@ -68,7 +74,8 @@ impl Rig {
              }}"
         ));
         config.http = Some(http);
-        let rig = Rig { nginx: Nginx::start(config), address: listen, _upstream: upstream, _sink: sink };
+        let nginx = Nginx::start(config);
+        let rig = Rig { nginx, address: listen, _upstream: upstream, _sockets: sockets, _sink: sink };
         if !variant.command.is_empty() {
             let reply = Client::new(listen).send(&Request::new("POST", variant.command));
             assert_eq!(reply.status, 200, "{}: {}", variant.command, reply.text());
@@ -78,11 +85,13 @@ impl Rig {
 }
 
 /// The upstream: small answers with the headers that an application sends.
-fn start_upstream(blue: SocketAddr, green: SocketAddr) -> Nginx {
+fn start_upstream(blue: SocketAddr, green: SocketAddr, sockets: &Path) -> Nginx {
+    let sockets = sockets.display();
     let server = |listen: SocketAddr, pool: &str, release: &str, retried: u16| {
         format!(
             "server {{
                  listen {listen};
+                 listen unix:{sockets}/{pool};
                  add_header X-App-Pool {pool} always;
                  add_header X-Release-Id {release} always;
                  add_header Cache-Control no-cache;
