@@ -108,6 +108,7 @@ pub fn compare() -> Section {
     let threads_alone = measure(variants::unwatched(), "");
     let ours = measure(variants::defaults(), "nginx-alert");
     measure(variants::everything(), "nginx-alert, everything on");
+    let vts = variants::vts().map(|vts| measure(vts, "nginx-module-vts"));
     let log = measure(variants::access_log(), "access_log, before anybody reads it");
     measure(variants::buffered_access_log(), "the same with a buffer");
     measure(variants::lua(), "log_by_lua_block that counts");
@@ -121,9 +122,21 @@ pub fn compare() -> Section {
         number(ours.event_loop),
         log.total() / ours.total(),
     );
+    let vts = match vts {
+        Some(vts) => format!(
+            "nginx-module-vts (github.com/vozlt/nginx-module-vts) is built from its source for this nginx, and counts \
+             into shared memory for somebody to look at. It costs {:.1} times as much as the module.",
+            vts.total() / ours.total(),
+        ),
+        None => {
+            "nginx-module-vts is left out, as its source was not given: `make bench VTS_SOURCE_DIR=`, with a copy of \
+                 github.com/vozlt/nginx-module-vts."
+                .into()
+        }
+    };
     Section {
         title: "Instructions per request".into(),
-        text: vec![ABOUT.into(), findings, NJS.into()],
+        text: vec![ABOUT.into(), findings, vts, NJS.into()],
         tables: vec![table],
         chart: Some(Chart { title: "Instructions per request above nginx alone, all threads".into(), bars }),
     }

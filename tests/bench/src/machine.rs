@@ -1,9 +1,12 @@
 //! Where a run took place, without which its figures say little.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use tests::nginx;
+
+use crate::rig::vts_source;
 
 /// One line on each thing that the figures depend on.
 pub fn description() -> String {
@@ -16,7 +19,7 @@ pub fn description() -> String {
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let kilobytes =
         memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok());
-    let rows = [
+    let mut rows = vec![
         ("date", output("date", &["-u", "+%Y-%m-%d"])),
         ("revision", output("git", &["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"])),
         ("processor", format!("{} × {}", models.len(), models.first().unwrap_or(&"unknown"))),
@@ -27,6 +30,7 @@ pub fn description() -> String {
         ("valgrind", output("valgrind", &["--version"])),
         ("Rust", output("rustc", &["--version"])),
     ];
+    rows.extend(vts_source().map(|source| ("nginx-module-vts", vts_version(&source))));
     rows.iter().map(|(name, value)| format!("- {name}: {value}\n")).collect()
 }
 
@@ -34,6 +38,13 @@ fn release() -> String {
     let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let name = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
     name.unwrap_or("unknown").trim_matches('"').to_owned()
+}
+
+/// As the module's header has it.
+fn vts_version(source: &Path) -> String {
+    let text = fs::read_to_string(source.join("src/ngx_http_vhost_traffic_status_module.h")).unwrap_or_default();
+    let version = text.lines().find_map(|line| line.strip_prefix("#define NGX_HTTP_VTS_MODULE_VERSION "));
+    version.unwrap_or("unknown").trim_matches('"').to_owned()
 }
 
 /// The first line that a program prints; nginx prints its version where errors go.

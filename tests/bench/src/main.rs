@@ -8,7 +8,8 @@
 //! bench draw-rollout             # writes rollout.svg, of two rollouts that happen in a minute
 //! ```
 //!
-//! `TEST_NGINX_MODULE` is the module, `BENCH_BEFORE` one of the version before to compare with.
+//! `TEST_NGINX_MODULE` is the module. To compare with, where they are given: `BENCH_BEFORE`, the module of the version before, and
+//! `BENCH_VTS_SOURCE`, the source of nginx-module-vts, from which `make vts` built it.
 
 #![deny(unsafe_code)]
 

@@ -125,10 +125,15 @@ pub fn before() -> Option<PathBuf> {
     given("BENCH_BEFORE")
 }
 
-/// The file that a variable of the environment names, if it does.
+/// The source of nginx-module-vts: `BENCH_VTS_SOURCE`, where that is to be compared with.
+pub fn vts_source() -> Option<PathBuf> {
+    given("BENCH_VTS_SOURCE")
+}
+
+/// What a variable of the environment names, if it does.
 fn given(variable: &str) -> Option<PathBuf> {
     let path = PathBuf::from(env::var_os(variable).filter(|path| !path.is_empty())?);
-    assert!(path.is_file(), "{variable}: there is no {}", path.display());
+    assert!(path.exists(), "{variable}: there is no {}", path.display());
     Some(path)
 }
 

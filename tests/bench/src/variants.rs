@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::rig::{Variant, module};
+use crate::rig::{Variant, module, target, vts_source};
 
 /// Where Debian's packages put modules.
 const MODULES: &str = "/usr/lib/nginx/modules";
@@ -138,6 +138,16 @@ pub fn lua() -> Variant {
         .into(),
         ..Variant::default()
     }
+}
+
+/// nginx-module-vts, which counts the traffic of each server and upstream; where there is its source.
+pub fn vts() -> Option<Variant> {
+    vts_source().map(|_| Variant {
+        name: "nginx-module-vts, its defaults",
+        modules: vec![target("vts/objs/ngx_http_vhost_traffic_status_module.so")],
+        http: "vhost_traffic_status_zone;".into(),
+        ..Variant::default()
+    })
 }
 
 fn debian_module(name: &str) -> PathBuf {
