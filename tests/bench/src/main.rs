@@ -32,6 +32,7 @@ mod rig;
 mod rollout;
 mod services;
 mod stages;
+mod start;
 mod throughput;
 mod tied;
 mod traffic;
@@ -56,6 +57,7 @@ const MEASUREMENTS: &[(&str, Measurement)] = &[
     ("log_phase", log_phase::measure),
     ("throughput", throughput::compare),
     ("board", board::measure),
+    ("start", start::measure),
     ("idle", idle::measure),
     ("trouble", trouble::compare),
     ("stages", stages::measure),

@@ -30,6 +30,11 @@ pub fn defaults() -> Variant {
     }
 }
 
+/// The module without any of its directives.
+pub fn loaded() -> Variant {
+    Variant { name: "this module, loaded and not used", modules: vec![module()], ..Variant::default() }
+}
+
 /// The module with its threads, where the requests that are counted are not watched.
 pub fn unwatched() -> Variant {
     Variant { name: "this module, not watching these requests", server: String::new(), ..defaults() }
