@@ -11,7 +11,8 @@ use tests::sink::Sink;
 use tests::wait;
 
 use crate::report::{Section, Table};
-use crate::rig::{Rig, Variant, before, module};
+use crate::rig::{Rig, before, module};
+use crate::variants;
 
 const RUNS: usize = 9;
 const MONITORS: usize = 100;
@@ -58,7 +59,7 @@ fn about() -> String {
 /// How many monitors told one in a run.
 fn false_failovers(module: &Path) -> usize {
     let sink = Sink::start();
-    let rig = Rig::start(&variant(module, &sink), |config| config.workers = WORKERS);
+    let rig = Rig::start(&variants::many(module, LAST + 1, &sink), |config| config.workers = WORKERS);
     let clients: Vec<_> = (0..CLIENTS)
         .map(|at| {
             let mut client = Alternating::connect(&rig);
@@ -104,33 +105,5 @@ impl Alternating {
         let reply = connection.send(&Request::new("GET", &format!("/app{monitor}/{pool}"))).expect("an answer");
         assert_eq!((reply.status, reply.get("X-App-Pool")), (200, Some(pool)));
         self.sent += 1;
-    }
-}
-
-fn variant(module: &Path, sink: &Sink) -> Variant {
-    let each = |text: &str| (0..=LAST).map(|at| text.replace("app", &format!("app{at}"))).collect::<String>();
-    let monitors = each(
-        "alert_monitor app {
-             pool blue unix:{sockets}/blue; pool green unix:{sockets}/green; active blue; error_rate off; retry_rate off;
-         }\n",
-    );
-    let locations = each(
-        "location = /app/blue { alert app; proxy_pass http://alternating/; }
-         location = /app/green { alert app; proxy_pass http://alternating/retried; }\n",
-    );
-    Variant {
-        name: "two pools in turns",
-        modules: vec![module.into()],
-        http: format!(
-            "alert_zone zone=alert:32m;
-             alert_notify webhook http://{}/;
-             {monitors}
-             upstream alternating {{
-                 server unix:{{sockets}}/blue max_fails=0; server unix:{{sockets}}/green backup; keepalive 16;
-             }}",
-            sink.address()
-        ),
-        server: locations,
-        ..Variant::default()
     }
 }

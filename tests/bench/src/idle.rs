@@ -1,6 +1,7 @@
 //! What a worker costs that has nothing to do: wake-ups, processor time, memory, and the time to reload and to stop.
 
 use std::fs;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use crate::distribution::Distribution;
 use crate::engine;
 use crate::report::{Section, Table, number};
 use crate::rig::{Rig, Variant};
-use crate::{traffic, variants};
+use crate::{account, traffic, variants};
 
 /// A detector asks to be woken after some milliseconds without an event; couriers and keepers have longer rounds.
 const SETTLING: Duration = Duration::from_secs(5);
@@ -120,25 +121,16 @@ struct Look {
 
 impl Look {
     fn at(pid: u32) -> Look {
-        let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("the worker runs");
+        let process = PathBuf::from(format!("/proc/{pid}"));
+        let tasks = fs::read_dir(process.join("task")).expect("the worker runs");
         let tasks: Vec<_> = tasks.map(|task| task.expect("the worker runs").path()).collect();
-        let read = |path: std::path::PathBuf| fs::read_to_string(path).expect("the worker runs");
-        let switches = tasks.iter().map(|task| field(&read(task.join("status")), "voluntary_ctxt_switches:"));
-        let times = tasks.iter().map(|task| {
-            let text = read(task.join("schedstat"));
-            text.split(' ').next().and_then(|time| time.parse::<u64>().ok()).expect("the kernel keeps account")
-        });
+        let switches = tasks.iter().map(|task| account::status(task, "voluntary_ctxt_switches:"));
+        let times = tasks.iter().map(|task| account::cpu_time(task).as_nanos() as u64);
         Look {
             threads: tasks.len(),
             switches: switches.sum(),
             cpu_ns: times.sum(),
-            memory_kib: field(&read(format!("/proc/{pid}/status").into()), "RssAnon:"),
+            memory_kib: account::status(&process, "RssAnon:"),
         }
     }
-}
-
-/// The number after a name at the beginning of a line.
-fn field(text: &str, name: &str) -> u64 {
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok());
-    value.unwrap_or_else(|| panic!("{name} is not in {text}"))
 }

@@ -13,6 +13,7 @@
 
 #![deny(unsafe_code)]
 
+mod account;
 mod alternation;
 mod baseline;
 mod board;
@@ -30,6 +31,7 @@ mod pace;
 mod report;
 mod rig;
 mod rollout;
+mod scrape;
 mod services;
 mod stages;
 mod start;
@@ -57,6 +59,7 @@ const MEASUREMENTS: &[(&str, Measurement)] = &[
     ("log_phase", log_phase::measure),
     ("throughput", throughput::compare),
     ("board", board::measure),
+    ("scrape", scrape::measure),
     ("start", start::measure),
     ("idle", idle::measure),
     ("trouble", trouble::compare),

@@ -1,12 +1,12 @@
 //! What the module adds to the start of nginx: the time to read and check a configuration, and the memory of its zone.
 
-use std::fs;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use crate::distribution::Distribution;
 use crate::report::{Section, Table, number};
 use crate::rig::{Rig, Variant};
-use crate::variants;
+use crate::{account, variants};
 
 const TIMES: usize = 101;
 
@@ -27,9 +27,11 @@ pub fn measure() -> Section {
     let times = times.map(Distribution::of_durations);
     let mut table = Table::new(&["`nginx -t`", "ms, median", "p90", "more than alone", "shared memory in use, KiB"]);
     for ((name, rig), took) in running.iter().zip(&times) {
+        let master = PathBuf::from(format!("/proc/{}", rig.nginx.master()));
+        let shared_kib = account::status(&master, "RssShmem:");
         let more = took.median() - times[0].median();
         let [median, p90, more] = [took.median(), took.quantile(0.9), more].map(|time| format!("{time:.2}"));
-        table.row(&[name, &median, &p90, &more, &number(shared_kib(rig) as f64)]);
+        table.row(&[name, &median, &p90, &more, &number(shared_kib as f64)]);
     }
     Section { title: "The start".into(), text: vec![about()], tables: vec![table], chart: None }
 }
@@ -48,11 +50,4 @@ fn large_zone() -> Variant {
     let defaults = variants::defaults();
     let http = format!("alert_zone zone=alert:64m; {}", defaults.http);
     Variant { name: "this module, `alert_zone zone=alert:64m`", http, ..defaults }
-}
-
-fn shared_kib(rig: &Rig) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", rig.nginx.master())).expect("the master runs");
-    let value =
-        status.lines().find_map(|line| line.strip_prefix("RssShmem:")?.trim().strip_suffix(" kB")?.parse().ok());
-    value.expect("the kernel keeps account")
 }

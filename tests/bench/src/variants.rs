@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use tests::sink::Sink;
+
 use crate::rig::{Variant, module, target, vts_source};
 
 /// Where Debian's packages put modules.
@@ -105,6 +107,36 @@ pub fn everything() -> Variant {
         ),
         server: "alert app; location /alert { alert_status; }".into(),
         ..defaults()
+    }
+}
+
+/// A build of the module with many monitors that tell failovers: `/app7/blue` is answered by blue, and `/app7/green` by green,
+/// after blue has failed.
+pub fn many(module: &Path, monitors: usize, sink: &Sink) -> Variant {
+    let each = |text: &str| (0..monitors).map(|at| text.replace("app", &format!("app{at}"))).collect::<String>();
+    let monitors = each(
+        "alert_monitor app {
+             pool blue unix:{sockets}/blue; pool green unix:{sockets}/green; active blue; error_rate off; retry_rate off;
+         }\n",
+    );
+    let locations = each(
+        "location = /app/blue { alert app; proxy_pass http://failing/; }
+         location = /app/green { alert app; proxy_pass http://failing/retried; }\n",
+    );
+    Variant {
+        name: "this module, many monitors",
+        modules: vec![module.into()],
+        http: format!(
+            "alert_zone zone=alert:32m;
+             alert_notify webhook http://{}/;
+             {monitors}
+             upstream failing {{
+                 server unix:{{sockets}}/blue max_fails=0; server unix:{{sockets}}/green backup; keepalive 16;
+             }}",
+            sink.address()
+        ),
+        server: format!("location /alert {{ alert_status; }} {locations}"),
+        ..Variant::default()
     }
 }
 
