@@ -4,7 +4,7 @@ BENCH_PACKAGES ?= valgrind apache2-utils wrk strace python3 libnginx-mod-http-lu
 
 .PHONY: bench
 bench: module bench-packages $(if $(VTS_SOURCE_DIR),vts) ## What it costs and how fast it tells: writes tests/bench/RESULTS.md; [ONLY="idle ..."] [BEFORE=module] [VTS_SOURCE_DIR=]
-	@$(CARGO) bench --quiet --package alert_core --no-run
+	@$(CARGO) bench --quiet --package alert_core --bench stages --no-run
 	@$(bench_env) $(CARGO) run --quiet --release --package bench -- $(ONLY)
 
 .PHONY: instructions

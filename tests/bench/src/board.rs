@@ -40,8 +40,8 @@ pub fn measure() -> Section {
     let behind = format!(
         "In the last table the writers are whole engines, to which events come at {} a second together; how far a \
          detector was behind is looked up all the while in the board, where every worker notes what it took and what \
-         it judged. A detector comes by every 2 ms, or every 10 ms where it found itself alone at its last tick, \
-         as most do in this first second: on an idle machine that is what it is behind.",
+         it judged. A detector comes by every 10 ms as long as there are only usual answers: on an idle machine that is \
+         what it is behind.",
         number(LOAD.into())
     );
     Section {

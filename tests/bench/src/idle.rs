@@ -15,7 +15,7 @@ use crate::report::{Section, Table, number};
 use crate::rig::{Rig, Variant};
 use crate::{account, traffic, variants};
 
-/// A detector asks to be woken after some milliseconds without an event; couriers and keepers have longer rounds.
+/// A detector goes to sleep after some looks at nothing; who saves the state has a longer round.
 const SETTLING: Duration = Duration::from_secs(5);
 const SPAN: Duration = Duration::from_secs(10);
 const TIMES: usize = 5;

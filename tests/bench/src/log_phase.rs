@@ -32,8 +32,8 @@ pub fn measure() -> Section {
 
 const ABOUT: &str = "\
     The first table is measured outside of nginx, since nothing here can look into a running worker without slowing \
-    it: a thread sleeps until the next request is due, as an event loop does, recognises its answer and puts it onto \
-    the producer of a running engine, whose detector counts it meanwhile. What the log phase does \
+    it: a thread sleeps until the next request is due, as an event loop does, recognises its answer and puts it into \
+    the ring of a running engine, whose detector counts it meanwhile. What the log phase does \
     besides is to read nginx's structures, which waits for nobody; the instructions above have it. The last row has \
     the two readings of the clock alone, which are in all the others. The second table is what `strace -c` counts on \
     the thread of nginx's event loop, in the same traffic as for the instructions: a log phase that made a system \
