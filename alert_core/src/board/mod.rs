@@ -227,6 +227,8 @@ impl Board {
     /// earlier one of another. Only a step of the wall clock is another measure.
     pub fn ahead_of_wall_ms(&self, measured: u64) -> u64 {
         const STEP_MIN_MS: u64 = 100;
+        // Zero is: not agreed yet. A board made just now is ahead by nothing, or by a millisecond, which is within the doubt.
+        let measured = if measured == 0 { u64::MAX } else { measured };
         let cell = &self.header.ahead_of_wall_ms;
         let is_near = |agreed: u64| agreed != 0 && (measured.wrapping_sub(agreed) as i64).unsigned_abs() < STEP_MIN_MS;
         let agreed = cell.load(Relaxed);
@@ -465,6 +467,18 @@ pub(crate) mod tests {
         let plan = board.activate(board.reserve(settings, 0).expect("room"), settings);
         let monitor = board.monitor(&plan, 0).expect("a monitor");
         (plan, monitor)
+    }
+
+    #[test]
+    fn all_workers_agree_on_how_far_the_clock_is_ahead_also_where_that_is_nothing() {
+        for first in [0, 1, u64::MAX, 5000] {
+            let board = Board::open(Region::private(1 << 20), 0).expect("a board");
+            let agreed = board.ahead_of_wall_ms(first);
+            assert!(agreed.wrapping_sub(first).wrapping_add(1) <= 1, "{agreed} for {first}");
+            for measured in [first, first.wrapping_add(1), first.wrapping_sub(1), first.wrapping_add(20)] {
+                assert_eq!(board.ahead_of_wall_ms(measured), agreed, "{measured} after {first}");
+            }
+        }
     }
 
     #[test]
