@@ -16,8 +16,9 @@ pub(crate) const SETTLE: Duration = Duration::from_micros(300);
 /// A look that comes so much later than the one before it says that the processors are busy, and that other workers may
 /// also have to wait for one.
 const BUSY: Duration = Duration::from_millis(1);
-/// How long to wait at most for a worker that does not judge what it has seen.
-const LIMIT: Duration = Duration::from_millis(50);
+/// How long to wait at most for a worker that does not judge what it has seen: longer than one that runs waits for a
+/// processor where there are many for each.
+const LIMIT: Duration = Duration::from_millis(250);
 
 /// The wait of one decision.
 #[derive(Debug)]
