@@ -17,7 +17,7 @@ use crate::model::alert::Kind;
 use crate::model::ids::{POOLS_MAX, PeerId, PoolId, PoolSet};
 use crate::model::outcome::Cause;
 use crate::model::success::Success;
-use crate::rules::failover::State;
+use crate::rules::failover::{Row, State};
 use crate::rules::throttle::Throttle;
 use crate::rules::{flapping, outage};
 
@@ -228,6 +228,11 @@ impl MonitorBoard {
     #[inline]
     pub fn serving(&self) -> PoolId {
         self.failover.load().serving
+    }
+
+    /// The row of a candidate that has answered enough to take over, if one has.
+    pub fn confirmed_row(&self) -> Option<Row> {
+        self.failover.load().confirmed_row()
     }
 
     /// Makes this pool the one that should serve, and expects it to from now on. Returns the one before; `None` where

@@ -100,6 +100,13 @@ pub struct Move {
     pub row: u16,
 }
 
+/// A row that is confirmed, to tell it from another one of the same candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    candidate: PoolId,
+    since: Instant,
+}
+
 /// A time modulo 2³⁰ milliseconds, which is twelve days: enough to say which of two times within six days is earlier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Instant(u32);
@@ -172,6 +179,11 @@ impl State {
     /// The pool that may be about to serve; the unknown one where there is none.
     pub fn candidate(self) -> PoolId {
         self.candidate
+    }
+
+    /// The row that is confirmed, if one is.
+    pub fn confirmed_row(self) -> Option<Row> {
+        self.confirmed.then_some(Row { candidate: self.candidate, since: self.since })
     }
 
     /// The state in which `pool` serves and nothing else is known.

@@ -19,7 +19,7 @@ use crate::model::event::Event;
 use crate::model::ids::PoolId;
 use crate::model::outcome::{ClientGot, Outcome};
 use crate::model::success::Success;
-use crate::rules::failover::Observation;
+use crate::rules::failover::{Observation, Row};
 use crate::settings::{MonitorSettings, Settings};
 use crate::sink::settings::Route;
 
@@ -58,8 +58,15 @@ struct Monitor {
     window: (u64, Option<Window<'static>>),
     /// Something is confirmed since the last look.
     confirmed: AtomicBool,
-    /// What waits for the other workers.
-    barrier: Option<Barrier>,
+    /// What is confirmed and waits for the other workers.
+    waiting: Option<Waiting>,
+}
+
+/// The wait of what was confirmed when it began.
+struct Waiting {
+    barrier: Barrier,
+    /// The row of a candidate, if that was confirmed.
+    row: Option<Row>,
 }
 
 /// A monitor that no configuration has: its events make the judge panic, to see what comes of that.
@@ -88,7 +95,7 @@ impl Judge {
                 pools: plan.pools(at).to_vec(),
                 rollout: board.rollout(plan, at),
                 confirmed: AtomicBool::new(false),
-                barrier: None,
+                waiting: None,
             })
         });
         Judge {
@@ -207,19 +214,21 @@ impl Judge {
         for at in 0..self.monitors.len() {
             let monitor = &mut self.monitors[at];
             if monitor.confirmed.swap(false, Relaxed) {
-                monitor.barrier = Some(Barrier::new(now));
+                monitor.waiting = Some(Waiting { barrier: Barrier::new(now), row: monitor.shared.confirmed_row() });
             }
-            let Some(barrier) = &mut monitor.barrier else { continue };
+            let Some(Waiting { barrier, row }) = &mut monitor.waiting else { continue };
             let workers = || board.workers().of_generation(generation, now_ms);
             if !alone.get_or_init(|| workers().nth(1).is_none()) && !barrier.is_passed(workers, now) {
                 committed.waiting = true;
                 continue;
             }
-            monitor.barrier = None;
+            let row = *row;
+            monitor.waiting = None;
             if board.generation() == generation {
                 let judged = Judged { judge: self, monitor: &self.monitors[at], now_ms };
                 committed.told |= judged.commit_outage();
-                committed.told |= judged.take_over();
+                committed.told |= judged.take_over(row);
+                committed.waiting |= judged.monitor.confirmed.load(Relaxed);
             }
         }
         committed
@@ -255,7 +264,7 @@ impl Judge {
             let (_, serving) = shared.change_failover(|state| state.tick(now_ms));
             if serving.confirmed || shared.outage.load().confirmed {
                 // The worker that saw it may have been killed before it committed.
-                monitor.confirmed.fetch_or(monitor.barrier.is_none(), Relaxed);
+                monitor.confirmed.fetch_or(monitor.waiting.is_none(), Relaxed);
             }
             let judged = Judged { judge: self, monitor, now_ms };
             judged.expire(&window);

@@ -7,7 +7,7 @@ use super::verdict::Judged;
 use crate::model::alert::Kind;
 use crate::model::ids::{PoolId, PoolSet};
 use crate::model::success::Success;
-use crate::rules::failover::{Move, Observation, Rules, State};
+use crate::rules::failover::{Move, Observation, Row, Rules, State};
 use crate::rules::flapping;
 use crate::rules::throttle::Signal;
 
@@ -49,10 +49,14 @@ impl Judged<'_> {
         }
     }
 
-    /// Lets a confirmed candidate take over, if it still is confirmed and no other worker was faster.
-    pub(super) fn take_over(&self) -> bool {
+    /// Lets the candidate of this row take over, if it still is confirmed and no other worker was faster. Another row that is
+    /// confirmed by now has not been waited for: that begins.
+    pub(super) fn take_over(&self, row: Option<Row>) -> bool {
         let shared = self.monitor.shared;
         let (old, new) = shared.change_failover(|state| {
+            if state.confirmed_row() != row {
+                return state;
+            }
             let stand_in_row = shared.split.stand_in_row();
             let rules =
                 Rules { active: shared.active(), served_ms: self.served_ms(state), stand_in_row, ..Rules::default() };
@@ -61,6 +65,9 @@ impl Judged<'_> {
             }
             state.take_over().map_or(state, |(after, _)| after)
         });
+        if new.confirmed {
+            self.monitor.confirmed.store(true, Relaxed);
+        }
         new.serving != old.serving && old.take_over().is_some_and(|(_, moved)| self.moved(&moved))
     }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::board::outbox::Delivery;
 use crate::board::region::Region;
 use crate::board::tests::settings;
+use crate::detect::order::SETTLE;
 use crate::model::alert::{Alert, Kind, Status};
 use crate::model::ids::{PeerId, PoolId};
 use crate::model::outcome::ClientGot;
@@ -730,6 +731,33 @@ fn a_worker_alone_tells_at_the_second_request_whatever_the_ticks_of_the_clock() 
         rig.now_ms = instant;
         rig.requests(1, attempts);
     }
+    assert_eq!(rig.told(), [(Kind::Failover, FIRING)]);
+}
+
+#[test]
+fn a_wait_for_one_row_lets_no_other_row_take_over() {
+    let mut rig = Rig::new(2, &[]);
+    for pid in [10, 11] {
+        rig.board.workers().join(pid, rig.plan.generation, T0).expect("a place");
+    }
+    let mut now = Instant::now();
+    let answers = |rig: &mut Rig, worker: usize, requests: &[&[(&str, u16)]]| {
+        for attempts in requests {
+            rig.now_ms += 1;
+            rig.judges[worker].observe(&rig.event(attempts, 200), rig.now_ms);
+        }
+    };
+    answers(&mut rig, 0, &[BLUE, RETRIED, RETRIED]);
+    assert!(rig.judges[0].commit(rig.now_ms, now).waiting);
+    // Blue goes on, and fails again, as another worker sees. The row that this confirms has not been waited for.
+    answers(&mut rig, 1, &[BLUE, RETRIED, RETRIED]);
+    now += 2 * SETTLE;
+    assert!(rig.judges[0].commit(rig.now_ms, now).waiting);
+    assert_eq!(rig.told(), []);
+    assert!(rig.judges[0].commit(rig.now_ms, now).waiting);
+    now += 2 * SETTLE;
+    // Now it has, also where the other worker was killed.
+    assert!(rig.judges[0].commit(rig.now_ms, now).told);
     assert_eq!(rig.told(), [(Kind::Failover, FIRING)]);
 }
 
