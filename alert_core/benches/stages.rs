@@ -83,7 +83,8 @@ fn event(c: &mut Criterion) {
 /// hold are dropped, which is part of the price.
 fn intake(c: &mut Criterion) {
     let Bench { settings, board, plan } = &Bench::new(200);
-    let (worker, event_loop) = Engine::start(*board, plan, settings, std::process::id(), || {}).expect("threads");
+    let (worker, event_loop) =
+        Engine::start(*board, plan, settings, std::process::id(), || {}, false).expect("threads");
     let servers = PeerMap::of_monitors(*board, plan, settings).remove(0);
     let origin = SourceId::new(0, plan.pools(0)[0], PeerId::new(0));
     let usual = servers.usual::<()>();

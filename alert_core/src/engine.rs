@@ -1,15 +1,17 @@
-//! The engine of one worker process: its detector, its couriers, its saver, and the ends that the event loop holds.
+//! The engine of one worker process: its detector with everything that it looks after, and the ends that the event loop holds.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::Release};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, bounded};
 
 use crate::base::log::{self, Level, Lines, Log};
+use crate::base::on_demand::Life;
+use crate::base::task::{Look, Task};
 use crate::board::doorbell::Doorbell;
 use crate::board::worker::WorkerBoard;
 use crate::board::{Board, Plan};
@@ -33,6 +35,8 @@ use crate::sink::Sink;
 const CHANNEL: usize = 4096;
 /// Enough for JSON; the default of the system would reserve far more address space.
 const STACK: usize = 512 * 1024;
+/// Ticks between two regular calls of the event loop.
+const CALL_TICKS: u32 = 2;
 
 /// Between the death of a thread and its next life, at first and at most.
 const RESTART_MIN: Duration = Duration::from_millis(10);
@@ -43,87 +47,85 @@ pub struct Engine {
     intake: Intake,
     lines: Lines,
     stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
+    detector: JoinHandle<()>,
     renderer: Renderer,
     doorbell: &'static Doorbell,
     sinks: Vec<Arc<Sink>>,
-    couriers_wanted: Arc<AtomicBool>,
-    /// Disconnected when the detector has ended, which waits for the couriers.
+    wanted: Arc<AtomicBool>,
+    /// Disconnected when all threads have ended.
     ended: Receiver<()>,
-    /// Disconnected when the saver has.
-    kept: Receiver<()>,
     place: Option<&'static WorkerBoard>,
 }
 
 impl Engine {
-    /// Starts the threads of this worker. They inherit the caller's signal mask, so the caller blocks all signals first.
-    /// The end of an event loop is for a caller with one thread; others use [`Engine::intake`]. Whenever lines for the log wait, and every
-    /// few seconds, a thread of them makes the `call`.
+    /// Starts the detector of this worker, which starts other threads as there is work for them. They inherit the caller's
+    /// signal mask, so the caller blocks all signals first. The end of an event loop is for a caller with one thread; others use
+    /// [`Engine::intake`]. Whenever lines for the log wait, a thread makes the `call`; and every few seconds, where that is to be
+    /// done `regularly`.
     ///
     /// # Errors
-    /// A thread cannot be started; none is left behind.
+    /// A thread cannot be started.
     pub fn start(
         board: Board,
         plan: &Plan,
         settings: &Settings,
         pid: u32,
         call: impl Fn() + Send + Sync + 'static,
+        regularly: bool,
     ) -> io::Result<(Engine, EventLoop)> {
         let (log, lines) = log::queue();
         let log = log.calling(call);
         let (events, received) = bounded(CHANNEL);
         let (producer, consumer) = channel();
         let (alive, ended) = bounded(0);
-        let stop = Arc::new(AtomicBool::new(false));
+        let life = Life { stop: Arc::default(), alive, log: log.clone() };
         let place = board.workers().join(pid, plan.generation, board.clock().now_ms());
-        let (keeping, kept) = bounded(0);
-        let mut threads = Threads { stop: stop.clone(), handles: Vec::new(), alive: keeping, log: log.clone() };
-        if let Some(file) = settings.state.clone().map(StateFile::new) {
-            let (stop, others, log) = (stop.clone(), ended.clone(), log.clone());
-            let saver = Saver { board, file, generation: plan.generation, pid, stop, others, log };
-            threads.spawn("alert-saver", move || saver.run())?;
-        }
-        let renderer = Renderer::new(board, plan, settings, &stop, &log, alive.clone());
-        threads.alive = alive;
-
-        let couriers = Couriers::new(board, plan, settings, pid, &log);
-        let (sinks, couriers_wanted) = (couriers.sinks(), couriers.wanted());
         let doorbell = match place {
             Some(place) => &place.doorbell,
             // Nobody else can know it; it lives as long as the process.
             None => Box::leak(Box::default()),
         };
+
+        let couriers = Couriers::new(board, plan, settings, pid, &life);
+        let (sinks, wanted) = (couriers.sinks(), Arc::<AtomicBool>::default());
+        let saver = settings.state.clone().map(StateFile::new);
+        let saver = saver.map(|file| Saver::new(board, file, plan.generation, pid, &life));
+        let tasks: [Option<Box<dyn Task>>; 6] = [
+            regularly.then(|| boxed(RegularCall { log: log.clone(), ticks: 0 })),
+            Leader::new(board, plan, settings, pid, log.clone()).map(boxed),
+            Names::new(board, plan, settings, log.clone()).map(boxed),
+            Prober::new(board, plan, settings, pid, &life).map(boxed),
+            Some(boxed(couriers)),
+            saver.map(boxed),
+        ];
         let mut detector = Detector {
             clock: board.clock(),
             judge: Judge::new(board, plan, settings, log.clone()),
-            lead: Leader::new(board, plan, settings, pid, log.clone()).map(Leader::into_tick),
+            tasks: tasks.into_iter().flatten().collect(),
             events: received,
             successes: consumer,
             event_clock: EventClock::new(board),
             answers: Vec::with_capacity(CAPACITY),
             doorbell,
             worker: place,
-            couriers,
-            stop: stop.clone(),
+            wanted: wanted.clone(),
+            stop: life.stop.clone(),
             log: log.clone(),
-            ticks: 0,
             rests: false,
         };
-        threads.spawn("alert-detector", move || detector.run())?;
-        if let Some(mut names) = Names::new(board, plan, settings, stop.clone(), log.clone()) {
-            threads.spawn("alert-names", move || names.run())?;
-        }
-        if let Some(mut prober) = Prober::new(board, plan, settings, pid, stop.clone(), log.clone()) {
-            threads.spawn("alert-prober", move || prober.run())?;
-        }
+        let renderer = Renderer::new(board, plan, settings, &life.stop, &log, life.alive.clone());
+        let stop = life.stop.clone();
+        let body = move || {
+            run_again_after_death("alert-detector", &life.stop, &life.log, || detector.run());
+            drop((detector, life));
+        };
+        let detector = thread::Builder::new().name("alert-detector".into()).stack_size(STACK).spawn(body)?;
         if place.is_none() {
             log.write(Level::Warn, "too many workers share the zone, this one is not in the status".into());
         }
         let intake = Intake::new(events, doorbell, place);
-        let threads = std::mem::take(&mut threads.handles);
         let event_loop = EventLoop::new(producer, intake.clone(), EventClock::new(board));
-        let engine =
-            Engine { intake, lines, stop, threads, renderer, doorbell, sinks, couriers_wanted, ended, kept, place };
+        let engine = Engine { intake, lines, stop, detector, renderer, doorbell, sinks, wanted, ended, place };
         Ok((engine, event_loop))
     }
 
@@ -138,9 +140,9 @@ impl Engine {
         &self.renderer
     }
 
-    /// Gets alerts delivered that somebody else than the detector decided.
-    pub fn wake_couriers(&self) {
-        self.couriers_wanted.store(true, Relaxed);
+    /// Gets done at once what somebody else than the detector has decided or ordered.
+    pub fn wake(&self) {
+        self.wanted.store(true, Release);
         self.doorbell.ring();
     }
 
@@ -157,24 +159,22 @@ impl Engine {
         &self.lines
     }
 
-    /// Ends the threads within `limit`: the detector judges what waits, the couriers try once more, the saver saves.
+    /// Ends the threads within `limit`: the detector judges what waits, the couriers try once more, the state is saved.
     /// Returns whether all of them ended; one that did not is left to the end of the process.
-    pub fn stop(mut self, limit: Duration) -> bool {
+    pub fn stop(self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         self.stop.store(true, Relaxed);
         self.doorbell.ring();
-        self.threads.extend(self.renderer.into_thread());
-        self.threads.iter().for_each(|handle| handle.thread().unpark());
+        let threads: Vec<_> = [self.detector].into_iter().chain(self.renderer.into_thread()).collect();
+        threads.iter().for_each(|handle| handle.thread().unpark());
         // Each thread holds a sender and never sends: the channel is disconnected when the last one has ended.
         let grace = Instant::now() + limit / 2;
         if self.ended.recv_deadline(grace).is_err_and(|error| error.is_timeout()) {
             self.sinks.iter().for_each(|sink| sink.interrupt());
         }
-        let ended = [&self.ended, &self.kept].into_iter().fold(true, |ended, threads| {
-            ended & !threads.recv_deadline(deadline).is_err_and(|error| error.is_timeout())
-        });
+        let ended = !self.ended.recv_deadline(deadline).is_err_and(|error| error.is_timeout());
         if ended {
-            for handle in self.threads {
+            for handle in threads {
                 // A panic was caught and told inside the thread.
                 let _ = handle.join();
             }
@@ -186,31 +186,22 @@ impl Engine {
     }
 }
 
-/// The threads started so far; they end if one more cannot be started.
-struct Threads {
-    stop: Arc<AtomicBool>,
-    handles: Vec<JoinHandle<()>>,
-    alive: Sender<()>,
-    log: Log,
+fn boxed(task: impl Task + 'static) -> Box<dyn Task> {
+    Box::new(task)
 }
 
-impl Threads {
-    fn spawn(&mut self, name: &'static str, body: impl FnMut() + Send + 'static) -> io::Result<()> {
-        let (alive, stop, log) = (self.alive.clone(), self.stop.clone(), self.log.clone());
-        let spawned = thread::Builder::new().name(name.into()).stack_size(STACK).spawn(move || {
-            run_again_after_death(name, &stop, &log, body);
-            drop(alive);
-        });
-        match spawned {
-            Ok(handle) => {
-                self.handles.push(handle);
-                Ok(())
-            }
-            Err(error) => {
-                self.stop.store(true, Relaxed);
-                self.handles.iter().for_each(|handle| handle.thread().unpark());
-                Err(error)
-            }
+/// Calls the event loop every few seconds, for callers who have something to look after that nobody tells them.
+struct RegularCall {
+    log: Log,
+    /// Ticks so far; wraps.
+    ticks: u32,
+}
+
+impl Task for RegularCall {
+    fn tick(&mut self, _look: Look) {
+        self.ticks = self.ticks.wrapping_add(1);
+        if self.ticks % CALL_TICKS == 0 {
+            self.log.call();
         }
     }
 }
@@ -288,7 +279,7 @@ mod tests {
         let settings = settings(&["pool blue b:1"]);
         let board = Board::open(Region::private(1 << 20), 0).expect("a board");
         let plan = board.activate(board.reserve(&settings, 0).expect("room"), &settings);
-        let (worker, _) = Engine::start(board, &plan, &settings, std::process::id(), || {}).expect("threads");
+        let (worker, _) = Engine::start(board, &plan, &settings, std::process::id(), || {}, false).expect("threads");
         let window = board.monitor(&plan, 0).and_then(|monitor| board.window(monitor)).expect("a window");
         let lines: Lines = worker.lines().clone();
         let mut told = Vec::new();

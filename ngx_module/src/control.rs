@@ -45,7 +45,7 @@ fn carry_out(request: &Request<'_>, engine: &Engine) -> Result<Done, Refusal> {
     let path = String::from_utf8_lossy(request.path_below().unwrap_or(request.path()));
     let arguments = String::from_utf8_lossy(request.arguments());
     let done = Command::parse(&path, &arguments)?.carry_out(&engine.source())?;
-    engine.wake_couriers();
+    engine.wake();
     Ok(done)
 }
 

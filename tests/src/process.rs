@@ -1,6 +1,7 @@
 //! What `/proc` tells about processes, and signals to them.
 
-use std::fs;
+use std::collections::BTreeMap;
+use std::fs::{self, DirEntry};
 use std::path::Path;
 use std::time::Duration;
 
@@ -47,6 +48,28 @@ pub fn holds(pid: u32, path: &Path) -> bool {
 /// How many threads the process has; 0 when it is gone.
 pub fn threads(pid: u32) -> usize {
     fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
+}
+
+/// A thread of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thread {
+    /// Its name.
+    pub name: String,
+    /// How often it has gone to sleep.
+    pub sleeps: u64,
+}
+
+/// The threads of the process by their numbers.
+pub fn sleeps(pid: u32) -> BTreeMap<u32, Thread> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    // One that ends meanwhile is none.
+    let thread = |task: DirEntry| {
+        let status = fs::read_to_string(task.path().join("status")).ok()?;
+        let field = |name: &str| Some(status.lines().find_map(|line| line.strip_prefix(name))?.trim());
+        let sleeps = field("voluntary_ctxt_switches:")?.parse().ok()?;
+        Some((field("Pid:")?.parse().ok()?, Thread { name: field("Name:")?.into(), sleeps }))
+    };
+    tasks.filter_map(|task| thread(task.ok()?)).collect()
 }
 
 /// What a process holds of the machine.

@@ -128,7 +128,7 @@ impl Engine {
         }
         // Programs put from several threads, so they have no use for the ring of one.
         let (worker, _) =
-            signals::blocked(|| engine::Engine::start(self.board, &self.plan, &self.settings, pid, || {}))
+            signals::blocked(|| engine::Engine::start(self.board, &self.plan, &self.settings, pid, || {}, false))
                 .map_err(|_| alert_code::ALERT_ETHREADS)?;
         // Nobody else gets here while the judge is locked.
         let _ = self.running.set(Running { worker, pid, put: AtomicU64::new(0) });

@@ -7,6 +7,8 @@
 //! made, whatever it is made of: there is no other way into the log.
 
 use std::borrow::Cow;
+use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -100,6 +102,16 @@ impl Log {
             self.lost.fetch_add(1, Relaxed);
         }
         self.call();
+    }
+
+    /// Does something of which a panic is told and survived; `None` where there was one.
+    pub(crate) fn guard<T>(&self, what: impl Display, body: impl FnOnce() -> T) -> Option<T> {
+        catch_unwind(AssertUnwindSafe(body)).inspect_err(|_| self.tell_panic(what)).ok()
+    }
+
+    /// Says that something panicked, which was caught.
+    pub(crate) fn tell_panic(&self, what: impl Display) {
+        self.write(Level::Error, format!("{what} panicked; continuing"));
     }
 
     /// Calls whoever empties the queue, as if there were something to say.

@@ -9,6 +9,8 @@ pub(crate) mod json;
 pub mod log;
 pub(crate) mod memory;
 pub mod name;
+pub(crate) mod on_demand;
 pub mod shared;
+pub(crate) mod task;
 pub mod units;
 pub mod word;

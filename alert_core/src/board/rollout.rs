@@ -272,9 +272,14 @@ impl RolloutBoard {
         !matches!(self.keys.load(Relaxed), 0 | MANY_KEYS)
     }
 
+    /// Whether a rollout or its guard goes by what the probes say now.
+    pub fn goes_by_probes(&self) -> bool {
+        !matches!(self.state.load().phase, Phase::Idle | Phase::ByHand { .. })
+    }
+
     /// What the probes say of the addresses of a pool.
     pub fn health(&self, monitor: &MonitorBoard, addresses: &[String], probe: &ProbeSettings, now_ms: u64) -> Health {
-        let busy = self.state.load().phase != Phase::Idle;
+        let busy = self.goes_by_probes();
         let streaks = self.probes_of(monitor, addresses).map(|probed| probed.streak.load());
         probe::health(streaks, probe.needed(busy), now_ms)
     }

@@ -5,13 +5,13 @@
 //! go on where another stopped. Only workers of the configuration in force deliver: those that drain know its sinks as
 //! they were.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst, fence};
+use std::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst, fence};
 use std::thread;
 use std::time::Duration;
 
-use crate::base::log::{Level, Log};
+use crate::base::log::Level;
+use crate::base::on_demand::Life;
 use crate::board::Board;
 use crate::board::outbox::Delivery;
 use crate::board::sink::{ReachBoard, SinkBoard, SinkId};
@@ -40,8 +40,7 @@ pub(super) struct Courier {
     pub(super) generation: u64,
     pub(super) pid: u32,
     pub(super) settings: Arc<Settings>,
-    pub(super) stop: Arc<AtomicBool>,
-    pub(super) log: Log,
+    pub(super) life: Life,
 }
 
 impl Courier {
@@ -64,14 +63,14 @@ impl Courier {
     /// Delivers until nothing is due, with the lease that was taken before, and gives it back.
     pub(super) fn run(&self) {
         loop {
-            if catch_unwind(AssertUnwindSafe(|| self.deliver_all())).is_err() {
-                self.log.write(Level::Error, format!("the courier for {} panicked; continuing", self.name()));
+            let what = format_args!("the courier for {}", self.name());
+            if self.life.log.guard(what, || self.deliver_all()).is_none() {
                 self.wait_for(WAIT_MAX);
             }
             self.release_lease();
             // Another worker may have seen the lease taken and left its alert to this one.
             fence(SeqCst);
-            if self.stop.load(Relaxed) || !self.is_due() || !self.take_lease() {
+            if self.life.stop.load(Relaxed) || !self.is_due() || !self.take_lease() {
                 break;
             }
         }
@@ -80,12 +79,12 @@ impl Courier {
     fn deliver_all(&self) {
         let mut turn_ms = None;
         while self.is_due() {
-            let stopping = self.stop.load(Relaxed);
+            let stopping = self.life.stop.load(Relaxed);
             let pause = self.step(&mut turn_ms);
             if stopping || pause > WAIT_MAX {
                 break;
             }
-            if !pause.is_zero() && !self.stop.load(Relaxed) {
+            if !pause.is_zero() && !self.life.stop.load(Relaxed) {
                 thread::park_timeout(pause);
             }
         }
@@ -187,7 +186,7 @@ impl Courier {
                 let failures = shared.failures.fetch_add(1, Relaxed);
                 if failures == 0 {
                     let text = format!("cannot deliver to {}: {error}; retrying", self.name());
-                    self.log.write(Level::Warn, text);
+                    self.life.log.write(Level::Warn, text);
                 }
                 shared.last_error.store(error.as_bytes());
                 self.wait_for(self.pause(after, u32::try_from(failures).unwrap_or(u32::MAX)))
@@ -199,7 +198,7 @@ impl Courier {
                 // What is told again and again is refused again and again.
                 if !told.is_empty() {
                     let text = format!("{} refused an alert: {error}; it is not sent again", self.name());
-                    self.log.write(Level::Error, text);
+                    self.life.log.write(Level::Error, text);
                 }
                 shared.last_error.store(error.as_bytes());
                 Duration::ZERO
@@ -226,7 +225,7 @@ impl Courier {
         if shared.failures.swap(0, Relaxed) > 0 {
             let obsolete =
                 if left_out > 0 { format!(", {left_out} obsolete ones were left out") } else { String::new() };
-            self.log.write(Level::Notice, format!("{} accepts alerts again{obsolete}", self.name()));
+            self.life.log.write(Level::Notice, format!("{} accepts alerts again{obsolete}", self.name()));
         }
         if !shared.last_error.is_empty() {
             shared.last_error.store(b"");

@@ -1,15 +1,16 @@
 //! The couriers of a worker: a thread for a sink while there is something to deliver to it, and none otherwise.
 //!
-//! The detector looks here whenever it has decided something, and once a second. Where alerts wait for a sink and no
+//! The detector looks here whenever something was decided, and at each tick. Where alerts wait for a sink and no
 //! other worker delivers to it, a courier starts and ends with what waits. So a worker at rest has no thread of this, and
 //! what a dead worker left is found at the next look of any other.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst, fence};
-use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use super::courier::Courier;
-use crate::base::log::{Level, Log};
+use crate::base::on_demand::{Life, OnDemand};
+use crate::base::task::{Look, Task};
 use crate::board::sink::SinkId;
 use crate::board::{Board, Plan};
 use crate::deliver::recipients::sinks_for;
@@ -17,31 +18,23 @@ use crate::model::alert::Kind;
 use crate::settings::Settings;
 use crate::sink::Sink;
 
-/// Enough for TLS and JSON; the default of the system would reserve far more address space.
-const STACK: usize = 512 * 1024;
-
 /// The couriers of one worker, in the order of its sinks.
 pub(crate) struct Couriers {
     posts: Vec<Post>,
-    wanted: Arc<AtomicBool>,
     stop: Arc<AtomicBool>,
-    log: Log,
 }
 
 /// The courier for one sink, and its thread while it has one.
 struct Post {
     courier: Arc<Courier>,
-    thread: Option<JoinHandle<()>>,
-    /// The last try to start a thread failed.
-    failed: bool,
-    /// A thread died, which was told.
-    died: bool,
+    thread: OnDemand,
 }
 
 impl Couriers {
     /// The couriers for the sinks of this configuration. No thread is started.
-    pub(crate) fn new(board: Board, plan: &Plan, settings: &Settings, pid: u32, log: &Log) -> Couriers {
-        let stop = Arc::new(AtomicBool::new(false));
+    pub(crate) fn new(board: Board, plan: &Plan, settings: &Settings, pid: u32, life: &Life) -> Couriers {
+        // They end after the detector, which may decide something to its end.
+        let life = Life { stop: Arc::default(), ..life.clone() };
         let settings = Arc::new(settings.clone());
         let places: Vec<(u64, SinkId)> = {
             let fingerprints = settings.sinks.iter().map(|sink| sink.fingerprint());
@@ -58,12 +51,12 @@ impl Couriers {
                 generation: plan.generation,
                 pid,
                 settings: settings.clone(),
-                stop: stop.clone(),
-                log: log.clone(),
+                life: life.clone(),
             };
-            Post { courier: Arc::new(courier), thread: None, failed: false, died: false }
+            let thread = OnDemand::new("alert-courier", format!("deliver to {}", courier.name()), &life);
+            Post { courier: Arc::new(courier), thread }
         });
-        Couriers { posts: posts.collect(), wanted: Arc::default(), stop: stop.clone(), log: log.clone() }
+        Couriers { posts: posts.collect(), stop: life.stop.clone() }
     }
 
     /// The sinks, to interrupt what takes too long.
@@ -71,69 +64,43 @@ impl Couriers {
         self.posts.iter().map(|post| post.courier.sink.clone()).collect()
     }
 
-    /// Set by whoever else put an alert into the outbox, before it wakes the detector.
-    pub(crate) fn wanted(&self) -> Arc<AtomicBool> {
-        self.wanted.clone()
-    }
-
-    /// Whether somebody else than the detector put an alert into the outbox since the last look.
-    pub(crate) fn are_wanted(&self) -> bool {
-        self.wanted.load(Relaxed)
-    }
-
     /// Starts a courier for each sink that something waits for, unless another worker delivers to it.
-    pub(crate) fn look(&mut self) {
-        self.wanted.store(false, Relaxed);
+    fn start_those_with_work(&mut self) {
         // Pairs with the fence of a courier that gives its lease back: either that sees the alert that was published
         // before, or the lease is free here.
         fence(SeqCst);
-        for post in &mut self.posts {
-            post.look(&self.log);
-        }
+        self.posts.iter_mut().for_each(Post::look);
+    }
+}
+
+impl Task for Couriers {
+    fn tick(&mut self, _look: Look) {
+        // What another worker left, what waits for its time, and what has to be told again.
+        self.start_those_with_work();
+    }
+
+    fn look(&mut self, _look: Look) {
+        self.start_those_with_work();
     }
 
     /// Lets the couriers try once more to deliver what waits, and waits for them.
-    pub(crate) fn finish(&mut self) {
+    fn finish(&mut self, deadline: Instant) {
         self.stop.store(true, Relaxed);
-        self.look();
-        for thread in self.posts.iter_mut().filter_map(|post| post.thread.take()) {
-            thread.thread().unpark();
-            // A panic was caught and told inside the thread, or there is no time left to do anything about it.
-            let _ = thread.join();
-        }
+        self.start_those_with_work();
+        self.posts.iter().for_each(|post| post.thread.unpark());
+        self.posts.iter_mut().for_each(|post| post.thread.finish(deadline));
     }
 }
 
 impl Post {
-    fn look(&mut self, log: &Log) {
-        if self.thread.as_ref().is_some_and(|thread| !thread.is_finished()) {
-            return;
-        }
-        if self.thread.take().is_some_and(|ended| ended.join().is_err()) && !self.died {
-            self.died = true;
-            let name = self.courier.name();
-            log.write(Level::Error, format!("the thread that delivers to {name} died; it is started again"));
-        }
-        if !self.courier.is_due() || !self.courier.take_lease() {
+    fn look(&mut self) {
+        if !self.thread.is_free() || !self.courier.is_due() || !self.courier.take_lease() {
             return;
         }
         let courier = self.courier.clone();
-        let started =
-            thread::Builder::new().name("alert-courier".into()).stack_size(STACK).spawn(move || courier.run());
-        match started {
-            Ok(thread) => self.thread = Some(thread),
-            Err(error) => {
-                self.courier.release_lease();
-                if !self.failed {
-                    let name = self.courier.name();
-                    log.write(
-                        Level::Error,
-                        format!("cannot start a thread to deliver to {name}: {error}; trying again"),
-                    );
-                }
-            }
+        if !self.thread.start(move || courier.run()) {
+            self.courier.release_lease();
         }
-        self.failed = self.thread.is_none();
     }
 }
 

@@ -7,17 +7,17 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
 use crate::base::clock::Clock;
-use crate::base::log::{Level, Log};
+use crate::base::log::Log;
+use crate::base::task::{Look, Task};
 use crate::board::doorbell::{Doorbell, Sleep};
 use crate::board::worker::{HEARTBEAT_MS, WorkerBoard};
-use crate::deliver::couriers::Couriers;
 use crate::detect::judge::Judge;
 use crate::model::event::Event;
 use crate::model::success::Success;
@@ -36,16 +36,16 @@ const DOZE: Duration = Duration::from_millis(10);
 const EMPTY_LOOKS: u32 = 4;
 /// Between two ticks of a worker at rest.
 const REST_MS: u64 = 2 * HEARTBEAT_MS;
-/// Ticks between two calls of the event loop, which also looks then whether the module is still wanted.
-const CALL_TICKS: u32 = 2;
+/// How long the last deliveries may take before what comes after them is done all the same.
+const LAST_WAIT: Duration = Duration::from_millis(650);
 /// Events after which it looks at the time even if more wait.
 const BATCH: usize = 1024;
 
 /// Everything that the detector of a worker works with.
 pub(crate) struct Detector {
     pub(crate) judge: Judge,
-    /// Leads rollouts at each tick; `None` where no monitor has any.
-    pub(crate) lead: Option<Box<dyn Fn(u64) + Send>>,
+    /// What it looks after, in the order in which it ends.
+    pub(crate) tasks: Vec<Box<dyn Task>>,
     pub(crate) clock: Clock,
     pub(crate) events: Receiver<Event>,
     pub(crate) successes: Consumer,
@@ -55,11 +55,10 @@ pub(crate) struct Detector {
     pub(crate) answers: Vec<Success>,
     pub(crate) doorbell: &'static Doorbell,
     pub(crate) worker: Option<&'static WorkerBoard>,
-    pub(crate) couriers: Couriers,
+    /// Set by whoever else has put an alert into the outbox or ordered something, before waking the detector.
+    pub(crate) wanted: Arc<AtomicBool>,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) log: Log,
-    /// Ticks so far; wraps.
-    pub(crate) ticks: u32,
     /// Nothing has come since the last tick.
     pub(crate) rests: bool,
 }
@@ -103,7 +102,8 @@ impl Detector {
                 self.sleep(Sleep::Asleep, Duration::from_millis(until_tick));
             }
         }
-        self.couriers.finish();
+        let deadline = Instant::now() + LAST_WAIT;
+        self.for_each_task(|task| task.finish(deadline));
     }
 
     /// Sleeps until it is woken for what this sleep lets through, but not for longer than `limit`.
@@ -113,7 +113,7 @@ impl Detector {
         }
         self.doorbell.set(sleep);
         let waits = !self.events.is_empty() || (sleep == Sleep::Asleep && self.successes.waiting() > 0);
-        if !waits && !self.stop.load(Relaxed) && !self.couriers.are_wanted() {
+        if !waits && !self.stop.load(Relaxed) && !self.wanted.load(Relaxed) {
             self.doorbell.wait(sleep, limit);
         }
         self.doorbell.set(Sleep::Awake);
@@ -122,7 +122,7 @@ impl Detector {
     /// One round, in which a panic costs at most what was taken in this round.
     fn guarded(&mut self, next_tick_ms: &mut u64) -> Round {
         catch_unwind(AssertUnwindSafe(|| self.round(next_tick_ms))).unwrap_or_else(|_| {
-            self.log.write(Level::Error, "the detector panicked; continuing".into());
+            self.log.tell_panic("the detector");
             *next_tick_ms = self.clock.now_ms() + HEARTBEAT_MS;
             if let Some(worker) = self.worker {
                 // What the panic cost counts as judged, or the other workers would wait for it.
@@ -136,7 +136,7 @@ impl Detector {
 
     fn round(&mut self, next_tick_ms: &mut u64) -> Round {
         let now = self.clock.now_ms();
-        let mut look = self.couriers.are_wanted();
+        let mut look = self.wanted.swap(false, Acquire);
         let mut round = Round::default();
         if let Some(worker) = self.worker {
             if worker.owes_lap() {
@@ -168,19 +168,11 @@ impl Detector {
         look |= committed.told;
         round.waiting = committed.waiting;
         self.rests &= round.events + round.answers == 0;
-        if now >= *next_tick_ms {
+        let is_tick = now >= *next_tick_ms;
+        if is_tick {
             *next_tick_ms = now + if self.rests { REST_MS } else { HEARTBEAT_MS };
             self.rests = true;
             self.judge.tick(now);
-            if let Some(lead) = &self.lead {
-                lead(now);
-            }
-            // What another worker left, what waits for its time, and what has to be told again.
-            look = true;
-            self.ticks = self.ticks.wrapping_add(1);
-            if self.ticks % CALL_TICKS == 0 {
-                self.log.call();
-            }
             if let Some(worker) = self.worker {
                 worker.renew(now);
                 self.judge.mend(worker, now);
@@ -189,9 +181,19 @@ impl Detector {
         if let Some(worker) = self.worker {
             worker.end_judging();
         }
-        if look {
-            self.couriers.look();
+        let at = Look { now_ms: now, next_ms: *next_tick_ms };
+        if is_tick {
+            self.for_each_task(|task| task.tick(at));
+        } else if look {
+            self.for_each_task(|task| task.look(at));
         }
         round
+    }
+
+    /// A panic of one costs the others nothing.
+    fn for_each_task(&mut self, mut body: impl FnMut(&mut dyn Task)) {
+        for task in &mut self.tasks {
+            self.log.guard("the detector", || body(task.as_mut()));
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::steer::Steer;
 use crate::base::log::{Level, Log};
+use crate::base::task::{Look, Task};
 use crate::board::facts::RolloutOf;
 use crate::board::{Board, Plan};
 use crate::settings::Settings;
@@ -21,14 +22,10 @@ impl Leader {
         let wanted = (0..settings.monitors.len()).any(|number| board.rollout(plan, number).is_some());
         wanted.then(|| Leader { board, plan: plan.clone(), settings: settings.clone(), pid, log })
     }
+}
 
-    /// What a detector calls at each tick, with the time.
-    pub(crate) fn into_tick(self) -> Box<dyn Fn(u64) + Send> {
-        Box::new(move |now_ms| self.tick(now_ms))
-    }
-
-    /// Called about once a second.
-    pub(crate) fn tick(&self, now_ms: u64) {
+impl Task for Leader {
+    fn tick(&mut self, Look { now_ms, .. }: Look) {
         if self.board.generation() != self.plan.generation {
             return;
         }

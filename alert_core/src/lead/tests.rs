@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::leader::Leader;
 use crate::base::clock::wall_ms;
+use crate::base::task::{Look, Task};
 use crate::board::facts::RolloutOf;
 use crate::board::region::Region;
 use crate::board::rollout::{Outcome, RolloutBoard};
@@ -163,7 +164,7 @@ impl Rig {
             .of_generation(self.plan.generation, self.now_ms)
             .for_each(|worker| worker.renew(self.now_ms));
         self.judge.tick(self.now_ms);
-        self.leader.tick(self.now_ms);
+        self.leader.tick(Look { now_ms: self.now_ms, next_ms: self.now_ms + 1000 });
     }
 
     /// Lets seconds pass until the rollout is in this phase.

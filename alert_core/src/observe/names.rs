@@ -1,19 +1,17 @@
-//! The thread that looks host names of pools up again: their servers move, and nginx follows them where it resolves names
-//! while it runs. What a name brings joins its pool; what it no longer brings stays there until another name has it.
+//! Looks host names of pools up again: their servers move, and nginx follows them where it resolves names while it runs.
+//! What a name brings joins its pool; what it no longer brings stays there until another name has it.
 //!
 //! A lookup can hang for as long as the resolver likes and cannot be ended, so it runs in a thread of its own that holds
-//! nothing but names. One worker looks up for all of them.
+//! nothing but names, and what it brought is taken at a later tick. One worker looks up for all of them.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
-use std::thread::{self, Thread};
-use std::time::Duration;
+use std::thread;
 
 use crate::base::address;
 use crate::base::log::{Level, Log};
 use crate::base::name::NameKey;
+use crate::base::task::{Look, Task};
 use crate::board::monitor::MonitorBoard;
 use crate::board::{Board, Plan};
 use crate::model::ids::PoolId;
@@ -21,15 +19,12 @@ use crate::settings::Settings;
 
 /// Between two lookups of a name, in milliseconds.
 const INTERVAL_MS: u64 = 30_000;
-/// Between two looks at whether it is time; nothing is lost where that is late.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// Everything that the thread works with.
+/// Everything that looking up works with.
 pub(crate) struct Names {
     board: Board,
     generation: u64,
     monitors: Vec<Monitor>,
-    stop: Arc<AtomicBool>,
     log: Log,
 }
 
@@ -48,13 +43,7 @@ struct Host {
 
 impl Names {
     /// The names of all pools; `None` where every address is numeric.
-    pub(crate) fn new(
-        board: Board,
-        plan: &Plan,
-        settings: &Settings,
-        stop: Arc<AtomicBool>,
-        log: Log,
-    ) -> Option<Names> {
+    pub(crate) fn new(board: Board, plan: &Plan, settings: &Settings, log: Log) -> Option<Names> {
         let monitors = settings.monitors.iter().enumerate().filter(|(_, monitor)| !monitor.hosts.is_empty());
         let monitors: Vec<Monitor> = monitors
             .filter_map(|(at, monitor)| {
@@ -66,23 +55,15 @@ impl Names {
                 Some(Monitor { shared: board.monitor(plan, at)?, name: monitor.name.clone(), hosts, lookup: None })
             })
             .collect();
-        (!monitors.is_empty()).then_some(Names { board, generation: plan.generation, monitors, stop, log })
+        (!monitors.is_empty()).then_some(Names { board, generation: plan.generation, monitors, log })
     }
+}
 
-    /// Runs until it is told to stop, or until another configuration is in force.
-    pub(crate) fn run(&mut self) {
-        while !self.stop.load(Relaxed) && self.board.generation() == self.generation {
-            let looked = catch_unwind(AssertUnwindSafe(|| self.look()));
-            if looked.is_err() {
-                self.log.write(Level::Error, "looking up the names of pools panicked; continuing".into());
-            }
-            // Whoever looks up wakes it.
-            thread::park_timeout(LOOK_EVERY);
+impl Task for Names {
+    fn tick(&mut self, Look { now_ms, .. }: Look) {
+        if self.board.generation() != self.generation {
+            return;
         }
-    }
-
-    fn look(&mut self) {
-        let now_ms = self.board.clock().now_ms();
         for monitor in &mut self.monitors {
             match monitor.lookup.as_ref().map(Receiver::try_recv) {
                 Some(Ok(found)) => {
@@ -91,7 +72,7 @@ impl Names {
                 }
                 Some(Err(TryRecvError::Empty)) => {}
                 Some(Err(TryRecvError::Disconnected)) => monitor.lookup = None,
-                None if monitor.is_due(now_ms) => monitor.lookup = monitor.begin(thread::current()),
+                None if monitor.is_due(now_ms) => monitor.lookup = monitor.begin(),
                 None => {}
             }
         }
@@ -106,13 +87,12 @@ impl Monitor {
             && self.shared.named_ms.compare_exchange(last_ms, now_ms, Relaxed, Relaxed).is_ok()
     }
 
-    fn begin(&self, wake: Thread) -> Option<Receiver<Vec<Vec<String>>>> {
+    fn begin(&self) -> Option<Receiver<Vec<Vec<String>>>> {
         let (sender, receiver) = channel();
         let hosts: Vec<String> = self.hosts.iter().map(|host| host.written.clone()).collect();
         let look_up = move || {
             // A name that does not resolve brings nothing, and takes nothing away.
             let _ = sender.send(hosts.iter().map(|host| address::resolve(host).unwrap_or_default()).collect());
-            wake.unpark();
         };
         thread::Builder::new().name("alert-lookup".into()).spawn(look_up).ok()?;
         Some(receiver)
@@ -171,7 +151,7 @@ mod tests {
         let board = Board::open(Region::private(1 << 20), 0).expect("a board");
         let plan = board.activate(board.reserve(&settings, 0).expect("room"), &settings);
         let (log, lines) = log::queue();
-        let names = Names::new(board, &plan, &settings, Arc::default(), log).expect("names");
+        let names = Names::new(board, &plan, &settings, log).expect("names");
         let peers = PeerMap::of_monitors(board, &plan, &settings).remove(0);
         let [blue, green] = [0, 1].map(|at| plan.pools(0)[at]);
         Rig { names, peers, lines, blue, green }
@@ -206,7 +186,7 @@ mod tests {
         assert!(!monitor.is_due(INTERVAL_MS) && !monitor.is_due(2 * INTERVAL_MS - 1));
         assert!(monitor.is_due(2 * INTERVAL_MS));
         names.monitors[0].hosts.truncate(1);
-        let found = names.monitors[0].begin(thread::current()).expect("a thread").recv().expect("an answer");
+        let found = names.monitors[0].begin().expect("a thread").recv().expect("an answer");
         assert!(found[0].contains(&"127.0.0.1:80".to_string()), "{found:?}");
     }
 }

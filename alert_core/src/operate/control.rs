@@ -154,7 +154,7 @@ impl Command {
         }
     }
 
-    /// Carries it out. The caller wakes the couriers afterwards.
+    /// Carries it out. The caller wakes the engine afterwards.
     ///
     /// # Errors
     /// A monitor or a pool that does not exist; nothing has changed.

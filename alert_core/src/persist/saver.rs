@@ -1,80 +1,93 @@
-//! The saver thread of a worker: saves the board to the state file, so that it outlives a restart.
+//! Saves the board to the state file, so that it outlives a restart.
 //!
-//! Every worker has one, and one at a time saves, every few seconds if something changed. At its end each worker saves
-//! what has changed since, when its other threads have done their last, so that the last worker leaves the final state.
+//! One worker at a time saves, every few seconds if something changed, in a thread that is there while it does. At its end each
+//! worker saves what has changed since, when its couriers have done their last, so that the last worker leaves the final
+//! state.
 
 use std::io::{self, ErrorKind};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::thread;
-use std::time::Duration;
-
-use crossbeam_channel::Receiver;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 use crate::base::cause::reason;
 use crate::base::clock::wall_ms;
 use crate::base::log::{Level, Log};
+use crate::base::on_demand::{Life, OnDemand};
+use crate::base::task::{Look, Task};
 use crate::board::Board;
 use crate::persist::state_file::StateFile;
 
-/// Time between two saves.
-const SAVE_EVERY: Duration = Duration::from_secs(3);
-/// How long the last save waits for the other threads: as long as leaves time for it before the worker must be gone.
-const LAST_WAIT: Duration = Duration::from_millis(650);
-/// How long it waits for the last save of another worker.
+/// Time between two saves, in milliseconds.
+const SAVE_EVERY_MS: u64 = 3000;
+/// How long the last save waits for that of another worker.
 const TURN_WAIT: Duration = Duration::from_millis(150);
 
-/// Everything that the saver works with.
+/// Sees to it that the board is saved.
 pub(crate) struct Saver {
-    pub(crate) board: Board,
-    pub(crate) file: StateFile,
-    pub(crate) generation: u64,
-    pub(crate) pid: u32,
-    pub(crate) stop: Arc<AtomicBool>,
-    /// Disconnected when the other threads have ended.
-    pub(crate) others: Receiver<()>,
-    pub(crate) log: Log,
+    saving: Arc<Saving>,
+    pid: u32,
+    thread: OnDemand,
+    /// When the next save may begin, in milliseconds.
+    next_ms: u64,
+}
+
+/// Everything that saving works with.
+struct Saving {
+    board: Board,
+    file: StateFile,
+    generation: u64,
+    log: Log,
 }
 
 impl Saver {
-    /// Runs until it is told to stop; then waits for the other threads and saves once more.
-    pub(crate) fn run(&self) {
-        let mut next_ms = self.board.clock().now_ms() + SAVE_EVERY.as_millis() as u64;
-        while !self.stop.load(Relaxed) {
-            let wait_ms = next_ms.saturating_sub(self.board.clock().now_ms()).min(SAVE_EVERY.as_millis() as u64);
-            if wait_ms > 0 {
-                // Others wake all threads of a worker when alerts are decided: that is no reason to save earlier.
-                thread::park_timeout(Duration::from_millis(wait_ms));
-                continue;
-            }
-            next_ms = self.board.clock().now_ms() + SAVE_EVERY.as_millis() as u64;
-            self.guarded(|| self.look());
+    /// A saver of this board for the configuration of this generation.
+    pub(crate) fn new(board: Board, file: StateFile, generation: u64, pid: u32, life: &Life) -> Saver {
+        let thread = OnDemand::new("alert-saver", "save the state".into(), life);
+        let next_ms = board.clock().now_ms() + SAVE_EVERY_MS;
+        Saver { saving: Arc::new(Saving { board, file, generation, log: life.log.clone() }), pid, thread, next_ms }
+    }
+}
+
+impl Task for Saver {
+    fn tick(&mut self, look: Look) {
+        let (board, lease) = (self.saving.board, &self.saving.board.saving().lease);
+        if !self.saving.is_wanted() {
+            // Those of the configuration in force know the file of now.
+            lease.release(self.pid);
+            return;
         }
-        // Disconnected or too late: either way it is time.
-        let _ = self.others.recv_timeout(LAST_WAIT);
-        self.guarded(|| self.save(TURN_WAIT));
-        self.board.saving().lease.release(self.pid);
+        let is_turn = look.is_time(self.next_ms) && self.thread.is_free();
+        if !is_turn || !lease.take(self.pid, board.workers(), look.now_ms) || !self.saving.has_news() {
+            return;
+        }
+        self.next_ms = look.now_ms + SAVE_EVERY_MS;
+        let saving = self.saving.clone();
+        self.thread.start(move || saving.save(Duration::ZERO));
     }
 
-    fn guarded(&self, body: impl FnOnce()) {
-        if catch_unwind(AssertUnwindSafe(body)).is_err() {
-            self.log.write(Level::Error, "the saver panicked; continuing".into());
+    fn finish(&mut self, deadline: Instant) {
+        self.thread.finish(deadline);
+        let lease = &self.saving.board.saving().lease;
+        if self.saving.is_wanted() && self.saving.has_news() {
+            self.saving.save(TURN_WAIT);
         }
+        lease.release(self.pid);
+    }
+}
+
+impl Saving {
+    /// Whether the file is that of the configuration in force.
+    fn is_wanted(&self) -> bool {
+        self.board.generation() == self.generation
     }
 
-    fn look(&self) {
-        if self.board.saving().lease.take(self.pid, self.board.workers(), self.board.clock().now_ms()) {
-            self.save(Duration::ZERO);
-        }
+    /// Whether something has changed since the last save.
+    fn has_news(&self) -> bool {
+        self.board.fingerprint() != self.board.saving().saved.load(Relaxed)
     }
 
     fn save(&self, patience: Duration) {
         let saving = self.board.saving();
-        // A worker of an earlier configuration knows the file of that time.
-        if self.board.generation() != self.generation || self.board.fingerprint() == saving.saved.load(Relaxed) {
-            return;
-        }
         let take = || {
             let snapshot = self.board.try_snapshot(self.board.clock().now_ms(), wall_ms());
             let snapshot = snapshot.map_err(|_| io::Error::from(ErrorKind::OutOfMemory))?;

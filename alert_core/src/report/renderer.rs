@@ -4,7 +4,6 @@
 //! already, and not yet begun, gets the same: a document is never older than the question. Between two documents the thread
 //! rests for longer than the last one took, so that a crowd of readers takes no more than a part of one processor.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -14,7 +13,7 @@ use crossbeam_channel::Sender;
 
 use super::view::Source;
 use super::{json, page, prometheus};
-use crate::base::log::{Level, Log};
+use crate::base::log::Log;
 use crate::base::memory::has_room;
 use crate::board::{Board, Plan};
 use crate::settings::Settings;
@@ -173,10 +172,7 @@ impl Shared {
     fn serve(&self) {
         while let Some((question, ticket)) = self.next() {
             let began = Instant::now();
-            let document = catch_unwind(AssertUnwindSafe(|| self.render(&question))).unwrap_or_else(|_| {
-                self.log.write(Level::Error, "a document panicked; continuing".into());
-                Err(Failure::Internal)
-            });
+            let document = self.log.guard("a document", || self.render(&question)).unwrap_or(Err(Failure::Internal));
             let _ = ticket.0.set(document);
             drop(ticket);
             self.log.call();

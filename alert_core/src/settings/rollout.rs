@@ -77,7 +77,8 @@ impl ProbeSettings {
 
     /// How many results in a row decide, and how long they say something.
     pub fn needed(&self, busy: bool) -> Needed {
-        const SLACK_MS: u64 = 1000;
+        // A probe waits for the nearest tick, and a busy machine.
+        const SLACK_MS: u64 = 2000;
         let fresh_ms = self.pace_ms(busy) * 11 / 10 + self.timeout_ms + SLACK_MS;
         Needed { passes: self.passes, fails: self.fails, fresh_ms }
     }

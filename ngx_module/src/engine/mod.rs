@@ -79,9 +79,9 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Lets the couriers look for alerts at once.
-    pub fn wake_couriers(&self) {
-        self.worker.wake_couriers();
+    /// Gets done at once what was ordered.
+    pub fn wake(&self) {
+        self.worker.wake();
     }
 
     /// What the status is made of.
@@ -205,7 +205,9 @@ pub fn start(main: &Main, cycle: Cycle<'_>, on_wake: fn()) {
     let started = Registration::new(cycle, on_wake).and_then(|registration| {
         let (waker, pid) = (registration.waker(), std::process::id());
         let wake = move || waker.wake();
-        let started = process::with_signals_blocked(|| engine::Engine::start(*board, plan, settings, pid, wake));
+        // In a single process a reload can drop the module, and tells nobody: it has to look.
+        let looks = process::is_single();
+        let started = process::with_signals_blocked(|| engine::Engine::start(*board, plan, settings, pid, wake, looks));
         Ok((registration, started?))
     });
     match started {

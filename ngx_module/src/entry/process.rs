@@ -40,7 +40,7 @@ pub(super) extern "C" fn exit_process(cycle: *mut ngx_cycle_t) {
 /// Called by the event loop when a thread of the engine has woken it.
 fn on_wake() {
     Cycle::in_force(|cycle| {
-        // In single-process mode a reload can drop the module, and tells nobody.
+        // In a single process a reload can drop the module, and tells nobody.
         if !cycle.has::<Module>() {
             engine::stop(cycle.log());
         }

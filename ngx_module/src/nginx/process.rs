@@ -66,9 +66,15 @@ pub fn serves_requests() -> bool {
 /// Whether this process is, or is about to be, the only one of nginx: the answer while a configuration is read.
 pub fn stays_single(core: CoreConf<'_>) -> bool {
     // SAFETY: there is a cycle from the start of nginx's `main` on; before the first configuration it has none of it.
-    let (kind, is_first) = unsafe { (ngx_process, (*ngx_cycle).conf_ctx.is_null()) };
+    let is_first = unsafe { (*ngx_cycle).conf_ctx.is_null() };
     // The first configuration decides. A later one that says otherwise changes nothing.
-    kind == NGX_PROCESS_SINGLE as ngx_uint_t && !(is_first && core.has_master())
+    is_single() && !(is_first && core.has_master())
+}
+
+/// Whether this process does everything, once nginx has read its first configuration.
+pub fn is_single() -> bool {
+    // SAFETY: nginx sets it at its start and in each new process, before it calls any module.
+    unsafe { ngx_process == NGX_PROCESS_SINGLE as ngx_uint_t }
 }
 
 unsafe extern "C" {

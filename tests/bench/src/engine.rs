@@ -44,7 +44,7 @@ impl Engine {
     /// Starts the threads of a worker, with what an event loop has of it.
     pub fn start(&self) -> EventLoop {
         let Engine { board, plan, settings } = self;
-        let started = engine::Engine::start(*board, plan, settings, std::process::id(), || {});
+        let started = engine::Engine::start(*board, plan, settings, std::process::id(), || {}, false);
         let (worker, event_loop) = started.expect("threads can be started");
         let usual = PeerMap::of_monitors(*board, plan, settings).remove(0).usual();
         usual.remember(BLUE.as_bytes(), RELEASE, None, SourceId::new(0, plan.pools(0)[0], PeerId::new(0)));

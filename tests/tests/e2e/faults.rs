@@ -90,17 +90,15 @@ fn a_detector_that_stalls_costs_counted_events_and_no_request() {
 }
 
 #[test]
-fn the_other_workers_alert_while_the_threads_of_one_stall_and_it_stops_in_time() {
-    for name in ["alert-detector", "alert-saver"] {
-        let mut scene = Scene::start(&Setup { workers: 2, http: "alert_state own/state;", ..Setup::default() });
-        let _stalled = Stopped::thread(scene.nginx.workers()[0], name);
-        // The kernel spreads connections, so that either worker gets more than enough.
-        scene.fail(60);
-        scene.assert_told_once(OUTAGE);
-        // It waits for the thread as long as it may; nginx kills workers that take three seconds.
-        let took = scene.nginx.stop(Signal::TERM);
-        assert!(took < Duration::from_millis(2500), "{name}: took {took:?}");
-    }
+fn the_other_workers_alert_while_the_detector_of_one_stalls_and_it_stops_in_time() {
+    let mut scene = Scene::start(&Setup { workers: 2, http: "alert_state own/state;", ..Setup::default() });
+    let _stalled = Stopped::thread(scene.nginx.workers()[0], "alert-detector");
+    // The kernel spreads connections, so that either worker gets more than enough.
+    scene.fail(60);
+    scene.assert_told_once(OUTAGE);
+    // It waits for the thread as long as it may; nginx kills workers that take three seconds.
+    let took = scene.nginx.stop(Signal::TERM);
+    assert!(took < Duration::from_millis(2500), "took {took:?}");
 }
 
 #[test]
@@ -109,24 +107,27 @@ fn a_worker_that_can_start_no_threads_or_too_few_serves_all_the_same() {
     let setup = Setup { http: "alert_state own/state;", ..Setup::default() };
     let mut scene = Scene::start_with(&setup, |config| config.user = "games games");
     scene.nginx.expect_in_log("cannot start its threads, requests go on unwatched");
-    // The worker itself is one. It has a detector, a courier and a saver.
-    for threads in [1, 2, 3] {
-        process::limit_threads(scene.nginx.master(), Some(threads));
-        let old = scene.nginx.workers();
-        scene.nginx.reload();
-        process::wait_gone(&old);
-        wait::until("the complaint", LIMIT, || {
-            scene.nginx.log_lines("requests go on unwatched").len() == threads as usize
-        });
-        assert_eq!(scene.client.get_many(20, "/"), [200; 20]);
-        let worker = scene.nginx.workers()[0];
-        wait::until("no thread left behind", LIMIT, || process::threads(worker) == 1);
-        assert_eq!(scene.client.get("/alert/status.json").status, 503);
+    // The worker itself is one.
+    process::limit_threads(scene.nginx.master(), Some(1));
+    let old = scene.nginx.workers();
+    scene.nginx.reload();
+    process::wait_gone(&old);
+    wait::until("the complaint", LIMIT, || scene.nginx.log_lines("requests go on unwatched").len() == 1);
+    assert_eq!(scene.client.get_many(20, "/"), [200; 20]);
+    assert_eq!(scene.client.get("/alert/status.json").status, 503);
+    // With a detector, and nobody whom it could start.
+    process::limit_threads(scene.nginx.master(), Some(2));
+    scene.nginx.kill_workers();
+    scene.fail(6);
+    for work in ["save the state", "deliver to slack"] {
+        let complaint = format!("cannot start a thread to {work}: ");
+        wait::until("the complaint", LIMIT, || scene.nginx.log_lines(&complaint).len() == 1);
     }
+    assert_eq!((process::threads(scene.nginx.workers()[0]), scene.sink.posts().len()), (2, 0));
     process::limit_threads(scene.nginx.master(), None);
     scene.nginx.reload();
-    scene.fail(6);
     scene.assert_told_once(OUTAGE);
+    scene.wait_saved("own/state");
 }
 
 #[test]

@@ -220,8 +220,8 @@ fn a_reload_with_another_build_of_the_module_goes_on_with_the_state() {
         // A single process keeps its state in memory of its own, where another build does not look.
         let state = if workers > 1 { "the state of the zone before is taken over" } else { "is loaded from" };
         wait::until("the state", LIMIT, || scene.nginx.log_lines(state).len() == 1);
-        // Detector, saver, nginx itself, and a courier that comes and goes.
-        wait_for_threads(&scene.nginx, &old, 4);
+        // The detector and nginx itself.
+        wait_for_threads(&scene.nginx, &old, 2);
         if workers > 1 {
             // Without a master nginx itself answers no request after a reload.
             scene.wait_filled(3);

@@ -165,6 +165,27 @@ fn an_idle_nginx_does_not_save_again_and_again() {
 }
 
 #[test]
+fn a_worker_that_drains_keeps_nobody_from_saving() {
+    let location = "proxy_pass http://app; proxy_read_timeout 30s;";
+    let scene = Scene::start(&Setup { workers: 1, location, ..SETUP() });
+    wait::until("a save", SAVED, || file(&scene, "state").exists());
+    scene.blue.queue(Answer::Late(Duration::from_secs(15), Reply::new(200, "")), 1);
+    std::thread::scope(|scope| {
+        scope.spawn(|| scene.client.get("/"));
+        wait::until("the long request", SAVED, || scene.blue.requests() == 1);
+        let old = scene.nginx.workers();
+        scene.nginx.reload();
+        let modified = || fs::metadata(file(&scene, "state")).unwrap().modified().unwrap();
+        for _ in 0..2 {
+            let before = modified();
+            scene.client.get_many(3, "/");
+            wait::until("a save", Duration::from_secs(5), || modified() != before);
+        }
+        assert!(old.iter().all(|pid| tests::process::is_alive(*pid)), "it does not drain");
+    });
+}
+
+#[test]
 fn what_cannot_be_used_is_set_aside_with_one_warning() {
     for bad in ["", "user www-data;\n", "(cut off)"] {
         let mut scene = Scene::start(&SETUP());

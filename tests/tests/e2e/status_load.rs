@@ -99,6 +99,8 @@ fn readers_of_the_largest_status_hold_up_no_other_request() {
 #[test]
 fn a_status_for_which_there_is_no_memory_is_a_503_and_the_worker_goes_on() {
     let crowd = Crowd::start();
+    // What nginx itself takes for a request it has from then on.
+    crowd.client.get_many(20, "/");
     let worker = crowd.worker();
     let limit = |bytes| prlimit(Pid::from_raw(worker as i32), Resource::As, Rlimit { current: bytes, maximum: None });
     let used = || {
