@@ -25,6 +25,11 @@ impl Lease {
             || (!workers.lives(holder, now_ms) && self.holder.compare_exchange(holder, pid, AcqRel, Relaxed).is_ok())
     }
 
+    /// Whether this worker has the right.
+    pub fn is_held_by(&self, pid: u32) -> bool {
+        self.holder.load(Relaxed) == u64::from(pid)
+    }
+
     /// Gives the right back, if this worker has it.
     pub fn release(&self, pid: u32) {
         // Somebody else's right is none of this worker's business.
@@ -51,6 +56,7 @@ mod tests {
         let lease = Lease { holder: AtomicU64::new(0) };
         assert!(lease.take(a, workers, 1000) && lease.take(a, workers, 1000));
         assert!(!lease.take(b, workers, 1000));
+        assert!(lease.is_held_by(a) && !lease.is_held_by(b));
         lease.release(b);
         assert!(!lease.take(b, workers, 1000), "a lease is released by its holder only");
         second.expect("joined").renew(9000);

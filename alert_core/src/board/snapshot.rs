@@ -7,21 +7,24 @@
 
 use std::collections::TryReserveError;
 use std::fmt;
-use std::hash::{DefaultHasher, Hasher};
 use std::mem::offset_of;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 
 use super::extent::{Extent, Use};
+use super::history::History;
 use super::monitor::MonitorBoard;
 use super::rollout::RolloutBoard;
 use super::sane::Check;
 use super::shape::{LAYOUT_2, Run, Shape, carry, words_of};
 use super::{Board, Reservation};
 use crate::base::clock::Clock;
+use crate::base::word::Word;
 use crate::board::outbox::Outbox;
 use crate::board::sink::SinkTable;
+use crate::rollout::share::Share;
 use crate::settings::Settings;
 
 /// "alertsav" in ASCII.
@@ -32,13 +35,24 @@ const FORMAT: u64 = 3;
 const TIME_MAX_MS: u64 = 7_258_118_400_000;
 const WORD: usize = size_of::<u64>();
 const MONITOR_WORDS: usize = size_of::<MonitorBoard>() / WORD;
-/// Plots go on without any request, and are no reason to save.
-const HISTORY_AT: usize = offset_of!(MonitorBoard, history) / WORD;
-const HISTORY_WORDS: usize = size_of::<crate::board::history::History>() / WORD;
-
 const ROLLOUT_WORDS: usize = size_of::<RolloutBoard>() / WORD;
-/// What follows changes with every request and every probe, and is no reason to save.
-const ROLLOUT_KEPT: usize = offset_of!(RolloutBoard, keys) / WORD;
+
+/// Words of a monitor that are no reason to save: plots go on without any request.
+const MONITOR_QUIET: [Range<usize>; 2] =
+    [words(offset_of!(MonitorBoard, history), size_of::<History>()), words(offset_of!(MonitorBoard, named_ms), WORD)];
+/// Those of a rollout: who does what, and what changes with every request and every probe.
+const ROLLOUT_QUIET: [Range<usize>; 3] = [
+    words(0, offset_of!(RolloutBoard, state)),
+    words(offset_of!(RolloutBoard, share), WORD),
+    words(offset_of!(RolloutBoard, keys), size_of::<RolloutBoard>() - offset_of!(RolloutBoard, keys)),
+];
+/// A share is renewed at each tick; so much later it is a reason to save, or it would not outlive all processes.
+const SHARE_MS: u64 = 24_000;
+
+/// The words of so many bytes.
+const fn words(at: usize, bytes: usize) -> Range<usize> {
+    at / WORD..(at + bytes) / WORD
+}
 
 /// A board as bytes.
 #[derive(Debug)]
@@ -109,7 +123,7 @@ impl Board {
         self.try_snapshot(now_ms, now_wall_ms).expect("memory for a snapshot")
     }
 
-    /// The fingerprint that a snapshot would have now: far cheaper than to take it.
+    /// The fingerprint that a snapshot would have now: far cheaper than to take it, so that a detector can ask for it.
     pub fn fingerprint(&self) -> u64 {
         let mut out = Writer::default();
         self.write(&mut out);
@@ -117,9 +131,10 @@ impl Board {
     }
 
     fn write(&self, out: &mut Writer) {
-        for (at, len) in [self.sink_words(), self.outbox_words()] {
-            out.words(self.region.slice(at, len).unwrap_or_default());
-        }
+        let cells = |(at, len)| self.region.slice(at, len).unwrap_or_default();
+        // What matters of a sink comes with what becomes of an alert.
+        out.quietly(cells(self.sink_words()));
+        out.words(cells(self.outbox_words()), &[]);
         // Extents do not overlap, so all of them together are no larger than the region: more was never reserved.
         let mut room = self.region.words();
         for extent in self.header.extents.live(Use::Monitor) {
@@ -136,15 +151,15 @@ impl Board {
             let name = monitor.name.load();
             out.word(name.len() as u64);
             out.raw(name.as_bytes());
-            out.words(&words[..HISTORY_AT]);
-            out.quietly(&words[HISTORY_AT..HISTORY_AT + HISTORY_WORDS]);
-            out.words(&words[HISTORY_AT + HISTORY_WORDS..]);
+            out.words(words, &MONITOR_QUIET);
             out.word(window.len() as u64);
-            out.words(window);
-            let (kept, counted) = rollout.split_at(rollout.len().min(ROLLOUT_KEPT));
+            out.words(window, &[]);
             out.word(rollout.len() as u64);
-            out.words(kept);
-            out.quietly(counted);
+            out.words(rollout, &ROLLOUT_QUIET);
+            if let Some(word) = rollout.get(ROLLOUT_QUIET[1].start) {
+                let share = Share::from_word(word.load(Relaxed));
+                out.note(Share { until_ms: share.until_ms / SHARE_MS, ..share }.to_word());
+            }
         }
     }
 
@@ -229,13 +244,13 @@ struct Writer {
     len: usize,
     /// What was written; `None` where only the fingerprint is wanted.
     bytes: Option<Vec<u8>>,
-    hasher: DefaultHasher,
+    hash: u64,
 }
 
 impl Writer {
     fn fingerprint(&self) -> u64 {
         // Zero says that nothing was saved yet.
-        self.hasher.finish().max(1)
+        self.hash.max(1)
     }
 
     fn raw(&mut self, bytes: &[u8]) {
@@ -250,17 +265,38 @@ impl Writer {
         self.raw(&word.to_le_bytes());
     }
 
-    fn words(&mut self, cells: &[AtomicU64]) {
-        for cell in cells {
-            let word = cell.load(Relaxed);
-            self.hasher.write_u64(word);
-            self.word(word);
+    /// Lets a word count for the fingerprint. Where one word alone differs, so does the fingerprint.
+    fn note(&mut self, word: u64) {
+        const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+        self.hash = (self.hash ^ word).wrapping_add(1).wrapping_mul(ODD).rotate_left(29);
+    }
+
+    /// Words of which those in the quiet ranges, which are in order, do not count for the fingerprint.
+    fn words(&mut self, cells: &[AtomicU64], quiet: &[Range<usize>]) {
+        let mut at = 0;
+        for quiet in quiet.iter().chain([&(usize::MAX..usize::MAX)]) {
+            let [start, end] = [quiet.start, quiet.end].map(|end| end.min(cells.len()));
+            self.cells(&cells[at..start], Writer::note);
+            self.quietly(&cells[start..end]);
+            at = end;
         }
     }
 
     /// Words whose change is no reason to save.
     fn quietly(&mut self, cells: &[AtomicU64]) {
-        cells.iter().for_each(|cell| self.word(cell.load(Relaxed)));
+        self.cells(cells, |_, _| ());
+    }
+
+    fn cells(&mut self, cells: &[AtomicU64], note: impl Fn(&mut Writer, u64)) {
+        if self.bytes.is_none() {
+            self.len += size_of_val(cells);
+            return cells.iter().for_each(|cell| note(self, cell.load(Relaxed)));
+        }
+        for cell in cells {
+            let word = cell.load(Relaxed);
+            note(self, word);
+            self.word(word);
+        }
     }
 }
 
@@ -425,15 +461,48 @@ mod tests {
     }
 
     #[test]
-    fn what_probes_and_requests_change_is_no_reason_to_save() {
+    fn what_goes_on_at_rest_is_no_reason_to_save() {
         let (board, plan) = busy(&configuration(&["rollout 5%"]));
         let rollout = board.rollout(&plan, 0).expect("a rollout");
+        let sink = board.sinks().get(plan.sinks()[0]);
+        rollout.share.store(Share::new(PoolId::new(2), 500, T0));
         let before = board.fingerprint();
         rollout.assigned.store(9, Relaxed);
         rollout.probes[3].took_ms.store(9, Relaxed);
+        for lease in [&rollout.leading, &rollout.probing, &sink.lease] {
+            assert!(lease.take(std::process::id(), board.workers(), T0));
+        }
+        for count in [&sink.retried, &sink.retold_ms, &sink.reach.resent] {
+            count.fetch_add(1, Relaxed);
+        }
+        board.monitor(&plan, 0).expect("a monitor").named_ms.store(T0, Relaxed);
+        rollout.share.store(Share::new(PoolId::new(2), 500, T0 + 1000));
         assert_eq!(board.fingerprint(), before);
+        rollout.share.store(Share::new(PoolId::new(2), 500, T0 + SHARE_MS));
+        let renewed = board.fingerprint();
+        assert_ne!(renewed, before, "it is to outlive the processes");
         rollout.state.store(PROBING);
-        assert_ne!(board.fingerprint(), before);
+        assert_ne!(board.fingerprint(), renewed);
+    }
+
+    #[test]
+    fn every_word_that_counts_changes_the_fingerprint() {
+        let cells: Vec<AtomicU64> = (0..40).map(|_| AtomicU64::new(0)).collect();
+        let fingerprint = |quiet: &[Range<usize>]| {
+            let mut out = Writer::default();
+            out.words(&cells, quiet);
+            assert_eq!(out.len, cells.len() * WORD);
+            out.fingerprint()
+        };
+        let (quiet, mut seen) = ([3..5, 30..64], std::collections::HashSet::from([fingerprint(&[])]));
+        let before = fingerprint(&quiet);
+        for (at, cell) in cells.iter().enumerate() {
+            cell.store(1, Relaxed);
+            let is_quiet = quiet.iter().any(|quiet| quiet.contains(&at));
+            assert_eq!(fingerprint(&quiet) == before, is_quiet, "{at}");
+            assert!(seen.insert(fingerprint(&[])), "{at}");
+            cell.store(0, Relaxed);
+        }
     }
 
     #[test]

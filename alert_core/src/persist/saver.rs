@@ -68,7 +68,8 @@ impl Task for Saver {
     fn finish(&mut self, deadline: Instant) {
         self.thread.finish(deadline);
         let lease = &self.saving.board.saving().lease;
-        if self.saving.is_wanted() && self.saving.has_news() {
+        // Counters and times that are no reason to save are saved at the end all the same, by one worker.
+        if self.saving.is_wanted() && (lease.is_held_by(self.pid) || self.saving.has_news()) {
             self.saving.save(TURN_WAIT);
         }
         lease.release(self.pid);

@@ -165,6 +165,24 @@ fn an_idle_nginx_does_not_save_again_and_again() {
 }
 
 #[test]
+fn what_is_no_reason_to_save_is_saved_at_the_end() {
+    let mut scene = Scene::start(&SETUP());
+    scene.sink.go_away();
+    scene.fail(5);
+    let retried = |scene: &Scene| scene.status()["sinks"]["slack"]["retried"].as_u64().unwrap_or(0);
+    wait::until("retries", SAVED, || retried(&scene) == 1);
+    scene.wait_saved("own/state");
+    let saved = fs::metadata(file(&scene, "state")).unwrap().modified().unwrap();
+    wait::until("more of them", SAVED, || retried(&scene) >= 3);
+    assert_eq!(fs::metadata(file(&scene, "state")).unwrap().modified().unwrap(), saved);
+    let before = retried(&scene);
+    scene.nginx.stop(Signal::TERM);
+    scene.sink.come_back();
+    scene.nginx.start_again();
+    assert!(retried(&scene) >= before, "{before} are no more");
+}
+
+#[test]
 fn a_worker_that_drains_keeps_nobody_from_saving() {
     let location = "proxy_pass http://app; proxy_read_timeout 30s;";
     let scene = Scene::start(&Setup { workers: 1, location, ..SETUP() });
