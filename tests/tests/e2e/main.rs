@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod alertmanager;
+mod at_rest;
 mod caches;
 mod client_got;
 mod clock;
