@@ -15,7 +15,7 @@ use crate::report::{Section, Table, number};
 use crate::rig::{Rig, Variant};
 use crate::{account, traffic, variants};
 
-/// A detector goes to sleep after some looks at nothing; who saves the state has a longer round.
+/// A detector goes to sleep after some looks at nothing; other threads end once they have nothing more to do.
 const SETTLING: Duration = Duration::from_secs(5);
 const SPAN: Duration = Duration::from_secs(10);
 const TIMES: usize = 5;
