@@ -23,7 +23,7 @@ impl Judged<'_> {
         let Some((rollout, probe)) = self.probing() else {
             // Nothing else would end what probes told that a new configuration has switched off since.
             let raised = self.monitor.shared.is_raised(Kind::Probe);
-            return raised && self.signal(Kind::Probe, Signal::Cleared, None);
+            return self.signal(Kind::Probe, if raised { Signal::Cleared } else { Signal::Unchanged }, None);
         };
         let signal = if self.silent_pool(rollout, probe).is_some() {
             Signal::Raised
@@ -33,11 +33,11 @@ impl Judged<'_> {
             Signal::Unchanged
         };
         let raised = self.monitor.shared.is_raised(Kind::Probe);
-        match signal {
-            Signal::Raised if raised => self.signal(Kind::Probe, Signal::Unchanged, None),
-            Signal::Cleared if !raised => false,
-            signal => self.signal(Kind::Probe, signal, None),
-        }
+        let signal = match (signal, raised) {
+            (Signal::Raised, true) | (Signal::Cleared, false) => Signal::Unchanged,
+            _ => signal,
+        };
+        self.signal(Kind::Probe, signal, None)
     }
 
     fn probing(&self) -> Option<(&'static RolloutBoard, &ProbeSettings)> {

@@ -924,6 +924,23 @@ fn probes_that_are_switched_off_end_what_they_told() {
 }
 
 #[test]
+fn the_end_of_what_probes_told_waits_for_the_end_of_maintenance() {
+    use crate::board::maintenance::Order;
+    let mut rig = Rig::new(1, PROBED);
+    rig.requests(5, BLUE);
+    rig.probed(0, "");
+    rig.probed(1, "timed out");
+    rig.pass(1);
+    rig.shared().maintenance.order(Order::On);
+    rig.probed(1, "");
+    rig.pass(1);
+    assert_eq!(rig.told(), [(Kind::Probe, FIRING)]);
+    rig.shared().maintenance.order(Order::Off);
+    rig.pass(1);
+    assert_eq!(rig.told(), [(Kind::Probe, FIRING), (Kind::Probe, RESOLVED)]);
+}
+
+#[test]
 fn only_a_first_attempt_that_failed_at_the_pool_of_its_client_is_a_vote() {
     let mut rig = Rig::new(1, PROBED);
     let (from, to) = (rig.plan.pools(0)[0], rig.plan.pools(0)[1]);
