@@ -11,6 +11,10 @@ mod base {
     pub(crate) mod atomic {
         pub(crate) use loom::sync::atomic::{AtomicI64, AtomicU64, fence};
     }
+    /// Nobody dies by chance here.
+    pub(crate) mod killed {
+        pub(crate) fn may_be_killed() {}
+    }
     pub mod name;
     pub mod shared;
     pub mod word;
@@ -28,6 +32,7 @@ mod rules {
 #[path = "../src/board"]
 mod board {
     pub mod cell;
+    pub mod settled;
     pub mod text;
     pub mod window;
 }
@@ -42,6 +47,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use base::atomic::{AtomicU64, fence};
 use base::word::Word;
 use board::cell::Packed;
+use board::settled::unsettled;
 use board::text::TextCell;
 use board::window::{Window, WindowHead};
 use model::ids::PoolId;
@@ -251,6 +257,75 @@ fn what_was_written_before_an_update_is_seen_with_it() {
     });
 }
 
+/// A cell, its twin, who is at it, and how often what was decided is told.
+#[derive(Default)]
+struct Decided {
+    cell: Packed<Step>,
+    settled: Packed<Step>,
+    mark: Mark,
+    told: [AtomicU64; 3],
+}
+
+impl Decided {
+    /// A worker decides and tells; one that is killed does the first few things of that, and is at it no more.
+    fn decide(&self, things: usize) {
+        let decide = || {
+            // Not by a look and a swap: behind its own look, loom does not try what others might have looked at before.
+            if self.cell.replace(Step(0), Step(1)) {
+                return Step(1);
+            }
+            assert!(self.cell.replace(Step(1), Step(2)));
+            Step(2)
+        };
+        self.mark.around(|| {
+            let mut decided = Step(0);
+            for thing in 0..things {
+                match thing {
+                    0 => decided = decide(),
+                    1 => self.tell(decided),
+                    _ => self.settled.store(decided),
+                }
+            }
+        });
+    }
+
+    fn tell(&self, Step(step): Step) {
+        self.told[step as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Returns whether something was left to be told.
+    fn mend(&self) -> bool {
+        let found = unsettled(|| self.cell.load(), || self.settled.load(), || self.mark.is_quiet());
+        let Some((Step(before), Step(step))) = found else { return false };
+        assert_eq!(before + 1, step);
+        if self.told[step as usize].load(Relaxed) == 0 {
+            self.tell(Step(step));
+        }
+        self.settled.store(Step(step));
+        true
+    }
+}
+
+fn what_a_killed_worker_decided_is_told_once_beside_one_that_decides() {
+    const ALL: usize = 3;
+    for [killed, other] in [[0, 1], [0, 2], [0, ALL], [1, ALL], [2, ALL]] {
+        loom::model(move || {
+            let decided = Arc::new(Decided::default());
+            decided.decide(killed);
+            let shared = decided.clone();
+            let worker = loom::thread::spawn(move || shared.decide(other));
+            let mended = decided.mend();
+            worker.join().expect("a worker");
+            let mended = decided.mend() | mended;
+            assert!(!mended || [killed, other] != [0, ALL], "nobody was killed");
+            let told = decided.told.each_ref().map(|told| told.load(Relaxed));
+            let Step(last) = decided.cell.load();
+            // What was decided before it may have been superseded before anybody could tell it.
+            assert!(told[last as usize] == 1 && told.iter().all(|told| *told <= 1), "{killed} {other}: {told:?}");
+        });
+    }
+}
+
 /// A cell of two words shows the same as one of six, in a time that can be waited for.
 type Cell = TextCell<2>;
 const NAMES: [&str; 3] = ["", "blue", "a-green-release"];
@@ -281,7 +356,7 @@ fn two_writers_of_a_name_leave_one_of_them_or_none() {
 }
 
 fn main() {
-    let models: [(&str, fn()); 10] = [
+    let models: [(&str, fn()); 11] = [
         ("the_lane_hands_over_every_answer_whole_and_in_order", the_lane_hands_over_every_answer_whole_and_in_order),
         ("writers_of_a_full_window_leave_exact_counts", writers_of_a_full_window_leave_exact_counts),
         ("counts_are_never_out_of_range_while_writers_write", counts_are_never_out_of_range_while_writers_write),
@@ -299,6 +374,10 @@ fn main() {
             each_update_of_a_cell_sees_what_the_one_before_it_left,
         ),
         ("what_was_written_before_an_update_is_seen_with_it", what_was_written_before_an_update_is_seen_with_it),
+        (
+            "what_a_killed_worker_decided_is_told_once_beside_one_that_decides",
+            what_a_killed_worker_decided_is_told_once_beside_one_that_decides,
+        ),
         ("a_name_is_read_whole_or_not_at_all", a_name_is_read_whole_or_not_at_all),
         ("two_writers_of_a_name_leave_one_of_them_or_none", two_writers_of_a_name_leave_one_of_them_or_none),
     ];

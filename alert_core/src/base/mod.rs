@@ -6,6 +6,8 @@ pub mod cause;
 pub mod clock;
 pub mod file;
 pub(crate) mod json;
+#[cfg(test)]
+pub(crate) mod killed;
 pub mod log;
 pub(crate) mod memory;
 pub mod name;

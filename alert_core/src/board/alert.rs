@@ -30,7 +30,7 @@ pub(super) struct AlertCell {
     /// The number of the alert; zero while it is written.
     pub(super) id: AtomicU64,
     pub(super) deliveries: AtomicU64,
-    time_ms: AtomicU64,
+    pub(super) time_ms: AtomicU64,
     since_ms: AtomicU64,
     /// Kind, status and flags.
     pub(super) what: AtomicU64,

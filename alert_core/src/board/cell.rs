@@ -37,11 +37,14 @@ impl<T: Word> Packed<T> {
     /// Puts a value in place of whatever is there.
     pub fn store(&self, value: T) {
         self.word.store(value.to_word(), Release);
+        changed();
     }
 
     /// The same, and returns what was there.
     pub fn swap(&self, value: T) -> T {
-        T::from_word(self.word.swap(value.to_word(), AcqRel))
+        let before = T::from_word(self.word.swap(value.to_word(), AcqRel));
+        changed();
+        before
     }
 
     /// Changes the value and returns it as it was and as it is. Of several who do this at once, each sees the value that
@@ -56,7 +59,10 @@ impl<T: Word> Packed<T> {
                 return (old, new);
             }
             match self.word.compare_exchange_weak(word, new.to_word(), AcqRel, Acquire) {
-                Ok(_) => return (old, new),
+                Ok(_) => {
+                    changed();
+                    return (old, new);
+                }
                 Err(current) => word = current,
             }
         }
@@ -64,8 +70,17 @@ impl<T: Word> Packed<T> {
 
     /// Puts a value in place of exactly this one; `false` where another is there.
     pub fn replace(&self, current: T, value: T) -> bool {
-        self.word.compare_exchange(current.to_word(), value.to_word(), AcqRel, Relaxed).is_ok()
+        let is_done = self.word.compare_exchange(current.to_word(), value.to_word(), AcqRel, Relaxed).is_ok();
+        changed();
+        is_done
     }
+}
+
+/// Where a test may kill a worker.
+#[inline]
+fn changed() {
+    #[cfg(test)]
+    crate::base::killed::may_be_killed();
 }
 
 impl<T: Word> Default for Packed<T> {

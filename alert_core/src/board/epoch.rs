@@ -36,8 +36,9 @@ impl MonitorBoard {
         loop {
             let state = self.failover.load();
             let pool = if State::is_steady(state.to_word(), state.serving) { state.serving } else { PoolId::NONE };
-            let noted = |epoch: u64| Some(epoch & !(CHANGE - 1) | u64::from(pool.get()));
-            let _ = self.epoch.fetch_update(SeqCst, SeqCst, noted);
+            let noted = |epoch: u64| epoch & !(CHANGE - 1) | u64::from(pool.get());
+            // Where it is noted already, nothing is written.
+            let _ = self.epoch.fetch_update(SeqCst, SeqCst, |epoch| Some(noted(epoch)).filter(|noted| *noted != epoch));
             // Of several who do this at once the last one has to be right.
             fence(SeqCst);
             if self.failover.word() == state.to_word() {

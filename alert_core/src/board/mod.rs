@@ -29,6 +29,7 @@ pub mod region;
 pub mod releases;
 pub mod rollout;
 mod sane;
+pub mod settled;
 mod shape;
 pub mod sink;
 pub mod snapshot;

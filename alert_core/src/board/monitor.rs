@@ -10,7 +10,9 @@ use crate::board::examples::Examples;
 use crate::board::extent::Extent;
 use crate::board::history::History;
 use crate::board::maintenance::MaintenanceBoard;
+use crate::board::outbox::Delivery;
 use crate::board::peer::{AddressCell, PEERS_MAX, PeerBoard};
+use crate::board::settled::Settled;
 use crate::board::split::SplitBoard;
 use crate::board::text::NameCell;
 use crate::model::alert::Kind;
@@ -115,6 +117,8 @@ pub struct MonitorBoard {
     pub usual_row: AtomicU64,
     /// What has had no room.
     pub crowding: Crowding,
+    /// The pool that serves, as far as that is told.
+    pub serving_settled: Packed<Settled>,
 }
 }
 
@@ -254,7 +258,9 @@ impl MonitorBoard {
             self.moved_ms.store(now_ms, Release);
         }
         self.begin_split(0);
+        self.serving_settled.store(Settled::default());
         self.set_failover(State::serving(pool));
+        self.serving_settled.store(Settled { pool, at_ms: now_ms });
         self.serving_since_ms.store(0, Relaxed);
     }
 
@@ -319,6 +325,14 @@ impl MonitorBoard {
     /// The address of the server of this pool that was seen last; empty where none is known.
     pub fn address_of(&self, pool: PoolId) -> String {
         self.peer(self.pool(pool).last_peer.load()).map(PeerBoard::text).unwrap_or_default()
+    }
+}
+
+impl IncidentBoard {
+    /// Counts a message that is no end.
+    pub fn count(&self, state: Delivery) {
+        let counter = if state == Delivery::HeldBack { &self.held_back } else { &self.fired };
+        counter.fetch_add(1, Relaxed);
     }
 }
 
@@ -398,6 +412,11 @@ impl PoolBoard {
     #[inline]
     pub fn since_ms(&self) -> u64 {
         self.since_ms.load(Relaxed)
+    }
+
+    /// Whether it has failed an attempt since it last answered.
+    pub fn failed_since_it_answered(&self) -> bool {
+        self.failed_ms.load(Relaxed) >= self.last_seen_ms.load(Relaxed)
     }
 
     /// When it was asked last: the longest unasked makes room.

@@ -46,6 +46,11 @@ impl Delivery {
             Delivery::HeldBack => Some("held_back"),
         }
     }
+
+    /// Whether the sink knows the alert, or is going to.
+    pub fn is_told(self) -> bool {
+        matches!(self, Delivery::Pending | Delivery::Sent)
+    }
 }
 
 /// The states of one alert with all sinks, in one word that also names the alert, so that a late change cannot hit the
@@ -120,12 +125,16 @@ impl Outbox {
         cell.write(alert, began_at.as_deref().unwrap_or(&alert.instance));
         let deliveries = sinks.iter().fold(Deliveries::new(id), |all, sink| all.with(*sink, state));
         cell.deliveries.store(deliveries.0, Relaxed);
+        #[cfg(test)]
+        crate::base::killed::may_be_killed();
         cell.id.store(id, Ordering::Release);
+        #[cfg(test)]
+        crate::base::killed::may_be_killed();
         id
     }
 
-    /// What the last alert of an incident says that was not held back.
-    pub fn last_word(&self, monitor: NameKey, incident: Kind) -> Option<Status> {
+    /// The last alert of an incident that was not held back: its number, what it says, and when it was decided.
+    pub fn last_word(&self, monitor: NameKey, incident: Kind) -> Option<(u64, Status, u64)> {
         let is_told = |deliveries: Deliveries| {
             let goes_out = [Delivery::Pending, Delivery::Sent, Delivery::Failed];
             !deliveries.any(Delivery::HeldBack) || goes_out.into_iter().any(|state| deliveries.any(state))
@@ -133,7 +142,8 @@ impl Outbox {
         let said = self.whole().filter(|(_, cell, deliveries)| {
             cell.incident() == Some(incident) && cell.monitor.key() == monitor && is_told(*deliveries)
         });
-        said.max_by_key(|(id, ..)| *id).and_then(|(_, cell, _)| cell.status())
+        let (id, cell, _) = said.max_by_key(|(id, ..)| *id)?;
+        Some((id, cell.status()?, cell.time_ms.load(Relaxed)))
     }
 
     /// The last word on the incident that this alert goes on with.
@@ -153,8 +163,7 @@ impl Outbox {
     pub fn told(&self, alert: &Alert, sinks: &[SinkId]) -> Vec<SinkId> {
         let Some(cell) = self.beginning_of(alert) else { return Vec::new() };
         let deliveries = Deliveries(cell.deliveries.load(Relaxed));
-        let is_told = |sink: &SinkId| matches!(deliveries.get(*sink), Delivery::Pending | Delivery::Sent);
-        sinks.iter().copied().filter(is_told).collect()
+        sinks.iter().copied().filter(|sink| deliveries.get(*sink).is_told()).collect()
     }
 
     /// A number whose place can be given away; where all are worth keeping, that of the oldest.
@@ -204,6 +213,11 @@ impl Outbox {
         ids.into_iter().filter_map(|id| self.get(id))
     }
 
+    /// The alerts of a monitor that were decided after this time, in milliseconds.
+    pub fn alerts_since(&self, monitor: &str, time_ms: u64) -> impl Iterator<Item = Alert> {
+        self.alerts().filter(move |alert| alert.monitor == monitor && alert.time_ms > time_ms)
+    }
+
     /// The alert of this number, if it is still there and whole.
     pub fn get(&self, id: u64) -> Option<Alert> {
         let cell = self.cell(id);
@@ -235,11 +249,10 @@ impl Outbox {
 
     /// The alerts that fire as far as any of these sinks knows, or is going to, each with those sinks.
     pub fn firing_alerts(&self, sinks: &[SinkId]) -> Vec<(Alert, Vec<SinkId>)> {
-        let is_told = |state| matches!(state, Delivery::Pending | Delivery::Sent);
         let firing =
             self.whole().filter(|(_, cell, _)| cell.status() == Some(Status::Firing) && self.is_last_word(cell));
         let with_sinks = firing.filter_map(|(id, _, deliveries)| {
-            let told: Vec<SinkId> = sinks.iter().copied().filter(|sink| is_told(deliveries.get(*sink))).collect();
+            let told: Vec<SinkId> = sinks.iter().copied().filter(|sink| deliveries.get(*sink).is_told()).collect();
             Some((self.get(id).filter(|_| !told.is_empty())?, told))
         });
         with_sinks.collect()

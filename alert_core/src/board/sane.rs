@@ -11,6 +11,7 @@ use super::maintenance::Order;
 use super::monitor::MonitorBoard;
 use super::releases::ReleaseBoard;
 use super::rollout::RolloutBoard;
+use super::settled::Settled;
 use super::sink::SinkTable;
 use super::window::Sample;
 use crate::base::word::Word;
@@ -147,6 +148,8 @@ impl MonitorBoard {
         for time in [&self.serving_since_ms, &self.moved_ms] {
             check.past_or(time, now_ms);
         }
+        let is_past = |settled: Settled| settled.at_ms <= now_ms;
+        check.packed(&self.serving_settled, is_past, |settled| Settled { at_ms: now_ms, ..settled });
         for incident in &self.throttles {
             check.past_or(&incident.since_ms, now_ms);
             // What was told in the future would hold back everything until then.

@@ -2,7 +2,7 @@
 //!
 //! A worker is alive as long as its detector renews its time. What a worker holds (the delivery for a sink) counts as
 //! held only while it is alive, so nothing has to be given back by one that was killed. What it was changing when it
-//! was killed can be half done, so each says when it changes windows.
+//! was killed can be half done, so each says when it changes windows, decides and tells.
 
 use std::path::Path;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
@@ -34,7 +34,7 @@ pub struct WorkerBoard {
     pub events: AtomicU64,
     /// Requests it could not count, because the channel was full.
     pub dropped: AtomicU64,
-    /// Whether it may be changing windows.
+    /// Whether its detector may be changing windows, deciding or telling.
     judging: AtomicU64,
     /// How its detector sleeps.
     pub doorbell: Doorbell,
@@ -118,7 +118,7 @@ impl WorkerBoard {
         self.seen_ms.store(now_ms, Relaxed);
     }
 
-    /// Says that the worker may change windows from now on. Once a round, not once a request.
+    /// Says that its detector may change windows, decide and tell from now on. Once a round, not once a request.
     pub fn begin_judging(&self) {
         self.judging.store(1, Relaxed);
         // Pairs with the fence in `is_quiet`: either that sees the mark, or this worker's changes come after.
@@ -130,7 +130,7 @@ impl WorkerBoard {
         self.judging.store(0, Release);
     }
 
-    /// Whether the worker was killed while it changed windows. One whose heart does not beat could also be stopped, or
+    /// Whether the worker was killed while it judged. One whose heart does not beat could also be stopped, or
     /// the whole machine just come back from a pause.
     fn is_torn(&self) -> bool {
         self.judging.load(Acquire) != 0 && !process_exists(self.pid.load(Relaxed))
@@ -168,17 +168,25 @@ impl WorkerTable {
         self.workers.iter().filter(move |worker| worker.is_alive(now_ms))
     }
 
-    /// The workers that were killed while they changed windows, until [`WorkerBoard::end_judging`] says for them that
+    /// The workers that were killed while they judged, until [`WorkerBoard::end_judging`] says for them that
     /// what they left is mended.
     pub fn torn(&self) -> impl Iterator<Item = &WorkerBoard> {
         self.workers.iter().filter(|worker| worker.is_torn())
     }
 
-    /// Whether no worker but this one is changing windows at this instant.
-    pub fn is_quiet(&self, but: &WorkerBoard) -> bool {
+    /// Whether no living worker changes windows, decides or tells at this instant, but the detector of the process that asks.
+    pub fn is_quiet(&self, but_pid: u64) -> bool {
         fence(SeqCst);
-        let changes = |worker: &&WorkerBoard| worker.judging.load(Acquire) != 0 && !worker.is_torn();
-        !self.workers.iter().filter(changes).any(|worker| !std::ptr::eq(worker, but))
+        let is_at_it = |worker: &WorkerBoard| {
+            let pid = worker.pid.load(Relaxed);
+            worker.judging.load(Acquire) != 0 && pid != but_pid && process_exists(pid)
+        };
+        !self.workers.iter().any(is_at_it)
+    }
+
+    /// The place of the living worker with this process id.
+    pub fn of_process(&self, pid: u32, now_ms: u64) -> Option<&WorkerBoard> {
+        self.alive(now_ms).find(|worker| worker.pid.load(Relaxed) == u64::from(pid))
     }
 
     /// Whether the worker with this process id is alive.
@@ -261,7 +269,7 @@ mod tests {
         killed.begin_judging();
         let later = 2000 + DEAD_MS;
         other.renew(later);
-        assert!(table.is_quiet(other) && std::ptr::eq(table.torn().next().expect("torn"), killed));
+        assert!(table.is_quiet(11) && std::ptr::eq(table.torn().next().expect("torn"), killed));
         assert!(!std::ptr::eq(table.join(12, 1, later).expect("a place"), killed));
         killed.end_judging();
         assert_eq!(table.torn().count(), 0);
@@ -269,7 +277,7 @@ mod tests {
 
         let stopped = table.join(std::process::id(), 1, later).expect("a place");
         stopped.begin_judging();
-        assert!(!table.is_quiet(other) && table.torn().count() == 0, "a process that exists can go on");
+        assert!(!table.is_quiet(11) && table.torn().count() == 0, "a process that exists can go on");
     }
 
     #[test]

@@ -172,11 +172,12 @@ impl Detector {
         if is_tick {
             *next_tick_ms = now + if self.rests { REST_MS } else { HEARTBEAT_MS };
             self.rests = true;
-            self.judge.tick(now);
             if let Some(worker) = self.worker {
                 worker.renew(now);
+                // First, so that what was left undone is told for what it is.
                 self.judge.mend(worker, now);
             }
+            self.judge.tick(now);
         }
         if let Some(worker) = self.worker {
             worker.end_judging();

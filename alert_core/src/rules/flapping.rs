@@ -16,6 +16,8 @@ pub const SPAN_S: u64 = 300;
 pub struct State {
     /// Whether the pools flap at present.
     pub flapping: bool,
+    /// Whether the last move that is counted led away from the active pool.
+    pub away: bool,
     /// Times of the last two failovers, newest first; zero is none.
     failovers: [u32; FAILOVERS - 1],
     /// Time of the last move of either direction; zero is none.
@@ -31,11 +33,13 @@ impl Word for State {
             | (u64::from(self.failovers[1]) << FIELD)
             | (u64::from(self.last_move) << (2 * FIELD))
             | (u64::from(self.flapping) << (3 * FIELD))
+            | (u64::from(self.away) << (3 * FIELD + 1))
     }
 
     fn from_word(word: u64) -> State {
         let field = |at: u32| ((word >> (at * FIELD)) & MASK) as u32;
-        State { failovers: [field(0), field(1)], last_move: field(2), flapping: word >> (3 * FIELD) & 1 != 0 }
+        let flag = |at: u32| word >> (3 * FIELD + at) & 1 != 0;
+        State { failovers: [field(0), field(1)], last_move: field(2), flapping: flag(0), away: flag(1) }
     }
 }
 
@@ -45,6 +49,7 @@ impl State {
         let mut next = self.tick(now_ms);
         let now = stamp(now_ms);
         next.last_move = now;
+        next.away = failover;
         if failover {
             next.flapping |= next.failovers.iter().all(|time| *time != 0);
             next.failovers = [now, next.failovers[0]];
@@ -57,13 +62,13 @@ impl State {
         let now = stamp(now_ms);
         let recent = |time: u32| if time != 0 && age(time, now) < SPAN_S { time } else { 0 };
         let last_move = recent(self.last_move);
-        State { failovers: self.failovers.map(recent), last_move, flapping: self.flapping && last_move != 0 }
+        State { failovers: self.failovers.map(recent), last_move, flapping: self.flapping && last_move != 0, ..self }
     }
 
     /// The state after a rest that was too long for the moves before it to count. Whether the pools flap is left to the
     /// next look at the time, which tells the end.
     pub fn without_moves(self) -> State {
-        State { flapping: self.flapping, ..State::default() }
+        State { flapping: self.flapping, away: self.away, ..State::default() }
     }
 }
 

@@ -1,7 +1,8 @@
-//! What a worker left half done that was killed: counts that are wrong, and an alert that was decided and never put into the
-//! outbox.
+//! What a worker left half done that was killed: counts that are wrong, and what was decided and is not told.
 
-use super::{Judge, Monitor};
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::{Judge, Judged, Monitor};
 use crate::base::name::NameKey;
 use crate::board::worker::WorkerBoard;
 use crate::model::alert::{Kind, Status};
@@ -14,38 +15,59 @@ impl Judge {
     /// Sets right what a worker left wrong which was killed in the middle of a change. Called at each tick by a worker that
     /// says that it judges, so that two of them never do this at once.
     pub fn mend(&self, own: &WorkerBoard, now_ms: u64) {
-        let workers = self.board.workers();
-        let torn: Vec<&WorkerBoard> = workers.torn().collect();
-        if torn.is_empty() || self.board.generation() != self.generation {
+        if self.board.generation() != self.generation {
             return;
         }
-        let is_quiet = || workers.is_quiet(own);
-        let windows = self.monitors.iter().filter_map(|monitor| self.board.window(monitor.shared));
-        if windows.fold(true, |right, window| window.mend(is_quiet) & right) {
-            for monitor in &self.monitors {
-                Kind::ALL.into_iter().for_each(|kind| self.owe_what_was_not_published(monitor, kind, now_ms, is_quiet));
-            }
+        let (workers, own_pid) = (self.board.workers(), own.pid.load(Relaxed));
+        let is_quiet = || workers.is_quiet(own_pid);
+        let torn: Vec<&WorkerBoard> = workers.torn().collect();
+        if !torn.is_empty() && self.mend_what_is_torn(now_ms, is_quiet) {
             torn.into_iter().for_each(WorkerBoard::end_judging);
         }
+        for monitor in &self.monitors {
+            monitor.shared.note_steady();
+            Judged { judge: self, monitor, now_ms }.see_move_through(is_quiet);
+        }
+    }
+
+    /// Returns whether all is right; `false` asks for another try, since somebody was at it meanwhile.
+    fn mend_what_is_torn(&self, now_ms: u64, is_quiet: impl Fn() -> bool + Copy) -> bool {
+        let windows = self.monitors.iter().filter_map(|monitor| self.board.window(monitor.shared));
+        if !windows.fold(true, |right, window| window.mend(is_quiet) & right) {
+            return false;
+        }
+        let own = |kind: &Kind| kind.incident() == *kind;
+        let of_monitor = |monitor| Kind::ALL.into_iter().filter(own).map(move |kind| (monitor, kind));
+        let throttles = self.monitors.iter().flat_map(of_monitor);
+        let seen: Vec<_> = throttles.map(|(at, kind)| (at, kind, at.shared.incident(kind).throttle.load())).collect();
+        // Who lives and came to one of these has published by now; who begins after this changes it.
+        if !is_quiet() {
+            return false;
+        }
+        seen.into_iter()
+            .for_each(|(monitor, kind, throttle)| self.owe_what_was_not_published(monitor, kind, throttle, now_ms));
+        true
     }
 
     /// Where what was told and what the outbox holds differ, the message died with its worker between the two. The next
     /// tick tells it.
-    fn owe_what_was_not_published(&self, monitor: &Monitor, kind: Kind, now_ms: u64, is_quiet: impl Fn() -> bool) {
-        let cell = &monitor.shared.incident(kind).throttle;
-        let throttle = cell.load();
-        if throttle == Throttle::default() || now_ms.saturating_sub(throttle.last_told_ms()) > RECENT_MS {
-            return;
-        }
-        let last = self.board.outbox().last_word(NameKey::of(monitor.settings.name.as_bytes()), kind);
-        let owed = match (throttle.told, last == Some(Status::Firing)) {
-            (true, false) if throttle.raised => throttle.without_beginning(),
-            (false, true) => throttle.without_end(),
-            _ => return,
+    fn owe_what_was_not_published(&self, monitor: &Monitor, kind: Kind, throttle: Throttle, now_ms: u64) {
+        let outbox = self.board.outbox();
+        let last = outbox.last_word(NameKey::of(monitor.settings.name.as_bytes()), kind);
+        let is_recent = now_ms.saturating_sub(throttle.last_told_ms()) <= RECENT_MS;
+        let owed = match last {
+            // Somebody waits for the end.
+            Some((id, Status::Firing, _)) if !throttle.told => {
+                if !self.sinks.iter().any(|sink| outbox.delivery(id, *sink).is_told()) {
+                    return;
+                }
+                throttle.without_end()
+            }
+            _ if !(throttle.told && throttle.raised && is_recent) => return,
+            Some((_, Status::Firing, told_ms)) if told_ms == throttle.last_told_ms() => return,
+            Some((_, Status::Firing, _)) => throttle.told_never(),
+            _ => throttle.without_beginning(),
         };
-        // Whoever lives publishes before it ends a change.
-        if is_quiet() {
-            cell.replace(throttle, owed);
-        }
+        monitor.shared.incident(kind).throttle.replace(throttle, owed);
     }
 }

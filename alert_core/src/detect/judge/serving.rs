@@ -4,7 +4,8 @@ use std::sync::atomic::{Ordering::Relaxed, Ordering::Release, Ordering::SeqCst, 
 
 use super::Totals;
 use super::verdict::Judged;
-use crate::model::alert::Kind;
+use crate::board::settled::{Settled, unsettled};
+use crate::model::alert::{Alert, Kind};
 use crate::model::ids::{PoolId, PoolSet};
 use crate::model::success::Success;
 use crate::rules::failover::{Move, Observation, Row, Rules, State};
@@ -40,6 +41,9 @@ impl Judged<'_> {
             // The first pool seen serving is the one that should. Another worker may have been first.
             shared.active.replace(PoolId::NONE, new.serving);
         }
+        if new.serving != old.serving {
+            self.settle_serving(new.serving);
+        }
         if new.failure_seen && !old.failure_seen {
             // What follows belongs to one incident, if it becomes one.
             let incident = shared.incident(Kind::Failover);
@@ -68,7 +72,7 @@ impl Judged<'_> {
         if new.confirmed {
             self.monitor.confirmed.store(true, Relaxed);
         }
-        new.serving != old.serving && old.take_over().is_some_and(|(_, moved)| self.moved(&moved))
+        new.serving != old.serving && old.take_over().is_some_and(|(_, moved)| self.moved(&moved, false))
     }
 
     /// When the serving pool last answered, as far as any worker knows.
@@ -96,8 +100,8 @@ impl Judged<'_> {
         }
     }
 
-    /// Traffic moved: says so, unless it does so too often.
-    fn moved(&self, moved: &Move) -> bool {
+    /// Traffic moved: says so, unless it does so too often. A worker that was killed may have counted it.
+    fn moved(&self, moved: &Move, is_counted: bool) -> bool {
         let shared = self.monitor.shared;
         let back = moved.to == shared.active();
         shared.moved_ms.store(self.now_ms, Release);
@@ -110,19 +114,47 @@ impl Judged<'_> {
             shared.failed_over_from.store(shared.active());
         }
         shared.serving_since_ms.store(self.now_ms, Relaxed);
-        let told = self.flapping(|state| state.moved(!back, self.now_ms));
+        let told = self.flapping(|state| if is_counted { state } else { state.moved(!back, self.now_ms) });
         let signal = if back { Signal::Cleared } else { Signal::Raised };
-        self.signal(Kind::Failover, signal, Some(moved)) | told
+        let told = self.signal(Kind::Failover, signal, Some(moved)) | told;
+        self.settle_serving(moved.to);
+        told
     }
 
-    /// Changes the flapping state, and tells where that begins or ends.
-    pub(super) fn flapping(&self, change: impl Fn(flapping::State) -> flapping::State) -> bool {
-        let (old, new) = self.monitor.shared.flapping.update(change);
-        match (old.flapping, new.flapping) {
-            (false, true) => self.signal(Kind::Flapping, Signal::Raised, None),
-            (true, false) => self.signal(Kind::Flapping, Signal::Cleared, None),
-            _ => false,
+    fn settle_serving(&self, pool: PoolId) {
+        self.monitor.shared.serving_settled.store(Settled { pool, at_ms: self.now_ms });
+    }
+
+    /// Sees a move through whose worker was killed before all was told.
+    pub(super) fn see_move_through(&self, is_quiet: impl Fn() -> bool) {
+        let shared = self.monitor.shared;
+        let since_ms = shared.serving_settled.load().at_ms;
+        let settled = || shared.serving_settled.load().pool;
+        let Some((from, to)) = unsettled(|| shared.serving(), settled, is_quiet) else { return };
+        if !from.is_known() {
+            shared.active.replace(PoolId::NONE, to);
         }
+        let name = shared.pool(to).name.load();
+        let says_so = |alert: Alert| alert.kind == Kind::Failover && !alert.reminder && alert.to.name == name;
+        let is_of_nobodys_business = self.monitor.settings.failover.is_none() || !from.is_known() || !to.is_known();
+        if is_of_nobodys_business || self.alerts_since(since_ms).any(says_so) {
+            return self.settle_serving(to);
+        }
+        let failure_seen = shared.pool(from).failed_since_it_answered();
+        let is_counted = shared.flapping.load().away == (to != shared.active());
+        self.moved(&Move { from, to, failure_seen, row: shared.split.row(to) }, is_counted);
+    }
+
+    /// Changes the flapping state, and tells where that begins or ends: also what a worker was about to tell that was killed.
+    pub(super) fn flapping(&self, change: impl Fn(flapping::State) -> flapping::State) -> bool {
+        let shared = self.monitor.shared;
+        let (_, state) = shared.flapping.update(change);
+        let signal = match (state.flapping, shared.is_raised(Kind::Flapping)) {
+            (true, false) => Signal::Raised,
+            (false, true) => Signal::Cleared,
+            _ => Signal::Unchanged,
+        };
+        self.signal(Kind::Flapping, signal, None)
     }
 
     /// What time alone says about the failover: it is over when another pool became the active one meanwhile, and is no
@@ -145,8 +177,7 @@ impl Judged<'_> {
     /// The same about flapping.
     pub(super) fn flapping_at_rest(&self) -> bool {
         if self.monitor.settings.failover.is_some() {
-            return self.flapping(|state| state.tick(self.now_ms))
-                | self.signal(Kind::Flapping, Signal::Unchanged, None);
+            return self.flapping(|state| state.tick(self.now_ms));
         }
         self.monitor.shared.flapping.store(flapping::State::default());
         self.signal(Kind::Flapping, Signal::Unwatched, None)

@@ -11,9 +11,10 @@ use crate::model::outcome::ClientGot;
 use crate::rollout::probe::Streak;
 use crate::rollout::share::{Share, edge};
 use crate::rollout::state::{Phase, State};
-use crate::rules::throttle::{Policy, Signal};
 
 use crate::sink::settings::{SinkSettings, SystemSource};
+
+mod killed;
 
 const T0: u64 = 1_790_000_000_000;
 
@@ -784,52 +785,6 @@ fn what_a_killed_worker_left_half_done_is_mended_by_another() {
     assert_eq!(mend(), 3, "nobody says that it was killed");
     killed.begin_judging();
     assert_eq!((mend(), workers.torn().count()), (2, 0));
-}
-
-#[test]
-fn an_alert_that_died_with_its_worker_before_it_was_published_is_told_by_another() {
-    let mut rig = Rig::new(1, &["window 10", "cooldown 0s", "outage off", "failover off"]);
-    let workers = rig.board.workers();
-    let own = workers.join(std::process::id(), 1, rig.now_ms).expect("a place");
-    let window = rig.board.window(rig.shared()).expect("a window");
-    let policy = Policy { cooldown_ms: 0, muted: false, reminds: true };
-    // A worker counts these requests, decides, and is killed before it says so.
-    let killed = |rig: &Rig, pid: u32, outcome, signal| {
-        let killed = workers.join(pid, 1, rig.now_ms).expect("a place");
-        killed.begin_judging();
-        (0..10).for_each(|_| window.record(rig.now_ms, 1, outcome, PoolId::NONE));
-        rig.shared().incident(Kind::ErrorRate).throttle.update(|throttle| throttle.on(signal, rig.now_ms, &policy).0);
-    };
-    let mend = |rig: &mut Rig| {
-        own.begin_judging();
-        rig.judges[0].mend(own, rig.now_ms);
-        own.end_judging();
-        rig.pass(2);
-        rig.told()
-    };
-    let (began, over) = ((Kind::ErrorRate, Status::Firing), (Kind::ErrorRate, Status::Resolved));
-    killed(&rig, u32::MAX, Outcome::Failed, Signal::Raised);
-    assert_eq!(mend(&mut rig), [began]);
-    killed(&rig, u32::MAX - 1, Outcome::Answered, Signal::Cleared);
-    assert_eq!(mend(&mut rig), [began, over]);
-    rig.requests(1, &[("blue", 500)]);
-    rig.requests(10, BLUE);
-    // One that is killed elsewhere changes nothing.
-    workers.join(u32::MAX - 2, 1, rig.now_ms).expect("a place").begin_judging();
-    assert_eq!(mend(&mut rig), [began, over, began, over]);
-    assert_eq!(workers.torn().count(), 0);
-}
-
-#[test]
-fn an_outage_that_was_decided_by_a_worker_killed_at_once_is_told_by_another() {
-    let mut rig = Rig::new(1, &["cooldown 0s", "error_rate off", "failover off"]);
-    let outage = &rig.shared().outage;
-    for _ in 0..10 {
-        outage.update(|state| state.step(false, rig.now_ms, 10));
-    }
-    outage.update(|state| state.commit().expect("it is confirmed"));
-    rig.pass(2);
-    assert_eq!(rig.told(), [(Kind::Outage, Status::Firing)]);
 }
 
 const PROBED: &[&str] = &["probe /healthz"];

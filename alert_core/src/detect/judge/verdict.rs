@@ -41,20 +41,25 @@ impl Judged<'_> {
         match action {
             Action::Nothing => false,
             Action::Suppress => {
-                incident.held_back.fetch_add(1, Relaxed);
+                incident.count(Delivery::HeldBack);
                 let message = Message { resolved: false, reminder: false, held_back: 0 };
                 self.publish(self.alert(kind, &message, signal, moved), Delivery::HeldBack);
                 false
             }
             Action::Notify(message) => {
                 self.publish(self.alert(kind, &message, signal, moved), Delivery::Pending);
-                incident.fired.fetch_add(1, Relaxed);
+                incident.count(Delivery::Pending);
                 if message.resolved {
                     incident.resolved.fetch_add(1, Relaxed);
                 }
                 true
             }
         }
+    }
+
+    /// The alerts of this monitor that were decided after this time.
+    pub(super) fn alerts_since(&self, time_ms: u64) -> impl Iterator<Item = Alert> {
+        self.judge.board.outbox().alerts_since(&self.monitor.settings.name, time_ms)
     }
 
     fn publish(&self, alert: Alert, state: Delivery) {
