@@ -3,6 +3,7 @@
 use super::extent::Extent;
 use super::monitor::MonitorBoard;
 use super::plan::MonitorPlan;
+use super::settled::Settled;
 use crate::base::name::NameKey;
 use crate::model::ids::{PoolId, PoolSet};
 use crate::rules::outage;
@@ -35,7 +36,7 @@ impl MonitorBoard {
         let setting = settings.active.as_deref().map_or(NameKey::EMPTY, |name| NameKey::of(name.as_bytes()));
         if self.active_setting.swap(setting) != setting {
             // A planned switch: the pool that should serve is expected to, without an alert.
-            self.active.store(active);
+            self.set_active(active, now_ms);
             self.expect(active, now_ms);
         }
         if !place.pools.is_empty() {
@@ -52,12 +53,19 @@ impl MonitorBoard {
         self.maintenance.configure(&settings.maintenance);
     }
 
+    /// Makes this pool the one that should serve, of which nobody is to be told.
+    fn set_active(&self, pool: PoolId, now_ms: u64) {
+        self.active_settled.store(Settled::default());
+        self.active.store(pool);
+        self.active_settled.store(Settled { pool, at_ms: now_ms });
+    }
+
     /// Pools that the configuration named and does not any more (removed, or renamed) can neither serve nor be expected to.
     fn forget_pools_that_are_gone(&self, before: PoolSet, configured: PoolSet, active: PoolId, now_ms: u64) {
         let is_gone = |pool: PoolId| before.contains(pool) && !configured.contains(pool);
         if is_gone(self.active()) {
             // Without a setting, the first one seen serving takes its place.
-            self.active.store(active);
+            self.set_active(active, now_ms);
         }
         if is_gone(self.serving()) || is_gone(self.failed_over_from.load()) {
             self.expect(self.active(), now_ms);

@@ -119,6 +119,8 @@ pub struct MonitorBoard {
     pub crowding: Crowding,
     /// The pool that serves, as far as that is told.
     pub serving_settled: Packed<Settled>,
+    /// The pool that should serve, as far as that is told.
+    pub active_settled: Packed<Settled>,
 }
 }
 
@@ -240,7 +242,7 @@ impl MonitorBoard {
     }
 
     /// Makes this pool the one that should serve, and expects it to from now on. Returns the one before; `None` where
-    /// nothing changes.
+    /// nothing changes. Whoever calls it tells, and settles that then.
     pub fn switch(&self, pool: PoolId, now_ms: u64) -> Option<PoolId> {
         let before = self.active.swap(pool);
         if before == pool {

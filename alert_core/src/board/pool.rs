@@ -38,8 +38,8 @@ impl MonitorBoard {
         // What is decided about who serves has no time by which it could be told which name it meant.
         let state = self.failover.load();
         let decided = [self.active(), state.serving, state.candidate(), self.stand_in(), self.failed_over_from.load()];
-        let told = self.serving_settled.load().pool;
-        let is_free = |pool: &PoolId| !(configured.contains(*pool) || decided.contains(pool) || *pool == told);
+        let told = [&self.serving_settled, &self.active_settled].map(|settled| settled.load().pool);
+        let is_free = |pool: &PoolId| !(configured.contains(*pool) || decided.contains(pool) || told.contains(pool));
         let pools = (1..=POOLS_MAX).map(|at| PoolId::new(at as u8));
         let free = pools.filter(is_free).min_by_key(|pool| match self.pool(*pool) {
             pool if pool.name.is_empty() => None,

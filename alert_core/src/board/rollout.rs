@@ -81,6 +81,10 @@ pub struct RolloutBoard {
     pub latencies: [ReleaseLatency; RELEASES_MAX],
     /// Failed first attempts since the votes began whose client got a failure: at the pool of the share, and at the other.
     pub reached_users: [AtomicU64; 2],
+    /// Where it stands, as far as all that belongs to that is done and told.
+    pub(super) settled: Packed<State>,
+    /// Since when, in milliseconds: alerts of before are about other decisions.
+    settled_ms: AtomicU64,
 }
 }
 
@@ -193,6 +197,27 @@ impl RolloutBoard {
         self.outcome_ms.store(now_ms, Relaxed);
         self.outcome.store(outcome as u64, Relaxed);
         self.outcomes[outcome as usize - 1].fetch_add(1, Relaxed);
+    }
+
+    /// Where it stands, as far as all that belongs to that is done and told.
+    pub fn settled(&self) -> State {
+        self.settled.load()
+    }
+
+    /// Since when, in milliseconds; zero where nobody has said yet.
+    pub fn settled_ms(&self) -> u64 {
+        self.settled_ms.load(Relaxed)
+    }
+
+    /// Whether that is where it stands.
+    pub fn is_settled(&self) -> bool {
+        self.settled() == self.state.load()
+    }
+
+    /// Says that all that belongs to this is done and told.
+    pub fn settle(&self, state: State, now_ms: u64) {
+        self.settled.store(state);
+        self.settled_ms.store(now_ms, Relaxed);
     }
 
     /// Begins the votes anew, on the pool that has the buckets below `edge`.

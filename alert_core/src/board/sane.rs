@@ -148,8 +148,9 @@ impl MonitorBoard {
         for time in [&self.serving_since_ms, &self.moved_ms] {
             check.past_or(time, now_ms);
         }
-        let is_past = |settled: Settled| settled.at_ms <= now_ms;
-        check.packed(&self.serving_settled, is_past, |settled| Settled { at_ms: now_ms, ..settled });
+        for twin in [&self.serving_settled, &self.active_settled] {
+            check.packed(twin, |settled| settled.at_ms <= now_ms, |settled| Settled { at_ms: now_ms, ..settled });
+        }
         for incident in &self.throttles {
             check.past_or(&incident.since_ms, now_ms);
             // What was told in the future would hold back everything until then.
@@ -213,6 +214,11 @@ impl RolloutBoard {
         check.packed(&self.share, |share| share.until_ms <= latest_ms, |_| Share::default());
         let is_sane = |state: State| state.phase == Phase::Idle || state.at_s <= latest_ms / 1000;
         check.packed(&self.state, is_sane, |_| State::default());
+        check.packed(&self.settled, is_sane, |_| State::default());
+        if !(1..=check.now_ms).contains(&self.settled_ms()) {
+            // Other versions do not say.
+            self.settle(self.state.load(), check.now_ms);
+        }
         for seen in self.seen.newest_first() {
             let ReleaseBoard { first_seen_ms, last_seen_ms, .. } = seen;
             [first_seen_ms, last_seen_ms].into_iter().for_each(|time| check.past(time));

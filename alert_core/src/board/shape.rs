@@ -96,7 +96,7 @@ impl Shape {
                 one(size_of::<Releases>() / WORD),
                 array::<FirstAttempts>(POOLS_MAX + 1),
                 array::<ReleaseLatency>(RELEASES_MAX),
-                one(2),
+                one(4),
             ],
             window_head: size_of::<WindowHead>() / WORD,
         }

@@ -456,6 +456,7 @@ mod tests {
         let restored = new.rollout(&plan, 0).expect("a rollout");
         assert_eq!((restored.state.load(), restored.ballots[1].tally().cast), (PROBING, 1));
         assert!(restored.leading.take(1, new.workers(), T0), "nobody leads it");
+        assert!(restored.is_settled(), "where a state does not say what of it is told, all of it is");
         let (without, plan, restored) = board(&configuration(&[]), Some(&bytes), T0 + 1000);
         assert!(restored.is_ok() && without.rollout(&plan, 0).is_none());
     }

@@ -43,6 +43,8 @@ pub struct WorkerBoard {
     laps_made: AtomicU64,
     /// Whether it makes laps.
     makes_laps: AtomicU64,
+    /// Whether its event loop carries out an order.
+    ordering: AtomicU64,
 }
 }
 
@@ -130,6 +132,14 @@ impl WorkerBoard {
         self.judging.store(0, Release);
     }
 
+    /// Says that its event loop carries out an order of an operator, until that is dropped.
+    pub fn begin_order(&self) -> AtWork<'_> {
+        self.ordering.store(1, Relaxed);
+        // As in `begin_judging`.
+        fence(SeqCst);
+        AtWork(self)
+    }
+
     /// Whether the worker was killed while it judged. One whose heart does not beat could also be stopped, or
     /// the whole machine just come back from a pause.
     fn is_torn(&self) -> bool {
@@ -139,6 +149,16 @@ impl WorkerBoard {
     /// Gives the place back.
     pub fn leave(&self) {
         self.seen_ms.store(0, Relaxed);
+    }
+}
+
+/// The event loop of a worker carries out an order.
+#[derive(Debug)]
+pub struct AtWork<'a>(&'a WorkerBoard);
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.0.ordering.store(0, Release);
     }
 }
 
@@ -157,6 +177,7 @@ impl WorkerTable {
             worker.queued.store(0, Relaxed);
             worker.events.store(0, Relaxed);
             worker.makes_laps.store(0, Relaxed);
+            worker.ordering.store(0, Relaxed);
             worker.doorbell.set(Sleep::Awake);
             self.dropped_before.fetch_add(worker.dropped.swap(0, Relaxed), Relaxed);
             true
@@ -179,7 +200,8 @@ impl WorkerTable {
         fence(SeqCst);
         let is_at_it = |worker: &WorkerBoard| {
             let pid = worker.pid.load(Relaxed);
-            worker.judging.load(Acquire) != 0 && pid != but_pid && process_exists(pid)
+            let judges = worker.judging.load(Acquire) != 0 && pid != but_pid;
+            (judges || worker.ordering.load(Acquire) != 0) && process_exists(pid)
         };
         !self.workers.iter().any(is_at_it)
     }
@@ -278,6 +300,20 @@ mod tests {
         let stopped = table.join(std::process::id(), 1, later).expect("a place");
         stopped.begin_judging();
         assert!(!table.is_quiet(11) && table.torn().count() == 0, "a process that exists can go on");
+    }
+
+    #[test]
+    fn an_order_that_a_living_worker_carries_out_is_waited_for_and_one_of_a_killed_worker_is_not() {
+        let (table, own) = (table(), std::process::id());
+        let worker = table.join(own, 1, 1000).expect("a place");
+        assert!(std::ptr::eq(table.of_process(own, 1000).expect("it lives"), worker));
+        worker.begin_judging();
+        let order = worker.begin_order();
+        assert!(!table.is_quiet(own.into()), "the event loop is another thread");
+        drop(order);
+        assert!(table.is_quiet(own.into()) && !table.is_quiet(0));
+        std::mem::forget(table.join(u32::MAX, 1, 1000).expect("a place").begin_order());
+        assert!(table.is_quiet(own.into()));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::steer::Steer;
 use crate::base::log::{Level, Log};
 use crate::base::task::{Look, Task};
 use crate::board::facts::RolloutOf;
+use crate::board::worker::WorkerBoard;
 use crate::board::{Board, Plan};
 use crate::settings::Settings;
 
@@ -29,14 +30,19 @@ impl Task for Leader {
         if self.board.generation() != self.plan.generation {
             return;
         }
+        let workers = self.board.workers();
+        let worker = workers.of_process(self.pid, now_ms);
+        // Nobody takes for left undone what this is at.
+        worker.into_iter().for_each(WorkerBoard::begin_judging);
         for number in 0..self.settings.monitors.len() {
             let Some(of) = RolloutOf::find(self.board, &self.plan, &self.settings, number) else { continue };
-            if of.rollout.leading.take(self.pid, self.board.workers(), now_ms) {
-                let steered = Steer { of }.look(now_ms);
+            if of.rollout.leading.take(self.pid, workers, now_ms) {
+                let steered = Steer { of }.look(now_ms, || workers.is_quiet(self.pid.into()));
                 if !steered.is_empty() {
                     self.log.write(Level::Notice, steered);
                 }
             }
         }
+        worker.into_iter().for_each(WorkerBoard::end_judging);
     }
 }

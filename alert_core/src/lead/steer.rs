@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::board::facts::RolloutOf;
 use crate::board::outbox::Delivery;
 use crate::board::rollout::Outcome;
+use crate::board::settled::{Settled, unsettled};
 use crate::deliver::recipients::sinks_for;
 use crate::detect::judge::label;
-use crate::model::alert::{Alert, LINE_END, PoolLabel, WindowFigures};
+use crate::model::alert::{Alert, Kind, LINE_END, PoolLabel, WindowFigures};
 use crate::model::ids::PoolId;
 use crate::rollout::pilot::{Aborted, Act, Facts};
 use crate::rollout::share::{Share, edge, salt};
@@ -20,9 +21,13 @@ pub(crate) struct Steer<'a> {
 
 impl Steer<'_> {
     /// One look of the worker that leads: banks the votes, lets the pilot decide, and does it. Returns what is said of it
-    /// in the error log; empty where nothing happened.
-    pub(crate) fn look(&self, now_ms: u64) -> String {
+    /// in the error log; empty where nothing happened. `is_quiet` says that nobody else is at it at this instant.
+    pub(crate) fn look(&self, now_ms: u64, is_quiet: impl Fn() -> bool) -> String {
         let rollout = self.of.rollout;
+        if !rollout.is_settled() {
+            self.see_through(now_ms, is_quiet);
+            return String::new();
+        }
         for pool in self.of.plan.pools(self.of.number) {
             rollout.see(self.of.shared, *pool, &self.of.release(*pool), now_ms);
         }
@@ -37,6 +42,32 @@ impl Steer<'_> {
         self.go_over(state, next, act, &facts, now_ms).unwrap_or_default()
     }
 
+    /// Takes back what was decided by a worker that was killed before it told, so that the next look decides anew. Where it had
+    /// moved traffic already, that stands, and is told as a change of the active pool.
+    fn see_through(&self, now_ms: u64, is_quiet: impl Fn() -> bool) {
+        let RolloutOf { shared, rollout, settings, board, .. } = self.of;
+        let since_ms = rollout.settled_ms();
+        let Some((before, state)) = unsettled(|| rollout.state.load(), || rollout.settled(), is_quiet) else { return };
+        let is_about_it = |alert: Alert| matches!(alert.kind, Kind::Rollout | Kind::Rollback | Kind::Comparison);
+        let is_told = board.outbox().alerts_since(&settings.name, since_ms).any(is_about_it);
+        let has_moved = before.to.is_known() && before.active() != shared.active();
+        if is_told {
+            self.settle_active(now_ms);
+        }
+        let stands = is_told || has_moved;
+        self.keep_share(if stands { state } else { before }, now_ms);
+        if stands {
+            rollout.settle(state, now_ms);
+        } else {
+            rollout.state.replace(state, before);
+        }
+    }
+
+    fn settle_active(&self, now_ms: u64) {
+        let shared = self.of.shared;
+        shared.active_settled.store(Settled { pool: shared.active(), at_ms: now_ms });
+    }
+
     /// Goes over to the next state and does what belongs to it; `None` where somebody else has decided meanwhile.
     pub(crate) fn go_over(
         &self,
@@ -46,7 +77,8 @@ impl Steer<'_> {
         facts: &Facts,
         now_ms: u64,
     ) -> Option<String> {
-        if !self.of.rollout.state.replace(state, next) {
+        let rollout = self.of.rollout;
+        if !rollout.state.replace(state, next) {
             return None;
         }
         let is_by_hand = |state: State| matches!(state.phase, Phase::ByHand { .. });
@@ -57,6 +89,9 @@ impl Steer<'_> {
         let about = if state.to.is_known() { state } else { next };
         let log = act.map(|act| self.carry_out(act, about, next, facts, now_ms)).unwrap_or_default();
         self.keep_share(next, now_ms);
+        if act.is_some() || next != state {
+            rollout.settle(next, now_ms);
+        }
         Some(log)
     }
 
@@ -102,12 +137,13 @@ impl Steer<'_> {
             rollout.left_pool.store(pool);
             rollout.left_until_ms.store(now_ms + settings.rollout.cooldown_ms, Relaxed);
         };
-        let switch = |to: PoolId| {
-            if let Some(before) = shared.switch(to, now_ms) {
-                rollout.remember_before(before, now_ms);
-            }
-        };
-        let mut outcome = None;
+        let text = told.as_ref().map_or_else(|| self.line(act, next), |told| told.headline());
+        if let Some(outcome) = outcome(act) {
+            let release = rollout.seen.of(shared, to);
+            release.into_iter().for_each(|release| release.outcome.store(outcome as u64, Relaxed));
+            rollout.end(outcome, &text, now_ms);
+        }
+        let mut moves_to = None;
         match act {
             Act::Begin => {
                 self.begin(now_ms);
@@ -116,38 +152,27 @@ impl Steer<'_> {
             Act::Anew => self.remember_releases(from, to),
             Act::Switch => {
                 self.remember_releases(from, to);
-                switch(to);
-                outcome = Some(Outcome::Done);
+                moves_to = Some(to);
             }
-            Act::Fail => outcome = Some(Outcome::Failed),
-            Act::Abort(why) => {
-                if !matches!(why, Aborted::ByHand | Aborted::Unattended) {
-                    leave(to);
-                }
-                outcome = Some(if why == Aborted::ByHand { Outcome::Cancelled } else { Outcome::Aborted });
-            }
-            Act::Keep(_) => outcome = Some(Outcome::NotRolledBack),
+            Act::Abort(Aborted::ByHand | Aborted::Unattended) => (),
+            Act::Abort(_) => leave(to),
             Act::RollBack(_) => {
                 leave(to);
                 rollout.hands_off_until_ms.store(now_ms + settings.rollout.cooldown_ms, Relaxed);
-                switch(from);
-                outcome = Some(Outcome::RolledBack);
+                moves_to = Some(from);
             }
-            Act::RollBackByHand => {
-                switch(rollout.before(shared));
-                outcome = Some(Outcome::RolledBack);
-            }
-            Act::Cancel => outcome = Some(Outcome::Cancelled),
+            Act::RollBackByHand => moves_to = Some(rollout.before(shared)),
             _ => (),
         }
-        let text = told.as_ref().map_or_else(|| self.line(act, next), |told| told.headline());
-        if let Some(outcome) = outcome {
-            let release = rollout.seen.of(shared, to);
-            release.into_iter().for_each(|release| release.outcome.store(outcome as u64, Relaxed));
-            rollout.end(outcome, &text, now_ms);
+        // Last, and right before it is told: up to here, a worker that is killed leaves nothing that cannot be done again.
+        if let Some(before) = moves_to.and_then(|pool| shared.switch(pool, now_ms)) {
+            rollout.remember_before(before, now_ms);
         }
         if let Some(told) = told {
             self.publish(told, state, facts, now_ms);
+        }
+        if moves_to.is_some() {
+            self.settle_active(now_ms);
         }
         format!("{text} (monitor \"{}\")", settings.name)
     }
@@ -200,6 +225,19 @@ impl Steer<'_> {
         counter.fetch_add(1, Relaxed);
         board.outbox().publish(&alert, &sinks_for(plan, configuration, number, alert.kind), delivery);
     }
+}
+
+/// How a rollout has ended that ends with this act.
+fn outcome(act: Act) -> Option<Outcome> {
+    Some(match act {
+        Act::Switch => Outcome::Done,
+        Act::Fail => Outcome::Failed,
+        Act::Abort(Aborted::ByHand) | Act::Cancel => Outcome::Cancelled,
+        Act::Abort(_) => Outcome::Aborted,
+        Act::Keep(_) => Outcome::NotRolledBack,
+        Act::RollBack(_) | Act::RollBackByHand => Outcome::RolledBack,
+        _ => return None,
+    })
 }
 
 impl super::words::Told {

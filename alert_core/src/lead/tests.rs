@@ -22,6 +22,8 @@ use crate::rollout::share::Bucket;
 use crate::rollout::state::Phase;
 use crate::settings::Settings;
 
+mod killed;
+
 const LINES: [&str; 7] = [
     "pool blue b:1",
     "pool green g:1",
@@ -34,6 +36,7 @@ const LINES: [&str; 7] = [
 const CLIENTS: u32 = 3000;
 
 struct Rig {
+    region: Region,
     board: Board,
     plan: Plan,
     settings: Settings,
@@ -57,13 +60,15 @@ impl Rig {
     fn of(lines: &[&str]) -> Rig {
         let settings = settings(lines);
         let now_ms = wall_ms();
-        let board = Board::open(Region::private(1 << 21), now_ms).expect("a board");
+        let region = Region::private(1 << 21);
+        let board = Board::open(region, now_ms).expect("a board");
         let plan = board.activate(board.reserve(&settings, now_ms).expect("room"), &settings);
         let (log, _) = crate::base::log::queue();
         let judge = Judge::new(board, &plan, &settings, log.clone());
         let leader = Leader::new(board, &plan, &settings, std::process::id(), log).expect("a leader");
         board.workers().join(std::process::id(), plan.generation, now_ms).expect("a place");
         let mut rig = Rig {
+            region,
             board,
             plan,
             settings,
@@ -146,25 +151,38 @@ impl Rig {
     /// Lets seconds pass with traffic, probes that pass, and a look in each.
     fn pass(&mut self, seconds: u64, answers: impl Fn(usize, u32) -> bool) {
         for _ in 0..seconds {
-            for _ in 0..100 {
-                self.now_ms += 10;
-                if self.now_ms / 10 % (self.pace_ms / 10) == 0 {
-                    self.request(&answers);
-                }
-            }
-            self.probed(0, "");
-            self.probed(1, "");
+            self.pass_to_look(&answers);
             self.look();
         }
     }
 
+    /// One second, up to its look.
+    fn pass_to_look(&mut self, answers: &impl Fn(usize, u32) -> bool) {
+        for _ in 0..100 {
+            self.now_ms += 10;
+            if self.now_ms / 10 % (self.pace_ms / 10) == 0 {
+                self.request(answers);
+            }
+        }
+        self.probed(0, "");
+        self.probed(1, "");
+    }
+
     fn look(&mut self) {
+        self.judge_tick();
+        self.leader_tick();
+    }
+
+    fn leader_tick(&mut self) {
+        self.leader.tick(Look { now_ms: self.now_ms, next_ms: self.now_ms + 1000 });
+    }
+
+    fn judge_tick(&mut self) {
         self.board
             .workers()
             .of_generation(self.plan.generation, self.now_ms)
             .for_each(|worker| worker.renew(self.now_ms));
         self.judge.tick(self.now_ms);
-        self.leader.tick(Look { now_ms: self.now_ms, next_ms: self.now_ms + 1000 });
     }
 
     /// Lets seconds pass until the rollout is in this phase.

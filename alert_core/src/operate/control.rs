@@ -16,9 +16,11 @@ use crate::base::units::parse_time_ms;
 use crate::board::maintenance::Order;
 use crate::board::monitor::MonitorBoard;
 use crate::board::outbox::Delivery;
+use crate::board::settled::Settled;
+use crate::board::worker::WorkerBoard;
 use crate::deliver::recipients::sinks_for;
-use crate::detect::judge::label;
-use crate::model::alert::{Alert, Kind, WindowFigures};
+use crate::detect::judge::informs;
+use crate::model::alert::{Alert, Kind};
 use crate::model::ids::PoolId;
 use crate::report::view::Source;
 
@@ -160,6 +162,9 @@ impl Command {
     /// A monitor or a pool that does not exist; nothing has changed.
     pub fn carry_out(&self, at: &Source<'_>) -> Result<Done, Refusal> {
         let target = Target::find(self.monitor(), at)?;
+        // Nobody takes for left undone what this is at.
+        let worker = at.board.workers().of_process(std::process::id(), at.now_ms);
+        let _order = worker.map(WorkerBoard::begin_order);
         match self {
             Command::Maintenance { on, for_ms, .. } => Ok(target.maintenance(*on, *for_ms)),
             Command::Active { pool, .. } => target.active(pool),
@@ -276,6 +281,7 @@ impl<'a> Target<'a> {
                 let alert = self.info(Kind::Switched, before, pool);
                 let held_back = self.shared.maintenance.is_on(self.at.now_ms);
                 self.publish(&alert, if held_back { Delivery::HeldBack } else { Delivery::Pending });
+                self.shared.active_settled.store(Settled { pool, at_ms: self.at.now_ms });
                 format!("{} (monitor \"{}\"), by control", alert.headline(), self.name)
             }
             None => format!("pool {} is the active one of monitor \"{}\" already", of(pool), self.name),
@@ -335,24 +341,14 @@ impl<'a> Target<'a> {
     }
 
     fn publish(&self, alert: &Alert, state: Delivery) -> u64 {
-        let incident = self.shared.incident(alert.kind);
-        let counter = if state == Delivery::HeldBack { &incident.held_back } else { &incident.fired };
-        counter.fetch_add(1, Relaxed);
+        self.shared.incident(alert.kind).count(state);
         let sinks = sinks_for(self.at.plan, self.at.settings, self.number, alert.kind);
         self.at.board.outbox().publish(alert, &sinks, state)
     }
 
     fn info(&self, kind: Kind, from: PoolId, to: PoolId) -> Alert {
-        let window = self.at.board.window(self.shared);
-        let counts = window.map(|window| window.counts()).unwrap_or_default();
-        Alert {
-            monitor: self.name.into(),
-            instance: self.at.settings.instance.clone(),
-            from: label(self.shared, from),
-            to: label(self.shared, to),
-            window: WindowFigures::new(self.at.settings.monitors[self.number].window, counts),
-            ..Alert::info(kind, self.at.now_ms)
-        }
+        let alert = Alert { instance: self.at.settings.instance.clone(), ..Alert::info(kind, self.at.now_ms) };
+        informs(self.at.board, self.shared, &self.at.settings.monitors[self.number], [from, to], alert)
     }
 }
 

@@ -4,8 +4,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Judge, Judged, Monitor};
 use crate::base::name::NameKey;
+use crate::board::settled::{Settled, unsettled};
 use crate::board::worker::WorkerBoard;
-use crate::model::alert::{Kind, Status};
+use crate::model::alert::{Alert, Kind, Status};
 use crate::rules::throttle::Throttle;
 
 /// What was to be told longer ago may have made room in the outbox since.
@@ -26,7 +27,9 @@ impl Judge {
         }
         for monitor in &self.monitors {
             monitor.shared.note_steady();
-            Judged { judge: self, monitor, now_ms }.see_move_through(is_quiet);
+            let judged = Judged { judge: self, monitor, now_ms };
+            judged.see_move_through(is_quiet);
+            judged.see_switch_through(is_quiet);
         }
     }
 
@@ -69,5 +72,31 @@ impl Judge {
             _ => throttle.without_beginning(),
         };
         monitor.shared.incident(kind).throttle.replace(throttle, owed);
+    }
+}
+
+impl Judged<'_> {
+    /// Sees a change of the active pool through that was ordered of a worker which was killed before all was told.
+    fn see_switch_through(&self, is_quiet: impl Fn() -> bool) {
+        let shared = self.monitor.shared;
+        if self.monitor.rollout.is_some_and(|rollout| !rollout.is_settled()) {
+            // Whoever leads looks first what of it is told.
+            return;
+        }
+        let since_ms = shared.active_settled.load().at_ms;
+        let settled = || shared.active_settled.load().pool;
+        let Some((from, to)) = unsettled(|| shared.active(), settled, is_quiet) else { return };
+        let (name, moved_ms) = (shared.pool(to).name.load(), shared.serving_settled.load().at_ms);
+        let says_so = |alert: Alert| match alert.kind {
+            Kind::Switched => alert.to.name == name,
+            // An operator can order a way back without any rollout.
+            Kind::Rollback => alert.time_ms == moved_ms,
+            _ => false,
+        };
+        if from.is_known() && to.is_known() && !self.alerts_since(since_ms).any(says_so) {
+            self.monitor.rollout.into_iter().for_each(|rollout| rollout.remember_before(from, self.now_ms));
+            self.tell_switch(from, to);
+        }
+        shared.active_settled.store(Settled { pool: to, at_ms: self.now_ms });
     }
 }

@@ -33,7 +33,7 @@ mod votes;
 
 use limits::Look;
 use verdict::Judged;
-pub(crate) use verdict::label;
+pub(crate) use verdict::{informs, label};
 
 /// Judges by one configuration.
 pub struct Judge {

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::{Judge, Monitor, Totals, cause};
 use crate::base::log::Level;
+use crate::board::Board;
 use crate::board::cell::Packed;
 use crate::board::monitor::{IncidentBoard, MonitorBoard};
 use crate::board::outbox::Delivery;
@@ -14,6 +15,7 @@ use crate::model::ids::PoolId;
 use crate::model::outcome::Outcome;
 use crate::rules::failover;
 use crate::rules::throttle::{Action, Message, Policy, Signal, Throttle};
+use crate::settings::MonitorSettings;
 
 /// One monitor being judged at one instant.
 pub(super) struct Judged<'a> {
@@ -55,6 +57,15 @@ impl Judged<'_> {
                 true
             }
         }
+    }
+
+    /// Tells that the active pool was changed on purpose, as it was by an order whose worker was killed before it could.
+    pub(super) fn tell_switch(&self, from: PoolId, to: PoolId) {
+        let Judged { judge, monitor: Monitor { settings, shared, .. }, now_ms } = *self;
+        let alert = Alert { instance: judge.instance.clone(), ..Alert::info(Kind::Switched, now_ms) };
+        let state = if shared.maintenance.is_on(now_ms) { Delivery::HeldBack } else { Delivery::Pending };
+        self.publish(informs(judge.board, shared, settings, [from, to], alert), state);
+        shared.incident(Kind::Switched).count(state);
     }
 
     /// The alerts of this monitor that were decided after this time.
@@ -191,6 +202,24 @@ impl IncidentBoard {
         self.failed_attempts_before.store(failed_attempts, Relaxed);
         self.retried_before.store(before.retried, Relaxed);
         self.failed_before.store(before.failed, Relaxed);
+    }
+}
+
+/// An alert that only informs, with what is to be said of a monitor and of the pools before and after.
+pub(crate) fn informs(
+    board: Board,
+    shared: &MonitorBoard,
+    settings: &MonitorSettings,
+    [from, to]: [PoolId; 2],
+    alert: Alert,
+) -> Alert {
+    let counts = board.window(shared).map(|window| window.counts()).unwrap_or_default();
+    Alert {
+        monitor: settings.name.clone(),
+        from: label(shared, from),
+        to: label(shared, to),
+        window: WindowFigures::new(settings.window, counts),
+        ..alert
     }
 }
 

@@ -5,6 +5,8 @@ use crate::base::killed::Life;
 use crate::board::maintenance::Order;
 use crate::board::settled::Settled;
 use crate::board::worker::WorkerBoard;
+use crate::operate::control::Command;
+use crate::report::view::Source;
 use crate::rules::failover;
 use crate::rules::throttle::{Policy, Signal};
 
@@ -15,6 +17,8 @@ enum Who {
     Master,
     /// The detector of a worker.
     Detector,
+    /// Its event loop.
+    EventLoop,
 }
 
 /// What happens next.
@@ -43,12 +47,15 @@ impl Rig {
     }
 
     /// The worker is gone, in the middle of what it did, and another one is there.
-    fn replace_killed(&mut self) {
+    fn replace_killed(&mut self, at_it: Who) {
         let pid = std::process::id();
         let killed = self.board.workers().of_process(pid, self.now_ms).unwrap_or_else(|| self.join(pid));
         // No process has so high a number.
         killed.pid.store(u32::MAX.into(), Relaxed);
-        killed.begin_judging();
+        match at_it {
+            Who::EventLoop => std::mem::forget(killed.begin_order()),
+            _ => killed.begin_judging(),
+        }
         killed.leave();
         self.judges = self.other().judges;
     }
@@ -94,9 +101,9 @@ fn play_with_kills(lines: &[&str], story: &[Step], check: impl Fn(&Rig, &str)) {
                 if *who == Who::Master {
                     act(&mut rig);
                 } else if life.ends_in(|| act(&mut rig)) {
-                    rig.replace_killed();
+                    rig.replace_killed(*who);
                     if next_life.ends_in(|| rig.tick()) {
-                        rig.replace_killed();
+                        rig.replace_killed(Who::Detector);
                     }
                     rig.tick();
                     act(&mut rig);
@@ -130,7 +137,9 @@ fn play_with_others(lines: &[&str], story: &[Step], check: impl Fn(&Rig, &str)) 
                 continue;
             }
             let own = rig.join(std::process::id());
-            own.begin_judging();
+            if *who == Who::Detector {
+                own.begin_judging();
+            }
             let mut other = rig.other();
             life.is_interrupted_in(|| act(&mut rig), move || other.tick_of(std::os::unix::process::parent_id()));
             own.end_judging();
@@ -260,6 +269,17 @@ fn what_probes_say_is_told_once() {
 }
 
 #[test]
+fn a_pool_that_is_set_active_by_an_order_is_told_once() {
+    let order = Step(Who::EventLoop, &|rig| {
+        let Rig { board, plan, settings, now_ms, .. } = rig;
+        let source = Source { board: *board, plan, settings, now_ms: *now_ms, step_ms: 0 };
+        let command = Command::parse("active", "monitor=app&pool=green").expect("a command");
+        command.carry_out(&source).expect("a pool");
+    });
+    assert_told(&[], &[BLUE_ANSWERS, TICK, order, TICK], &[(Kind::Switched, Status::Info)]);
+}
+
+#[test]
 fn the_first_pool_seen_serving_is_the_one_that_should() {
     let without = master(&|rig| {
         rig.settings = settings(&POOLS[..2]);
@@ -277,7 +297,7 @@ fn what_a_living_worker_is_about_to_tell_is_left_to_it() {
     rig.requests(20, BLUE);
     let (shared, workers) = (rig.shared(), rig.board.workers());
     let other = workers.join(std::os::unix::process::parent_id(), rig.plan.generation, rig.now_ms).expect("a place");
-    rig.replace_killed();
+    rig.replace_killed(Who::Detector);
     other.begin_judging();
     let window = rig.board.window(shared).expect("a window");
     (0..10).for_each(|_| window.record(rig.now_ms, 1, Outcome::Failed, PoolId::NONE));
@@ -316,7 +336,7 @@ fn nobody_is_told_an_end_again_since_it_made_room_and_its_beginning_did_not() {
     for _ in 0..200 {
         outbox.publish(&other, &[], Delivery::Sent);
     }
-    rig.replace_killed();
+    rig.replace_killed(Who::Detector);
     rig.tick();
     rig.tick();
     let own: Vec<_> = outbox.alerts().filter(|alert| alert.monitor == "app").map(|alert| alert.status).collect();
@@ -328,10 +348,13 @@ fn a_board_that_does_not_say_how_far_it_was_told_is_taken_at_its_word() {
     let mut rig = Rig::new(1, &["cooldown 0s"]);
     rig.requests(20, BLUE);
     let shared = rig.shared();
-    shared.serving_settled.store(Settled::default());
+    [&shared.serving_settled, &shared.active_settled].into_iter().for_each(|twin| twin.store(Settled::default()));
     shared.change_failover(|_| failover::State::serving(rig.plan.pools(0)[1]));
     rig.tick();
     rig.tick();
     assert_eq!(rig.said(), []);
-    assert_eq!(shared.serving_settled.load().pool, shared.serving());
+    assert_eq!(
+        (shared.serving_settled.load().pool, shared.active_settled.load().pool),
+        (shared.serving(), shared.active())
+    );
 }
