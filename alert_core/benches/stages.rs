@@ -13,11 +13,12 @@ use alert_core::detect::judge::Judge;
 use alert_core::model::alert::{Alert, Status};
 use alert_core::model::event::Event;
 use alert_core::model::ids::{PeerId, PoolId};
-use alert_core::model::success::{SourceId, Success};
+use alert_core::model::success::{Answered, SourceId, Success};
 use alert_core::settings::text;
 
 use alert_core::engine::Engine;
 use alert_core::model::outcome::Outcome;
+use alert_core::observe::fast_path::Address;
 use alert_core::observe::peers::PeerMap;
 use alert_core::rules::limit::Percent;
 use alert_core::settings::Settings;
@@ -88,14 +89,19 @@ fn intake(c: &mut Criterion) {
     let servers = PeerMap::of_monitors(*board, plan, settings).remove(0);
     let origin = SourceId::new(0, plan.pools(0)[0], PeerId::new(0));
     let usual = servers.usual::<()>();
-    usual.remember(BLUE.as_bytes(), b"v1.2.3", None, origin);
+    let address = Address { text: BLUE.as_bytes(), lies_at: BLUE.as_ptr().addr(), lasts: true };
+    usual.remember(address, b"v1.2.3", None, origin);
     c.bench_function("usual", |b| {
-        b.iter(|| usual.find(black_box(BLUE.as_bytes())).is_some_and(|known| known.has_release(black_box(b"v1.2.3"))));
+        b.iter(|| {
+            usual
+                .find(black_box(address.lies_at), || Some(address.text))
+                .is_some_and(|known| known.has_release(black_box(b"v1.2.3")))
+        });
     });
     c.bench_function("server", |b| b.iter(|| servers.server(black_box(BLUE.as_bytes()), b"", 0)));
-    let answer = Success { time_ms: NOW, header_ago_ms: 0, latency_ms: 1, origin };
+    let answer = Answered { time_ms: NOW, began_ago_ms: 1, header_ms: 1, origin };
     c.bench_function("producer", |b| b.iter(|| event_loop.answered(black_box(answer))));
-    c.bench_function("channel", |b| b.iter(|| worker.intake().push(black_box(answer.into()))));
+    c.bench_function("channel", |b| b.iter(|| worker.intake().push(black_box(Success::from(answer).into()))));
     assert!(worker.stop(std::time::Duration::from_secs(5)));
 }
 

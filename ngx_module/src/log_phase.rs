@@ -4,15 +4,15 @@
 //! those before it, and is recognised without asking.
 
 use alert_core::model::event::Event;
-use alert_core::model::success::{SourceId, Success};
-use alert_core::observe::fast_path::{FastPath, Known};
+use alert_core::model::success::{Answered, SourceId, Success};
+use alert_core::observe::fast_path::{Address, FastPath, Known};
 use alert_core::observe::recorder::{Attempt, Intent, Record, Request};
 use alert_core::settings::LatencyOf;
 
 use crate::config::{Source, Sources};
 use crate::engine::{Monitor, Watched};
-use crate::nginx::headers::{Headers, Shape};
-use crate::nginx::logged_request::{Answer, LoggedRequest, Times};
+use crate::nginx::headers::{Headers, Look, Shape};
+use crate::nginx::logged_request::{Answer, LoggedRequest};
 use crate::nginx::process::wall_ms;
 
 /// What is left to do about a finished request.
@@ -21,7 +21,7 @@ pub enum Rest<'a> {
     Nothing,
     /// To take a closer look: [`look_closer`].
     Look,
-    /// To look at its headers: [`hand_over_by_headers`].
+    /// To look at its headers: [`hand_over_by_names`], then [`hand_over_by_headers`].
     Headers(&'a Known<Shape>, Answer<'a>),
 }
 
@@ -29,53 +29,61 @@ pub enum Rest<'a> {
 /// known server whose answers change nothing, with its release in a header where it was before. It calls nothing, so that it
 /// has nothing to keep over a call.
 #[inline(always)]
-pub fn hand_over_usual<'a>(request: LoggedRequest<'a>, monitor: &'a Monitor, watched: &'a Watched) -> Rest<'a> {
+pub fn hand_over_usual<'a>(request: LoggedRequest<'a>, watched: &'a Watched) -> Rest<'a> {
     let Some(answer) = request.only_answer() else {
         return if request.is_plain() { Rest::Nothing } else { Rest::Look };
     };
-    let Some(known) = watched.usual.find(answer.address.bytes()) else { return Rest::Look };
-    match answer.headers.again(&known.headers.alone, |release| known.has_release(release)) {
-        None => Rest::Headers(known, answer),
-        Some(true) if put(monitor, watched, known, answer.times) => Rest::Nothing,
-        Some(_) => Rest::Look,
+    let attempt = answer.attempt();
+    let known = watched.usual.find(attempt.peer_lies_at(), || attempt.address());
+    let Some(known) = known else { return Rest::Look };
+    match known.headers.look(answer.headers(), |release| known.has_release(release)) {
+        Look::Unclear => Rest::Headers(known, answer),
+        Look::Same(true) if put(watched, known, answer) => Rest::Nothing,
+        Look::Same(_) => Rest::Look,
     }
+}
+
+/// The same where both names are in headers. Returns whether it was like them.
+#[inline(always)]
+pub fn hand_over_by_names(watched: &Watched, known: &Known<Shape>, answer: Answer<'_>) -> bool {
+    let (is_release, is_pool) = (|name: &[u8]| known.has_release(name), |name: &[u8]| known.has_pool(name));
+    known.headers.look_twice(answer.headers(), is_release, is_pool) && put(watched, known, answer)
 }
 
 /// The same for any other headers. Returns whether it was like them.
 #[inline(always)]
-pub fn hand_over_by_headers(
-    monitor: &Monitor,
-    watched: &Watched,
-    known: &Known<Shape>,
-    headers: Headers<'_>,
-    times: Times,
-) -> bool {
+pub fn hand_over_by_headers(watched: &Watched, known: &Known<Shape>, answer: Answer<'_>) -> bool {
     let (is_release, is_pool) = (|name: &[u8]| known.has_release(name), |name: &[u8]| known.has_pool(name));
-    known.headers.holds(headers, is_release, is_pool, known.is_of_named_pool()) && put(monitor, watched, known, times)
+    known.headers.holds(answer.headers(), is_release, is_pool, known.is_of_named_pool()) && put(watched, known, answer)
 }
 
 /// Puts an answer into the ring, if that is all there is to do.
 #[inline(always)]
-fn put(monitor: &Monitor, watched: &Watched, known: &Known<Shape>, times: Times) -> bool {
-    let Some(room) = watched.event_loop.room().filter(|_| !monitor.is_slow(times.header_ms)) else { return false };
-    let Times { header_ago_ms, header_ms: latency_ms } = times;
-    room.put(Success { time_ms: wall_ms(), header_ago_ms, latency_ms, origin: known.origin() });
+fn put(watched: &Watched, known: &Known<Shape>, answer: Answer<'_>) -> bool {
+    let room = watched.event_loop.room().filter(|_| !watched.is_slow(answer.header_ms()));
+    let Some(room) = room else { return false };
+    room.put(answered(answer, known.origin()));
     true
+}
+
+/// What the detector gets of an answer.
+#[inline(always)]
+fn answered(answer: Answer<'_>, origin: SourceId) -> Answered {
+    Answered { time_ms: wall_ms(), began_ago_ms: answer.began_ago_ms(), header_ms: answer.header_ms(), origin }
 }
 
 /// Hands any finished request to the detector that says anything about upstreams.
 #[cold]
-pub fn look_closer(request: LoggedRequest<'_>, monitor: &Monitor) {
-    let Some(Watched { usual, sources, recorder, event_loop }) = monitor.watched() else { return };
+pub fn look_closer(request: LoggedRequest<'_>, monitor: &Monitor, watched: &Watched) {
+    let Watched { usual, sources, recorder, event_loop, blocks, .. } = watched;
     if !event_loop.is_open() {
         return;
     }
     let finished = Finished { request, sources, ended_ms: event_loop.clock.of_wall_ms(wall_ms()) };
     let answer = request.only_answer();
     if let Some((answer, origin)) = answer.and_then(|answer| Some((answer, finished.recognise(&answer, usual)?))) {
-        let Times { header_ago_ms, header_ms: latency_ms } = answer.times;
-        if !monitor.is_slow(latency_ms) {
-            return event_loop.answered(Success { time_ms: wall_ms(), header_ago_ms, latency_ms, origin });
+        if !watched.is_slow(answer.header_ms()) {
+            return event_loop.answered(answered(answer, origin));
         }
     }
     // A request of more attempts than an event holds becomes several: the first has its first attempt.
@@ -83,13 +91,15 @@ pub fn look_closer(request: LoggedRequest<'_>, monitor: &Monitor) {
     recorder.record(&finished, |record| match record {
         Record::Success(success, names) => {
             if recorder.latency_of() == LatencyOf::Header {
-                let known = usual.remember(names.address, names.release, names.pool, success.origin);
+                let lies_at = request.last_peer_lies_at();
+                let address = Address { text: names.address, lies_at, lasts: blocks.hold(lies_at) };
+                let known = usual.remember(address, names.release, names.pool, success.origin);
                 if let (Some(known), Some(headers)) = (known, request.headers()) {
                     sources.note(&known.headers, headers, names.pool.is_some());
                 }
             }
-            match assigned.take().filter(|_| monitor.is_slow(success.latency_ms)) {
-                None => event_loop.answered(Success { time_ms: wall_ms(), ..success }),
+            match assigned.take().filter(|_| watched.is_slow(success.latency_ms.into())) {
+                None => event_loop.answered(Success { time_ms: wall_ms(), ..success }.into()),
                 // A slow answer is a vote, for which its client has to be known.
                 assigned => event_loop.push(Event::from(success).assigned_to(assigned)),
             }
@@ -121,7 +131,7 @@ struct Finished<'a> {
 impl Finished<'_> {
     /// Whose an answer is, if it is a usual one, also where its names are variables.
     fn recognise(&self, answer: &Answer<'_>, usual: &FastPath<Shape>) -> Option<SourceId> {
-        let known = usual.find_anywhere(answer.address.bytes()).filter(|_| self.sources.failure.is_none())?;
+        let known = usual.find_anywhere(answer.attempt().peer()?).filter(|_| self.sources.failure.is_none())?;
         known.has_names(self.release(), || self.pool()).then(|| known.origin())
     }
 }

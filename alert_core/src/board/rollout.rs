@@ -287,9 +287,9 @@ impl RolloutBoard {
 
     /// Whether a first attempt that took so long is slow.
     #[inline]
-    pub fn is_slow(&self, latency_ms: u32) -> bool {
+    pub fn is_slow(&self, latency_ms: u64) -> bool {
         let slow_ms = self.slow_ms.load(Relaxed);
-        slow_ms > 0 && u64::from(latency_ms) > slow_ms && self.share.word() != 0
+        slow_ms > 0 && latency_ms > slow_ms && self.share.word() != 0
     }
 
     /// Whether all requests since the votes began were of one bucket.

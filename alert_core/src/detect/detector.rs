@@ -20,7 +20,7 @@ use crate::board::doorbell::{Doorbell, Sleep};
 use crate::board::worker::{HEARTBEAT_MS, WorkerBoard};
 use crate::detect::judge::Judge;
 use crate::model::event::Event;
-use crate::model::success::Success;
+use crate::model::success::{Answered, Success};
 use crate::observe::event_clock::EventClock;
 use crate::observe::spsc::Consumer;
 
@@ -152,7 +152,7 @@ impl Detector {
             let ahead = event.as_ref().map_or(waiting, |event| event.answers_ahead.wrapping_sub(taken) as usize);
             self.answers.clear();
             self.successes.take(ahead, &mut self.answers, |words| {
-                let success = Success::from_words(words);
+                let success = Success::from(Answered::from_words(words));
                 Success { time_ms: self.event_clock.of_wall_ms(success.time_ms), ..success }
             });
             round.answers += self.answers.len();

@@ -18,6 +18,48 @@ pub struct Success {
 /// Words of a success in the ring: one for each of its parts, so that packing costs nothing.
 pub(crate) const WORDS: usize = 4;
 
+/// A success as an event loop knows it, which leaves all reckoning to whoever takes it out of the ring.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered {
+    /// When it ended, in milliseconds of the wall clock.
+    pub time_ms: u64,
+    /// How long before that the attempt began, in milliseconds.
+    pub began_ago_ms: u64,
+    /// How long after that the upstream's header came, in milliseconds.
+    pub header_ms: u64,
+    /// Who answered.
+    pub origin: SourceId,
+}
+
+impl Answered {
+    /// Its words for the ring.
+    #[inline(always)]
+    pub(crate) fn to_words(self) -> [u64; WORDS] {
+        [self.time_ms, self.began_ago_ms, self.header_ms, self.origin.0.into()]
+    }
+
+    /// The answer in these words.
+    #[inline]
+    pub(crate) fn from_words([time_ms, began_ago_ms, header_ms, origin]: [u64; WORDS]) -> Answered {
+        Answered { time_ms, began_ago_ms, header_ms, origin: SourceId(origin as u32) }
+    }
+}
+
+impl From<Answered> for Success {
+    #[inline]
+    fn from(Answered { time_ms, began_ago_ms, header_ms, origin }: Answered) -> Success {
+        let header_ago_ms = began_ago_ms.wrapping_sub(header_ms) as u32;
+        Success { time_ms, header_ago_ms, latency_ms: header_ms as u32, origin }
+    }
+}
+
+impl From<Success> for Answered {
+    fn from(Success { time_ms, header_ago_ms, latency_ms, origin }: Success) -> Answered {
+        let header_ms = latency_ms.into();
+        Answered { time_ms, began_ago_ms: u64::from(header_ago_ms) + header_ms, header_ms, origin }
+    }
+}
+
 /// Whose answer it is, in one word: the monitor, the pool and the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceId(u32);
@@ -60,19 +102,6 @@ impl Success {
     pub const fn began_ms(&self) -> u64 {
         self.header_ms().saturating_sub(self.latency_ms as u64)
     }
-
-    /// Its words for the ring.
-    #[inline(always)]
-    pub(crate) fn to_words(self) -> [u64; WORDS] {
-        [self.time_ms, self.header_ago_ms.into(), self.latency_ms.into(), self.origin.0.into()]
-    }
-
-    /// The success in these words.
-    #[inline]
-    pub(crate) fn from_words([time_ms, header_ago_ms, latency_ms, origin]: [u64; WORDS]) -> Success {
-        let (header_ago_ms, latency_ms, origin) = (header_ago_ms as u32, latency_ms as u32, SourceId(origin as u32));
-        Success { time_ms, header_ago_ms, latency_ms, origin }
-    }
 }
 
 #[cfg(test)]
@@ -98,7 +127,7 @@ mod tests {
             );
             let (header_ago_ms, latency_ms) = (7, u32::MAX);
             let answer = Success { time_ms: 1_790_000_000_000, header_ago_ms, latency_ms, origin };
-            assert_eq!(Success::from_words(answer.to_words()), answer);
+            assert_eq!(Success::from(Answered::from_words(Answered::from(answer).to_words())), answer);
         }
     }
 }

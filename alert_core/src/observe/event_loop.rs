@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use crate::model::event::Event;
-use crate::model::success::Success;
+use crate::model::success::{Answered, Success};
 use crate::observe::event_clock::EventClock;
 use crate::observe::intake::Intake;
 use crate::observe::spsc::{self, Producer};
@@ -26,8 +26,8 @@ pub struct Room<'a> {
 impl Room<'_> {
     /// Hands it over.
     #[inline(always)]
-    pub fn put(self, success: Success) {
-        self.room.put(success.to_words());
+    pub fn put(self, answered: Answered) {
+        self.room.put(answered.to_words());
         self.intake.queued_alone();
     }
 }
@@ -45,17 +45,20 @@ impl EventLoop {
     }
 
     /// Hands over an answer that changes nothing about who serves. Its time is that of the wall clock.
-    pub fn answered(&self, success: Success) {
+    pub fn answered(&self, answered: Answered) {
         if let Some(room) = self.room() {
-            return room.put(success);
+            return room.put(answered);
         }
         self.producer.look_for_room();
         match self.room() {
             Some(room) => {
-                room.put(success);
+                room.put(answered);
                 self.intake.rouse();
             }
-            None => self.push(Success { time_ms: self.clock.of_wall_ms(success.time_ms), ..success }.into()),
+            None => {
+                let success = Success::from(answered);
+                self.push(Success { time_ms: self.clock.of_wall_ms(success.time_ms), ..success }.into());
+            }
         }
     }
 

@@ -14,6 +14,8 @@ use crate::observe::fingerprint::{Fingerprint, FingerprintCell};
 
 /// Servers that are kept.
 const PLACES: usize = 16;
+/// Where no text lies.
+const NOWHERE: usize = usize::MAX;
 
 /// The servers of one monitor that one event loop has seen lately. `H` is what is kept of where the names in their answers
 /// were found.
@@ -25,10 +27,23 @@ pub struct FastPath<H = ()> {
     shared: &'static MonitorBoard,
 }
 
+/// The address of a server.
+#[derive(Clone, Copy, Debug)]
+pub struct Address<'a> {
+    /// It as text.
+    pub text: &'a [u8],
+    /// Where whoever serves the request keeps it in memory.
+    pub lies_at: usize,
+    /// Whether nothing else can lie there for as long as the configuration is in use.
+    pub lasts: bool,
+}
+
 /// What an answer was like. Of a size that makes finding a place cheap.
 #[derive(Debug)]
 #[repr(align(256))]
 pub struct Known<H> {
+    /// Where the text of its address lies for as long as this is kept; [`NOWHERE`] where it may be another's there.
+    lies_at: Cell<usize>,
     address: FingerprintCell,
     release: FingerprintCell,
     /// [`MonitorBoard::epoch`] since which nothing has changed that was looked up.
@@ -44,6 +59,7 @@ pub struct Known<H> {
 impl<H: Default> Default for Known<H> {
     fn default() -> Known<H> {
         Known {
+            lies_at: Cell::new(NOWHERE),
             address: FingerprintCell::default(),
             release: FingerprintCell::default(),
             epoch: Cell::new(0),
@@ -93,12 +109,13 @@ impl<H: Default> FastPath<H> {
         FastPath { shared, places: Default::default() }
     }
 
-    /// What is known of the server with this address, as long as nothing has changed since that was looked up. One look: not
-    /// all that is known is found.
+    /// What is known of the server whose address lies there in memory, as long as nothing has changed since that was looked
+    /// up. One look: not all that is known is found. The address itself is only asked for where its text may have moved.
     #[inline(always)]
-    pub fn find(&self, address: &[u8]) -> Option<&Known<H>> {
-        let known = &self.places[place_of(address)];
-        (known.address.is_at_once_of(address) && self.is_current(known)).then_some(known)
+    pub fn find<'a>(&self, lies_at: usize, address: impl FnOnce() -> Option<&'a [u8]>) -> Option<&Known<H>> {
+        let known = &self.places[place_of(lies_at)];
+        let is_it = known.lies_at.get() == lies_at || address().is_some_and(|text| known.address.is_at_once_of(text));
+        (is_it && self.is_current(known)).then_some(known)
     }
 
     /// The same with a closer look.
@@ -114,15 +131,22 @@ impl<H: Default> FastPath<H> {
 
     /// Remembers an answer about which everything was looked up. `pool` is its name in the answer, where that decided.
     /// Returns what is known now.
-    pub fn remember(&self, address: &[u8], release: &[u8], pool: Option<&[u8]>, origin: SourceId) -> Option<&Known<H>> {
-        let (fingerprint, release) = (Fingerprint::of(address)?, Fingerprint::of(release)?);
+    pub fn remember(
+        &self,
+        address: Address<'_>,
+        release: &[u8],
+        pool: Option<&[u8]>,
+        origin: SourceId,
+    ) -> Option<&Known<H>> {
+        let (fingerprint, release) = (Fingerprint::of(address.text)?, Fingerprint::of(release)?);
         let has_pool = pool.is_some();
         let pool = pool.map_or(Some(Fingerprint::NONE), Fingerprint::of)?;
         let epoch = self.shared.epoch.load(SeqCst);
         if !self.shared.is_steady(origin.pool()) {
             return None;
         }
-        let known = &self.places[place_of(address)];
+        let known = &self.places[place_of(address.lies_at)];
+        known.lies_at.set(if address.lasts { address.lies_at } else { NOWHERE });
         known.address.set(fingerprint);
         known.release.set(release);
         known.pool.set(pool);
@@ -133,11 +157,10 @@ impl<H: Default> FastPath<H> {
     }
 }
 
-/// Where a server is kept: by where its address lies in memory, which spreads as well as the address and costs nothing. Whose
-/// it is, only the address itself tells.
+/// Where a server is kept: by where its address lies in memory, which spreads as well as the address and costs nothing.
 #[inline(always)]
-fn place_of(address: &[u8]) -> usize {
-    (address.as_ptr().addr() >> 4) % PLACES
+fn place_of(lies_at: usize) -> usize {
+    (lies_at >> 4) % PLACES
 }
 
 #[cfg(test)]
@@ -150,6 +173,16 @@ mod tests {
     const BLUE: PoolId = PoolId::new(1);
     const ORIGIN: SourceId = SourceId::new(0, BLUE, PeerId::new(3));
     const ADDRESS: &[u8] = b"10.0.0.1:8080";
+    /// Where it lies.
+    const PLACE: usize = 0x1230;
+
+    fn address(text: &[u8]) -> Address<'_> {
+        Address { text, lies_at: PLACE, lasts: false }
+    }
+
+    fn find<'a>(usual: &'a FastPath<()>, address: &[u8]) -> Option<&'a Known<()>> {
+        usual.find(PLACE, || Some(address))
+    }
 
     fn fast_path() -> (&'static MonitorBoard, FastPath<()>) {
         let shared: &MonitorBoard = Region::private(size_of::<MonitorBoard>()).get(0).expect("room");
@@ -158,7 +191,7 @@ mod tests {
     }
 
     fn recognise(usual: &FastPath<()>, address: &[u8], release: &[u8]) -> Option<SourceId> {
-        let known = usual.find(address).filter(|known| known.has_release(release))?;
+        let known = find(usual, address).filter(|known| known.has_release(release))?;
         assert!(!known.is_of_named_pool(), "the name of the pool does not matter");
         Some(known.origin())
     }
@@ -167,7 +200,7 @@ mod tests {
     fn only_what_was_remembered_is_recognised() {
         let (_, usual) = fast_path();
         assert_eq!(recognise(&usual, ADDRESS, b"v1"), None);
-        usual.remember(ADDRESS, b"v1", None, ORIGIN);
+        usual.remember(address(ADDRESS), b"v1", None, ORIGIN);
         assert_eq!(recognise(&usual, ADDRESS, b"v1"), Some(ORIGIN));
         assert_eq!(recognise(&usual, ADDRESS, b"v2"), None);
         assert_eq!(recognise(&usual, ADDRESS, b""), None);
@@ -178,14 +211,14 @@ mod tests {
     #[test]
     fn what_changed_on_the_board_is_looked_up_again() {
         let (shared, usual) = fast_path();
-        usual.remember(ADDRESS, b"v1", None, ORIGIN);
+        usual.remember(address(ADDRESS), b"v1", None, ORIGIN);
         shared.note_change();
         assert_eq!(recognise(&usual, ADDRESS, b"v1"), None, "a release, or whose an address is");
-        usual.remember(ADDRESS, b"v1", None, ORIGIN);
+        usual.remember(address(ADDRESS), b"v1", None, ORIGIN);
         assert_eq!(recognise(&usual, ADDRESS, b"v1"), Some(ORIGIN));
         shared.set_failover(State::serving(PoolId::new(2)));
         assert_eq!(recognise(&usual, ADDRESS, b"v1"), None, "another pool serves");
-        assert!(usual.remember(ADDRESS, b"v1", None, ORIGIN).is_none(), "it does not serve");
+        assert!(usual.remember(address(ADDRESS), b"v1", None, ORIGIN).is_none(), "it does not serve");
         shared.set_failover(State::serving(BLUE));
         assert_eq!(recognise(&usual, ADDRESS, b"v1"), Some(ORIGIN), "as before");
     }
@@ -194,16 +227,32 @@ mod tests {
     fn what_one_look_does_not_find_a_closer_one_does() {
         let (_, usual) = fast_path();
         let socket = b"unix:/run/a/rather/long/path/to/a/socket";
-        usual.remember(socket, b"v1", None, ORIGIN);
-        assert!(usual.find(socket).is_none() && usual.find_anywhere(socket).is_some());
+        usual.remember(address(socket), b"v1", None, ORIGIN);
+        assert!(find(&usual, socket).is_none() && usual.find_anywhere(socket).is_some());
         assert!(usual.find_anywhere(&[socket.as_slice(), b"2"].concat()).is_none());
+    }
+
+    #[test]
+    fn an_address_that_lasts_where_it_lies_is_recognised_by_that_alone() {
+        let (shared, usual) = fast_path();
+        let asked = || -> Option<&[u8]> { panic!("it is known by where it lies") };
+        let lasting = Address { lasts: true, ..address(ADDRESS) };
+        usual.remember(lasting, b"v1", None, ORIGIN);
+        assert_eq!(usual.find(PLACE, asked).map(Known::origin), Some(ORIGIN));
+        assert!(usual.find(PLACE + 0x10, || None).is_none(), "elsewhere");
+        assert!(usual.find(PLACE + 0x100, || None).is_none(), "elsewhere, in the same place");
+        assert!(usual.find(PLACE + 0x100, || Some(ADDRESS)).is_some(), "the same text elsewhere");
+        shared.note_change();
+        assert!(usual.find(PLACE, asked).is_none(), "something changed");
+        usual.remember(address(b"10.0.0.2:8080"), b"v1", None, ORIGIN);
+        assert!(find(&usual, ADDRESS).is_none(), "what lies there does not last");
     }
 
     #[test]
     fn an_address_that_is_not_listed_is_known_with_the_name_of_its_pool() {
         let (_, usual) = fast_path();
-        usual.remember(ADDRESS, b"", Some(b"blue"), ORIGIN);
-        let known = usual.find(ADDRESS).expect("it is known");
+        usual.remember(address(ADDRESS), b"", Some(b"blue"), ORIGIN);
+        let known = find(&usual, ADDRESS).expect("it is known");
         assert!(known.is_of_named_pool() && known.has_release(b""));
         assert!(known.has_pool(b"blue") && !known.has_pool(b"grey") && !known.has_pool(b""));
     }
@@ -213,8 +262,8 @@ mod tests {
         let (shared, usual) = fast_path();
         let origin = SourceId::new(0, PoolId::NONE, PeerId::new(3));
         shared.set_failover(State::serving(PoolId::new(2)));
-        usual.remember(ADDRESS, b"", Some(b""), origin);
-        let known = usual.find(ADDRESS).filter(|known| known.has_release(b"") && known.has_pool(b""));
+        usual.remember(address(ADDRESS), b"", Some(b""), origin);
+        let known = find(&usual, ADDRESS).filter(|known| known.has_release(b"") && known.has_pool(b""));
         assert_eq!(known.map(|known| known.origin()), Some(origin));
     }
 }

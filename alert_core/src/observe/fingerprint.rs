@@ -8,7 +8,7 @@ const LENGTH_MAX: usize = 128;
 /// The length and both ends of a name, which are all of it up to 16 bytes, and what lies between.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
-    /// For a name of which something lies between, with [`LONG`].
+    /// For a name of which one look does not tell all, with [`LONG`].
     len: u64,
     first: u64,
     last: u64,
@@ -25,9 +25,8 @@ impl Fingerprint {
 
     /// That of a name; `None` where it is too long.
     pub(crate) fn of(name: &[u8]) -> Option<Fingerprint> {
-        let (is_long, len) = (name.len() > 2 * WORD, name.len() as u64);
-        let len = if is_long { len + LONG } else { len };
-        let between = if is_long { between(name)? } else { 0 };
+        let len = name.len() as u64 | if name.len() > 3 * WORD { LONG } else { 0 };
+        let between = if name.len() > 2 * WORD { between(name)? } else { 0 };
         let is_short = name.len() < WORD;
         let first = if is_short { short_first(name) } else { first_word(name) };
         let last = if is_short { short_last(name) } else { last_word(name) };
@@ -69,13 +68,13 @@ impl FingerprintCell {
     /// all names have, and names of more than 24 bytes are not told apart.
     #[inline(always)]
     pub(crate) fn is_at_once_of(&self, name: &[u8]) -> bool {
-        let len = name.len() as u64;
-        if name.len() < WORD {
-            return len == self.len.get()
-                && short_first(name) == self.first.get()
-                && short_last(name) == self.last.get();
+        if name.len() as u64 != self.len.get() {
+            return false;
         }
-        (len == self.len.get() || len + LONG == self.len.get() && word_after(name) == Some(self.between.get()))
+        if name.len() < WORD {
+            return short_first(name) == self.first.get() && short_last(name) == self.last.get();
+        }
+        (name.len() <= 2 * WORD || word_after(name) == self.between.get())
             && first_word(name) == self.first.get()
             && last_word(name) == self.last.get()
     }
@@ -95,11 +94,11 @@ fn last_word(name: &[u8]) -> u64 {
     u64::from_ne_bytes([*a, *b, *c, *d, *e, *f, *g, *h])
 }
 
-/// The word after the first, where all that is not of that is of the last.
+/// The word after the first.
 #[inline(always)]
-fn word_after(name: &[u8]) -> Option<u64> {
-    let [_, _, _, _, _, _, _, _, a, b, c, d, e, f, g, h, ..] = name else { return None };
-    (name.len() <= 3 * WORD).then_some(u64::from_ne_bytes([*a, *b, *c, *d, *e, *f, *g, *h]))
+fn word_after(name: &[u8]) -> u64 {
+    let [_, _, _, _, _, _, _, _, a, b, c, d, e, f, g, h, ..] = name else { return 0 };
+    u64::from_ne_bytes([*a, *b, *c, *d, *e, *f, *g, *h])
 }
 
 /// The first half of less than eight bytes.

@@ -19,9 +19,10 @@ use alert_core::persist::state_file::StateFile;
 use alert_core::report::view::Source;
 use alert_core::settings::Settings;
 
-pub use monitor::{Monitor, Shared, Watched};
+pub use monitor::{Monitor, Shared, Watch, Watched};
 
 use crate::config::{Configuration, Draft, LocationConf};
+use crate::nginx::blocks::Blocks;
 use crate::nginx::cycle::Cycle;
 use crate::nginx::log::{Log, Severity};
 use crate::nginx::process::{self, Purpose};
@@ -54,6 +55,16 @@ pub struct Location {
     pub conf: LocationConf,
     /// What watches it.
     pub monitor: Option<Rc<Monitor>>,
+    /// What the log phase works with: that of the monitor.
+    pub watch: Rc<Watch>,
+}
+
+impl Location {
+    /// It is watched by this monitor.
+    pub fn watched_by(&mut self, monitor: Rc<Monitor>) {
+        self.watch = monitor.watch.clone();
+        self.monitor = Some(monitor);
+    }
 }
 
 /// The place of the engine that works by a configuration; empty where none runs.
@@ -213,10 +224,10 @@ pub fn start(main: &Main, cycle: Cycle<'_>, on_wake: fn()) {
     match started {
         Ok((registration, (worker, event_loop))) => {
             worker.make_lap();
-            let event_loop = Rc::new(event_loop);
+            let (event_loop, blocks) = (Rc::new(event_loop), Rc::new(Blocks::of(cycle)));
             let recorders = Recorder::of_monitors(*board, plan, settings).into_iter().zip(sources);
             for (monitor, (recorder, sources)) in main.monitors.borrow().iter().zip(recorders) {
-                monitor.watch(Watched::new(recorder, sources.clone(), event_loop.clone()));
+                monitor.begin(recorder, sources.clone(), event_loop.clone(), blocks.clone());
             }
             *main.engine.borrow_mut() = Some(Engine {
                 worker,

@@ -15,48 +15,55 @@ use alert_core::report::view::State;
 use alert_core::rollout::share::Bucket;
 
 use crate::config::{Assignment, KeyPart, Sources};
+use crate::nginx::blocks::Blocks;
 use crate::nginx::headers::Shape;
 use crate::nginx::logged_request::LoggedRequest;
 use crate::nginx::process::monotonic_ms;
 use crate::nginx::variable::Text;
 
 /// A monitor of a configuration. Locations that it watches refer to it from when they are merged.
-#[repr(C)]
 pub struct Monitor {
-    /// What the log phase works with, once the engine of its configuration runs in this process. First, as this is where
-    /// each request looks.
-    watched: OnceCell<Watched>,
     /// Its place among the monitors of the configuration.
     pub number: usize,
+    /// What the log phase works with.
+    pub watch: Rc<Watch>,
     shared: Cell<Option<Shared>>,
     names: [OnceCell<Text>; POOLS_MAX + 1],
     states: [Text; STATES.len()],
     rollout: Cell<Option<&'static RolloutBoard>>,
-    /// What takes longer can be slow, in milliseconds.
-    fast_ms: Cell<u32>,
     assignment: OnceCell<Assignment>,
 }
 
 /// What `$alert_state` can be.
 const STATES: [State; 4] = [State::Ok, State::FailedOver, State::Flapping, State::Maintenance];
 
+/// Where each request looks for what the log phase works with. Empty where nothing is watched, and as long as the engine of
+/// the configuration does not run in this process.
+pub type Watch = OnceCell<Box<Watched>>;
+
 /// What the log phase needs of a monitor.
 #[repr(C)]
 pub struct Watched {
     /// What its usual answers look like.
     pub usual: FastPath<Shape>,
+    /// What takes longer can be slow, in milliseconds.
+    fast_ms: u64,
+    rollout: Option<&'static RolloutBoard>,
     /// Where the names of its answers come from.
     pub sources: Sources,
     /// What decides what is counted.
     pub recorder: Recorder,
     /// Where it goes.
     pub event_loop: Rc<EventLoop>,
+    /// The memory of its configuration.
+    pub blocks: Rc<Blocks>,
 }
 
 impl Watched {
-    /// What this recorder says goes to this end of the event loop.
-    pub fn new(recorder: Recorder, sources: Sources, event_loop: Rc<EventLoop>) -> Watched {
-        Watched { usual: recorder.peers().usual(), sources, recorder, event_loop }
+    /// Whether the first attempt of a request, which took so long, is slow by what a rollout compares.
+    #[inline(always)]
+    pub fn is_slow(&self, latency_ms: u64) -> bool {
+        latency_ms > self.fast_ms && self.rollout.is_some_and(|rollout| rollout.is_slow(latency_ms))
     }
 }
 
@@ -81,26 +88,21 @@ impl Monitor {
     pub fn new(number: usize) -> Monitor {
         Monitor {
             number,
-            watched: OnceCell::new(),
+            watch: Rc::default(),
             shared: Cell::new(None),
             names: Default::default(),
             states: STATES.map(|state| Text::new(state.name())),
             rollout: Cell::new(None),
-            fast_ms: Cell::new(u32::MAX),
             assignment: OnceCell::new(),
         }
     }
 
-    /// What the log phase works with; `None` where no engine of its configuration ever ran.
-    #[inline(always)]
-    pub fn watched(&self) -> Option<&Watched> {
-        self.watched.get()
-    }
-
-    /// The engine of its configuration runs in this process now.
-    pub(super) fn watch(&self, watched: Watched) {
+    /// The engine of its configuration runs in this process now: what this recorder says goes to this end of the event loop.
+    pub(super) fn begin(&self, recorder: Recorder, sources: Sources, event_loop: Rc<EventLoop>, blocks: Rc<Blocks>) {
+        let (usual, rollout) = (recorder.peers().usual(), self.rollout.get());
+        let fast_ms = if rollout.is_some() { 0 } else { u64::MAX };
         // A configuration comes into force once in a process.
-        let _ = self.watched.set(watched);
+        let _ = self.watch.set(Box::new(Watched { usual, fast_ms, rollout, sources, recorder, event_loop, blocks }));
     }
 
     /// What all workers share of it; also where no engine runs. `None` before its configuration is in force.
@@ -151,12 +153,6 @@ impl Monitor {
         Some(Bucket::of_parts(rollout.salt.load(Relaxed) as u32, parts))
     }
 
-    /// Whether the first attempt of a request, which took so long, is slow by what a rollout compares.
-    #[inline(always)]
-    pub fn is_slow(&self, latency_ms: u32) -> bool {
-        latency_ms > self.fast_ms.get() && self.rollout.get().is_some_and(|rollout| rollout.is_slow(latency_ms))
-    }
-
     /// The pool that a finished request was assigned to, and the number of its client's bucket; `None` where nobody asked
     /// for it, and where there is no share.
     #[cold]
@@ -179,7 +175,6 @@ impl Monitor {
     ) {
         self.shared.set(board.map(|board| Shared { board, clock }));
         self.rollout.set(rollout);
-        self.fast_ms.set(if rollout.is_some() { 0 } else { u32::MAX });
         if let Some(assignment) = assignment {
             let _ = self.assignment.set(assignment);
         }

@@ -125,7 +125,9 @@ pub(super) extern "C" fn merge_location(cf: *mut ngx_conf_t, above: *mut c_void,
     cf.read_directive(|cf| {
         directives::merge(cf, &above.conf, &mut location.conf)?;
         let main = cf.main_conf::<Module>();
-        location.monitor = location.conf.monitor().map(|number| main.monitor(number));
+        if let Some(number) = location.conf.monitor() {
+            location.watched_by(main.monitor(number));
+        }
         Ok(())
     })
 }

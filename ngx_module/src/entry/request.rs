@@ -6,12 +6,12 @@ use ngx::ffi::{ngx_http_request_t, ngx_http_variable_value_t, ngx_int_t};
 
 use super::Module;
 use crate::control;
-use crate::engine::Location;
+use crate::engine::{Location, Watched};
 use crate::log_phase;
 use crate::log_phase::Rest;
 use crate::nginx::guarded;
-use crate::nginx::headers::{Headers, Shape};
-use crate::nginx::logged_request::{Answer, LoggedRequest, Times};
+use crate::nginx::headers::Shape;
+use crate::nginx::logged_request::{Answer, LoggedRequest};
 use crate::nginx::request::Request;
 use crate::nginx::variable::Question;
 use crate::status;
@@ -21,36 +21,43 @@ use crate::variable::Variable;
 pub(super) unsafe extern "C" fn log_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: the request is live during the call.
     let request = unsafe { LoggedRequest::new(r) };
-    let Some(monitor) = &request.location::<Module>().monitor else { return Status::NGX_OK.0 };
-    let Some(watched) = monitor.watched().filter(|_| request.is_main()) else { return Status::NGX_OK.0 };
+    let watched = request.location::<Module>().watch.get().filter(|_| request.is_main());
+    let Some(watched) = watched else { return Status::NGX_OK.0 };
     // The usual case indexes nothing and asserts nothing, so there is nothing to catch. What follows is called last, which
     // is a jump.
-    match log_phase::hand_over_usual(request, monitor, watched) {
+    match log_phase::hand_over_usual(request, watched) {
         Rest::Nothing => Status::NGX_OK.0,
         // SAFETY: as above.
         Rest::Look => unsafe { look_closer(r) },
-        Rest::Headers(known, Answer { headers, times: Times { header_ms, header_ago_ms }, .. }) => {
-            // SAFETY: as above.
-            unsafe { look_at_headers(r, known, headers, header_ms, header_ago_ms) }
-        }
+        // SAFETY: as above.
+        Rest::Headers(known, answer) => unsafe { look_at_names(r, watched, known, answer) },
     }
 }
 
 /// Goes on with a request whose names are not in one header alone. As many arguments as fit into registers.
 #[inline(never)]
+unsafe extern "C" fn look_at_names(
+    r: *mut ngx_http_request_t,
+    watched: &Watched,
+    known: &Known<Shape>,
+    answer: Answer<'_>,
+) -> ngx_int_t {
+    match log_phase::hand_over_by_names(watched, known, answer) {
+        true => Status::NGX_OK.0,
+        // SAFETY: as above.
+        false => unsafe { look_at_headers(r, watched, known, answer) },
+    }
+}
+
+/// Goes on with a request whose names are not both in headers.
+#[inline(never)]
 unsafe extern "C" fn look_at_headers(
     r: *mut ngx_http_request_t,
+    watched: &Watched,
     known: &Known<Shape>,
-    headers: Headers<'_>,
-    header_ms: u32,
-    header_ago_ms: u32,
+    answer: Answer<'_>,
 ) -> ngx_int_t {
-    // SAFETY: the request is live during the call.
-    let request = unsafe { LoggedRequest::new(r) };
-    let Some(monitor) = &request.location::<Module>().monitor else { return Status::NGX_OK.0 };
-    let Some(watched) = monitor.watched() else { return Status::NGX_OK.0 };
-    let times = Times { header_ms, header_ago_ms };
-    match log_phase::hand_over_by_headers(monitor, watched, known, headers, times) {
+    match log_phase::hand_over_by_headers(watched, known, answer) {
         true => Status::NGX_OK.0,
         // SAFETY: as above.
         false => unsafe { look_closer(r) },
@@ -62,10 +69,11 @@ unsafe extern "C" fn look_at_headers(
 unsafe extern "C" fn look_closer(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: the request is live during the call.
     let request = unsafe { LoggedRequest::new(r) };
-    let Some(monitor) = &request.location::<Module>().monitor else { return Status::NGX_OK.0 };
+    let Location { monitor: Some(monitor), watch, .. } = request.location::<Module>() else { return Status::NGX_OK.0 };
+    let Some(watched) = watch.get() else { return Status::NGX_OK.0 };
     // nginx does not look at what log handlers return; were it always the same, calling this last would be no jump.
     guarded(request.log(), Status::NGX_ERROR.0, || {
-        log_phase::look_closer(request, monitor);
+        log_phase::look_closer(request, monitor, watched);
         Status::NGX_OK.0
     })
 }

@@ -7,11 +7,6 @@ use ngx::ffi::{ngx_http_upstream_t, ngx_list_part_t, ngx_table_elt_t};
 
 use super::bytes_of;
 
-/// Headers in which one is known to be absent by their list.
-const LISTED: usize = 14;
-/// Those that nginx keeps in the first part of its list.
-const FIRST_PART: usize = 8;
-
 /// The headers of one answer, as nginx lists them.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
@@ -64,67 +59,89 @@ impl Default for Seen {
     }
 }
 
-/// The names of all headers of an answer, by parts of their hashes. A header that was not among them is not there either
-/// where all of them are the same.
+/// The names of all headers of an answer: how many there are, and the sum of nginx's hashes of them. A header that was not
+/// among them is not there either where both are the same: hashes are of 64 bits, and the names that an upstream would have to
+/// swap for one with the same sum are no names.
 pub struct Listed {
     count: Cell<usize>,
-    hashes: [Cell<u32>; LISTED],
+    sum: Cell<usize>,
 }
 
 impl Default for Listed {
     fn default() -> Listed {
-        Listed { count: Cell::new(usize::MAX), hashes: Default::default() }
+        Listed { count: Cell::new(usize::MAX), sum: Cell::new(0) }
     }
 }
 
-/// Where the names of an answer were found: its release, and its pool where that decides.
+/// Where the names of an answer were found: its release, and its pool where that decides. As it begins, no headers are like
+/// it.
 #[derive(Default)]
 pub struct Shape {
-    kind: Cell<Kind>,
     /// Where the release alone decides, and one look tells where it is.
-    pub alone: Cell<Seen>,
+    alone: Cell<Seen>,
+    has_names: Cell<bool>,
     release: Cell<Seen>,
     pool: Cell<Seen>,
     listed: Listed,
 }
 
-/// What finding the names takes.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Kind {
-    /// A closer look.
-    #[default]
-    Unknown,
-    /// There are none.
-    None,
-    /// There are some.
-    Some,
+/// What one look at headers tells.
+pub enum Look {
+    /// Whether the names in them are those of before.
+    Same(bool),
+    /// That it takes more than one.
+    Unclear,
 }
 
 impl Shape {
     /// Notes what the headers of an answer are like. `pool` is the header of the pool where that decides.
     pub fn note(&self, headers: Headers<'_>, release: &HeaderName, pool: Option<&HeaderName>) {
-        let release = headers.find(release);
-        let pool = pool.map(|pool| headers.find(pool));
-        let seen = |found: &Option<Found<'_>>| found.as_ref().map_or(Seen::NOWHERE, |found| found.seen);
-        let is_far = |found: &Option<Found<'_>>| found.as_ref().is_some_and(|found| !found.seen.is_somewhere());
-        self.release.set(seen(&release));
-        self.pool.set(pool.as_ref().map_or(Seen::NOWHERE, seen));
-        self.alone.set(if pool.is_none() { seen(&release) } else { Seen::NOWHERE });
+        let found = headers.find(release);
+        let found_pool = pool.and_then(|pool| headers.find(pool));
+        let names = [&found, &found_pool];
+        if names.into_iter().flatten().any(|found| !found.seen.is_somewhere()) {
+            return self.forget();
+        }
+        let [release, seen_pool] = names.map(|found| found.as_ref().map_or(Seen::NOWHERE, |found| found.seen));
+        self.alone.set(if pool.is_none() { release } else { Seen::NOWHERE });
+        self.has_names.set(found.is_some() || found_pool.is_some());
+        self.release.set(release);
+        self.pool.set(seen_pool);
         headers.list(&self.listed);
-        self.kind.set(match (&release, &pool) {
-            _ if is_far(&release) || pool.as_ref().is_some_and(is_far) => Kind::Unknown,
-            (None, None | Some(None)) => Kind::None,
-            _ => Kind::Some,
-        });
     }
 
     /// Forgets it: the names come from somewhere else.
     pub fn forget(&self) {
-        self.kind.set(Kind::Unknown);
         self.alone.set(Seen::NOWHERE);
+        self.has_names.set(true);
+        self.release.set(Seen::NOWHERE);
+        self.pool.set(Seen::NOWHERE);
+        self.listed.count.set(usize::MAX);
     }
 
-    /// Whether the names in these headers are these, as far as that is known without a closer look.
+    /// Whether the names in these headers are those of before, where that takes one look: at the release alone, or at all
+    /// headers where there was no name among them.
+    #[inline(always)]
+    pub fn look(&self, headers: Headers<'_>, is_release: impl FnOnce(&[u8]) -> bool) -> Look {
+        match headers.again(&self.alone, is_release) {
+            Some(same) => Look::Same(same),
+            None if !self.has_names.get() && headers.are_first(&self.listed) => Look::Same(true),
+            None => Look::Unclear,
+        }
+    }
+
+    /// The same where it takes two looks: at the release and at the pool.
+    #[inline(always)]
+    pub fn look_twice(
+        &self,
+        headers: Headers<'_>,
+        is_release: impl FnOnce(&[u8]) -> bool,
+        is_pool: impl FnOnce(&[u8]) -> bool,
+    ) -> bool {
+        headers.again(&self.pool, is_pool) == Some(true) && headers.again(&self.release, is_release) == Some(true)
+    }
+
+    /// Whether they are, with more than one look.
     #[inline(always)]
     pub fn holds(
         &self,
@@ -133,12 +150,8 @@ impl Shape {
         is_pool: impl FnOnce(&[u8]) -> bool,
         has_pool: bool,
     ) -> bool {
-        if self.kind.get() == Kind::None {
-            return headers.are(&self.listed);
-        }
         let (has_release, has_seen_pool) = (self.release.get().is_somewhere(), self.pool.get().is_somewhere());
-        self.kind.get() == Kind::Some
-            && (has_release && (has_seen_pool || !has_pool) || headers.are(&self.listed))
+        (has_release && (has_seen_pool || !has_pool) || headers.are(&self.listed))
             && (!has_release || headers.again(&self.release, is_release) == Some(true))
             && (!has_seen_pool || headers.again(&self.pool, is_pool) == Some(true))
     }
@@ -192,26 +205,30 @@ impl<'a> Headers<'a> {
         (header.hash == seen.hash).then_some(header)
     }
 
-    /// Whether all their names are these, in this order.
+    /// Whether all their names are these, where there are so few that nginx keeps them together.
     #[inline(always)]
-    pub fn are(self, listed: &Listed) -> bool {
+    fn are_first(self, listed: &Listed) -> bool {
         let headers = headers_of(self.first());
-        headers.len() == listed.count.get() && headers.len() < FIRST_PART && listed.are_hashes_of(headers)
-            || self.are_many(listed)
+        headers.len() == listed.count.get() && sum_of_few(headers) == Some(listed.sum.get())
+    }
+
+    /// Whether all their names are these.
+    #[inline(always)]
+    fn are(self, listed: &Listed) -> bool {
+        self.are_first(listed) || self.are_many(listed)
     }
 
     #[cold]
     #[inline(never)]
     fn are_many(self, listed: &Listed) -> bool {
-        self.count() == listed.count.get()
-            && self.all().zip(&listed.hashes).all(|(header, hash)| header.hash as u32 == hash.get())
+        self.totals() == (listed.count.get(), listed.sum.get())
     }
 
-    /// Notes all their names, unless there are too many.
-    pub fn list(self, listed: &Listed) {
-        let count = self.count();
-        listed.count.set(if count <= LISTED { count } else { usize::MAX });
-        self.all().zip(&listed.hashes).for_each(|(header, hash)| hash.set(header.hash as u32));
+    /// Notes all their names.
+    fn list(self, listed: &Listed) {
+        let (count, sum) = self.totals();
+        listed.count.set(count);
+        listed.sum.set(sum);
     }
 
     /// The header of this name: the first one.
@@ -228,8 +245,9 @@ impl<'a> Headers<'a> {
         Some(Found { value: value_of(header), seen })
     }
 
-    fn count(self) -> usize {
-        self.parts().map(|part| part.nelts).sum()
+    /// How many there are, and the sum of the hashes of their names.
+    fn totals(self) -> (usize, usize) {
+        self.all().fold((0, 0), |(count, sum), header| (count + 1, sum.wrapping_add(header.hash)))
     }
 
     fn all(self) -> impl Iterator<Item = &'a ngx_table_elt_t> {
@@ -242,29 +260,25 @@ impl<'a> Headers<'a> {
     }
 }
 
-impl Listed {
-    /// Unrolled: the loop would be most of it.
-    #[inline(always)]
-    fn are_hashes_of(&self, headers: &[ngx_table_elt_t]) -> bool {
-        match headers {
-            [] => true,
-            [_] => self.are_first::<1>(headers),
-            [_, _] => self.are_first::<2>(headers),
-            [_, _, _] => self.are_first::<3>(headers),
-            [_, _, _, _] => self.are_first::<4>(headers),
-            [_, _, _, _, _] => self.are_first::<5>(headers),
-            [_, _, _, _, _, _] => self.are_first::<6>(headers),
-            [_, _, _, _, _, _, _] => self.are_first::<7>(headers),
-            _ => false,
-        }
+/// The sum of the hashes of less headers than nginx keeps in the first part of its list. Unrolled: the loop would be most of it.
+#[inline(always)]
+fn sum_of_few(headers: &[ngx_table_elt_t]) -> Option<usize> {
+    match headers {
+        [] => Some(0),
+        [a] => Some(sum([a])),
+        [a, b] => Some(sum([a, b])),
+        [a, b, c] => Some(sum([a, b, c])),
+        [a, b, c, d] => Some(sum([a, b, c, d])),
+        [a, b, c, d, e] => Some(sum([a, b, c, d, e])),
+        [a, b, c, d, e, f] => Some(sum([a, b, c, d, e, f])),
+        [a, b, c, d, e, f, g] => Some(sum([a, b, c, d, e, f, g])),
+        _ => None,
     }
+}
 
-    #[inline(always)]
-    fn are_first<const N: usize>(&self, headers: &[ngx_table_elt_t]) -> bool {
-        let Some(headers) = headers.first_chunk::<N>() else { return false };
-        let differ = |at: usize| headers[at].hash as u32 ^ self.hashes[at].get();
-        (0..N).fold(0, |all, at| all | differ(at)) == 0
-    }
+#[inline(always)]
+fn sum<const N: usize>(headers: [&ngx_table_elt_t; N]) -> usize {
+    headers.into_iter().fold(0, |sum, header| sum.wrapping_add(header.hash))
 }
 
 /// The headers of one part of a list.

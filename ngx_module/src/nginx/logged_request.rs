@@ -7,7 +7,7 @@ use alert_core::observe::recorder::Intent;
 use ngx::ffi::{
     NGX_HTTP_CACHE_HIT, NGX_HTTP_CACHE_REVALIDATED, NGX_HTTP_CACHE_STALE, NGX_HTTP_CACHE_UPDATING, NGX_HTTP_VERSION_9,
     ngx_http_get_flushed_variable, ngx_http_request_t, ngx_http_upstream_state_t, ngx_http_upstream_t, ngx_msec_t,
-    ngx_str_t, ngx_uint_t,
+    ngx_uint_t,
 };
 use ngx::http::HttpModuleLocationConf;
 
@@ -39,34 +39,35 @@ pub struct Attempt(ngx_http_upstream_state_t);
 
 /// The one answer of a request, see [`LoggedRequest::only_answer`].
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub struct Answer<'a> {
-    /// The address of the server.
-    pub address: Address<'a>,
+    upstream: &'a ngx_http_upstream_t,
+    attempt: &'a Attempt,
+}
+
+impl<'a> Answer<'a> {
     /// Its headers.
-    pub headers: Headers<'a>,
-    /// Its times.
-    pub times: Times,
-}
-
-/// The times of an answer.
-#[derive(Clone, Copy)]
-pub struct Times {
-    /// When its header came, in milliseconds after the begin of the attempt.
-    pub header_ms: u32,
-    /// How long ago that was, in milliseconds.
-    pub header_ago_ms: u32,
-}
-
-/// The address of a server, of [`ADDRESS_MIN`] bytes or more.
-#[derive(Clone, Copy)]
-pub struct Address<'a>(&'a ngx_str_t);
-
-impl<'a> Address<'a> {
-    /// As text.
     #[inline(always)]
-    pub fn bytes(self) -> &'a [u8] {
-        // SAFETY: a live string that is not empty.
-        unsafe { std::slice::from_raw_parts(self.0.data, self.0.len) }
+    pub fn headers(self) -> Headers<'a> {
+        Headers::new(self.upstream)
+    }
+
+    /// The attempt that brought it.
+    #[inline(always)]
+    pub fn attempt(self) -> &'a Attempt {
+        self.attempt
+    }
+
+    /// When its header came, in milliseconds after the begin of the attempt.
+    #[inline(always)]
+    pub fn header_ms(self) -> u64 {
+        self.attempt.0.header_time as u64
+    }
+
+    /// How long ago the attempt began, in milliseconds.
+    #[inline(always)]
+    pub fn began_ago_ms(self) -> u64 {
+        monotonic_ms().wrapping_sub(self.upstream.start_time as u64)
     }
 }
 
@@ -152,12 +153,7 @@ impl<'a> LoggedRequest<'a> {
         if !is_whole || request.request_complete() == 0 {
             return None;
         }
-        let began_ago_ms = monotonic_ms().wrapping_sub(upstream.start_time as u64) as u32;
-        let header_ms = attempt.0.header_time as u32;
-        // SAFETY: the field is null or a live string, as long as the request.
-        let address = unsafe { attempt.0.peer.as_ref().filter(|peer| peer.len >= ADDRESS_MIN)? };
-        let times = Times { header_ms, header_ago_ms: began_ago_ms.wrapping_sub(header_ms) };
-        Some(Answer { address: Address(address), headers: Headers::new(upstream), times })
+        Some(Answer { upstream, attempt })
     }
 
     /// Whether nothing about it can count: nobody was to be asked for it, and its client got what it wanted.
@@ -194,6 +190,11 @@ impl<'a> LoggedRequest<'a> {
         // Another upstream may have been prepared since, whose attempts did not begin.
         (ptr::eq(upstream.state, &last.0) && !last.is_separator())
             .then(|| monotonic_ms().saturating_sub(upstream.start_time as u64))
+    }
+
+    /// Where the text of the address of its last attempt lies; nowhere without one.
+    pub fn last_peer_lies_at(self) -> usize {
+        self.states().and_then(<[Attempt]>::last).map_or(0, Attempt::peer_lies_at)
     }
 
     /// Whether the header at hand is one that the cache kept.
@@ -296,6 +297,24 @@ impl Attempt {
         match self.0.response_time {
             UNKNOWN_TIME => 0,
             time => u32::try_from(time).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Where the text of [`Attempt::peer`] lies.
+    #[inline(always)]
+    pub fn peer_lies_at(&self) -> usize {
+        self.0.peer.addr()
+    }
+
+    /// The address of the server where it is of [`ADDRESS_MIN`] bytes or more.
+    #[inline(always)]
+    pub fn address(&self) -> Option<&[u8]> {
+        // SAFETY: the field is null or a live string, as long as the request.
+        let peer = unsafe { self.0.peer.as_ref().filter(|peer| peer.len >= ADDRESS_MIN)? };
+        // SAFETY: a string with a length points to that many bytes, and not to nowhere.
+        unsafe {
+            std::hint::assert_unchecked(!peer.data.is_null());
+            Some(std::slice::from_raw_parts(peer.data, peer.len))
         }
     }
 

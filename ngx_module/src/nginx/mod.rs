@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod blocks;
 pub mod conf;
 pub mod core_conf;
 pub mod cycle;

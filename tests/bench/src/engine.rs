@@ -10,15 +10,17 @@ use alert_core::detect::judge::Judge;
 use alert_core::engine;
 use alert_core::model::event::Event;
 use alert_core::model::ids::PeerId;
-use alert_core::model::success::{SourceId, Success};
+use alert_core::model::success::{Answered, SourceId};
 use alert_core::observe::event_loop;
-use alert_core::observe::fast_path::FastPath;
+use alert_core::observe::fast_path::{Address, FastPath};
 use alert_core::observe::peers::PeerMap;
 use alert_core::settings::Settings;
 use alert_core::settings::text;
 use alert_core::sink::settings::SystemSource;
 
 const BLUE: &str = "127.0.0.1:8081";
+/// It, as nginx keeps it.
+const ADDRESS: Address<'_> = Address { text: BLUE.as_bytes(), lies_at: 0x1000, lasts: true };
 const RELEASE: &[u8] = b"v1.2.3";
 /// All processes of a board have the same settings, so any key will do.
 const KEY: NonZeroU64 = NonZeroU64::MIN;
@@ -47,7 +49,7 @@ impl Engine {
         let started = engine::Engine::start(*board, plan, settings, std::process::id(), || {}, false);
         let (worker, event_loop) = started.expect("threads can be started");
         let usual = PeerMap::of_monitors(*board, plan, settings).remove(0).usual();
-        usual.remember(BLUE.as_bytes(), RELEASE, None, SourceId::new(0, plan.pools(0)[0], PeerId::new(0)));
+        usual.remember(ADDRESS, RELEASE, None, SourceId::new(0, plan.pools(0)[0], PeerId::new(0)));
         EventLoop { worker, event_loop, usual }
     }
 
@@ -82,8 +84,8 @@ pub struct EventLoop {
 impl EventLoop {
     /// What the module does for a request that one upstream answered.
     pub fn answered(&mut self) {
-        let known = self.usual.find(BLUE.as_bytes()).filter(|known| known.has_release(RELEASE));
+        let known = self.usual.find(ADDRESS.lies_at, || Some(ADDRESS.text)).filter(|known| known.has_release(RELEASE));
         let origin = known.expect("blue serves").origin();
-        self.event_loop.answered(Success { time_ms: wall_ms(), header_ago_ms: 0, latency_ms: 1, origin });
+        self.event_loop.answered(Answered { time_ms: wall_ms(), began_ago_ms: 1, header_ms: 1, origin });
     }
 }

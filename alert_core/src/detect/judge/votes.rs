@@ -80,7 +80,7 @@ impl Monitor {
     /// Whether a first attempt took longer than nearly all at the old pool did, once the new one is warm.
     fn is_slow(&self, rollout: &RolloutBoard, latency_ms: u32, now_ms: u64) -> bool {
         let warm_ms = rollout.begun_ms.load(Relaxed) + self.settings.rollout.warmup_ms;
-        rollout.is_slow(latency_ms) && now_ms >= warm_ms
+        rollout.is_slow(latency_ms.into()) && now_ms >= warm_ms
     }
 }
 
