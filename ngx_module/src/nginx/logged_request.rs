@@ -264,8 +264,11 @@ impl Attempt {
         let is_until_close = pipe.length == UNKNOWN_LENGTH && upstream.headers_in.content_length_n == UNKNOWN_LENGTH;
         pipe.upstream_done() != 0
             || pipe.upstream_eof() != 0 && pipe.upstream_error() == 0 && is_until_close
-            // Where another upstream was prepared since, that has begun nothing.
-            || upstream.length == 0 && self.header_ms().is_some() && ptr::eq(upstream.state, &self.0)
+            // Nothing is left to come. Where another upstream was prepared since, that has begun nothing; FastCGI keeps its
+            // own account, in the pipe.
+            || (upstream.length == 0 && pipe.length == 0 && pipe.upstream_error() == 0)
+                && self.header_ms().is_some()
+                && ptr::eq(upstream.state, &self.0)
     }
 
     /// Whether it is none: an internal redirect leaves an entry behind in which nothing is set. An attempt that could not

@@ -82,6 +82,34 @@ fn an_answer_that_is_not_valid_is_a_failure_although_nginx_passes_on_what_came()
 }
 
 #[test]
+fn an_answer_that_begins_like_all_those_before_it_is_looked_at_to_its_end() {
+    macro_rules! answer {
+        ($header:literal, $body:literal) => {
+            concat!("HTTP/1.1 200 OK\r\nX-App-Pool: blue\r\n", $header, "\r\n\r\n", $body).as_bytes()
+        };
+    }
+    const WHOLE: &[u8] = answer!("Content-Length: 9", "all of it");
+    const HALF: &[u8] = answer!("Content-Length: 9", "half");
+    const CHUNKS: &[u8] = answer!("Transfer-Encoding: chunked", "4\r\nhalf\r\n0\r\n\r\n");
+    const CHUNK: &[u8] = answer!("Transfer-Encoding: chunked", "4\r\nhalf\r\n");
+    const NO_CHUNK: &[u8] = answer!("Transfer-Encoding: chunked", "4\r\nhalf\r\nzz\r\n");
+    for buffering in ["on", "off"] {
+        for proxy in ["proxy_pass http://{blue};", ALONE] {
+            let location = format!("{proxy} proxy_buffering {buffering};");
+            let scene = Scene::start(&Setup { location: &location, ..Setup::default() });
+            let ends = [(WHOLE, HALF), (CHUNKS, CHUNK), (CHUNKS, NO_CHUNK)];
+            for (at, (good, bad)) in (1..).zip(ends) {
+                scene.blue.queue(Answer::Raw(good), 3);
+                assert_eq!(scene.client.get_many(3, "/"), [200; 3]);
+                scene.blue.queue(Answer::Raw(bad), 1);
+                assert!(scene.client.try_send(&Request::new("GET", "/")).is_err(), "the client notices");
+                assert_eq!(scene.wait_filled(4 * at)["window"]["failed"], at, "{location} {}", bad.escape_ascii());
+            }
+        }
+    }
+}
+
+#[test]
 fn complete_answers_of_every_kind_are_no_failures() {
     const UNTIL_CLOSE: &[u8] = b"HTTP/1.0 200 OK\r\nX-App-Pool: blue\r\n\r\nall of it";
     const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nall\r\n0\r\n\r\n";

@@ -13,12 +13,19 @@ const FAILOVER: &str = ":rotating_light: Failover detected — pool changed from
 
 /// Starts a server that reads a request of whatever protocol and answers with these bytes. It ends with the tests.
 fn responder(answer: Vec<u8>) -> SocketAddr {
+    responder_in_turn(vec![answer])
+}
+
+/// The same with an answer for each request, and the last one for all others.
+fn responder_in_turn(answers: Vec<Vec<u8>>) -> SocketAddr {
     let listener: TcpListener = address::listener();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
+        let mut at = 0;
         while let Ok((mut stream, _)) = listener.accept() {
             let _ = stream.read(&mut [0; 4096]);
-            let _ = stream.write_all(&answer);
+            let _ = stream.write_all(&answers[at]);
+            at = (at + 1).min(answers.len() - 1);
         }
     });
     address
@@ -74,19 +81,22 @@ fn a_fastcgi_answer_that_is_shorter_than_it_promised_is_a_failure() {
     let short = fastcgi("Status: 200 OK\r\nContent-Length: 400\r\n\r\nfour");
     // A process that died: its connection ends without the end of the request.
     let dead = short[..short.len() - 24].to_vec();
-    for buffering in ["on", "off"] {
-        let scene = |answer: &[u8]| {
-            let blue = responder(answer.to_vec());
-            Scene::start(&Setup {
-                pools: &format!("pool blue {blue};"),
-                location: &format!("fastcgi_pass {blue}; fastcgi_buffering {buffering};"),
-                ..Setup::default()
-            })
-        };
-        for (answer, failed) in [(&whole, 0), (&short, 1), (&dead, 1)] {
-            let scene = scene(answer);
-            assert_eq!(scene.client.try_send(&Request::new("GET", "/")).is_err(), failed == 1);
-            assert_eq!(scene.wait_filled(1)["window"]["failed"], failed, "fastcgi_buffering {buffering}");
+    for (buffering, keep) in [("on", "off"), ("off", "off"), ("on", "on"), ("off", "on")] {
+        for (name, answer, failed) in [("whole", &whole, 0), ("short", &short, 1), ("dead", &dead, 1)] {
+            // At first, and from a server that is known for answers that are whole.
+            for known in [0, 3] {
+                let blue = responder_in_turn([vec![whole.clone(); known], vec![answer.clone()]].concat());
+                let scene = Scene::start(&Setup {
+                    pools: &format!("pool blue {blue};"),
+                    upstream: &format!("server {blue}; keepalive 4;"),
+                    location: &format!("fastcgi_pass app; fastcgi_buffering {buffering}; fastcgi_keep_conn {keep};"),
+                    ..Setup::default()
+                });
+                scene.client.get_many(known, "/");
+                let what = format!("{name} after {known}, fastcgi_buffering {buffering}, fastcgi_keep_conn {keep}");
+                assert_eq!(scene.client.try_send(&Request::new("GET", "/")).is_err(), failed == 1, "{what}");
+                assert_eq!(scene.wait_filled(known as u64 + 1)["window"]["failed"], failed, "{what}");
+            }
         }
     }
 }
