@@ -5,15 +5,15 @@
 
 use alert_core::model::event::Event;
 use alert_core::model::success::{Answered, SourceId, Success};
-use alert_core::observe::fast_path::{Address, FastPath, Known};
+use alert_core::observe::fast_path::{FastPath, Known};
 use alert_core::observe::recorder::{Attempt, Intent, Record, Request};
 use alert_core::settings::LatencyOf;
 
 use crate::config::{Source, Sources};
 use crate::engine::{Monitor, Watched};
 use crate::nginx::headers::{Headers, Look, Shape};
-use crate::nginx::logged_request::{Answer, LoggedRequest};
-use crate::nginx::process::wall_ms;
+use crate::nginx::logged_request::{self, Answer, Attempts, LoggedRequest};
+use crate::nginx::process::{cached_time, wall_ms};
 
 /// What is left to do about a finished request.
 pub enum Rest<'a> {
@@ -73,13 +73,14 @@ fn answered(answer: Answer<'_>, origin: SourceId) -> Answered {
 }
 
 /// Hands any finished request to the detector that says anything about upstreams.
-#[cold]
+#[inline]
 pub fn look_closer(request: LoggedRequest<'_>, monitor: &Monitor, watched: &Watched) {
-    let Watched { usual, sources, recorder, event_loop, blocks, .. } = watched;
+    let Watched { usual, sources, recorder, event_loop, .. } = watched;
     if !event_loop.is_open() {
         return;
     }
-    let finished = Finished { request, sources, ended_ms: event_loop.clock.of_wall_ms(wall_ms()) };
+    let (attempts, ended_ms) = (request.attempts(), event_loop.clock.of_wall(cached_time()));
+    let finished = Finished { request, attempts, watched, ended_ms };
     let answer = request.only_answer();
     if let Some((answer, origin)) = answer.and_then(|answer| Some((answer, finished.recognise(&answer, usual)?))) {
         if !watched.is_slow(answer.header_ms()) {
@@ -88,24 +89,29 @@ pub fn look_closer(request: LoggedRequest<'_>, monitor: &Monitor, watched: &Watc
     }
     // A request of more attempts than an event holds becomes several: the first has its first attempt.
     let mut assigned = monitor.assigned(request);
-    recorder.record(&finished, |record| match record {
-        Record::Success(success, names) => {
-            if recorder.latency_of() == LatencyOf::Header {
-                let lies_at = request.last_peer_lies_at();
-                let address = Address { text: names.address, lies_at, lasts: blocks.hold(lies_at) };
-                let known = usual.remember(address, names.release, names.pool, success.origin);
-                if let (Some(known), Some(headers)) = (known, request.headers()) {
-                    sources.note(&known.headers, headers, names.pool.is_some());
-                }
-            }
-            match assigned.take().filter(|_| watched.is_slow(success.latency_ms.into())) {
-                None => event_loop.answered(Success { time_ms: wall_ms(), ..success }.into()),
-                // A slow answer is a vote, for which its client has to be known.
-                assigned => event_loop.push(Event::from(success).assigned_to(assigned)),
-            }
+    let mut hand_over = |event: &mut Event| {
+        event.assigned = assigned.take();
+        event_loop.push(event);
+    };
+    let mut event = recorder.begin(&finished);
+    let (success, names) = match recorder.record(&finished, &mut event, &mut hand_over) {
+        Record::Nothing => return,
+        Record::Event => return hand_over(&mut event),
+        Record::Success(success, names) => (success, names),
+    };
+    if recorder.latency_of() == LatencyOf::Header {
+        let lies_at = attempts.last().map_or(0, |last| last.peer_lies_at());
+        let address = watched.address(names.address, lies_at);
+        let known = usual.remember(address, names.release, names.pool, success.origin);
+        if let (Some(known), Some(headers)) = (known, request.headers()) {
+            sources.note(&known.headers, headers, names.pool.is_some());
         }
-        Record::Event(event) => event_loop.push(event.assigned_to(assigned.take())),
-    });
+    }
+    match assigned.filter(|_| watched.is_slow(success.latency_ms.into())) {
+        None => event_loop.answered(Success { time_ms: wall_ms(), ..success }.into()),
+        // A slow answer is a vote, for which its client has to be known.
+        assigned => event_loop.push(&mut Event::from(success).assigned_to(assigned)),
+    }
 }
 
 impl Sources {
@@ -124,28 +130,36 @@ impl Sources {
 /// What nginx knows of a finished request.
 struct Finished<'a> {
     request: LoggedRequest<'a>,
-    sources: &'a Sources,
+    attempts: Attempts<'a>,
+    watched: &'a Watched,
     ended_ms: u64,
 }
 
 impl Finished<'_> {
     /// Whose an answer is, if it is a usual one, also where its names are variables.
     fn recognise(&self, answer: &Answer<'_>, usual: &FastPath<Shape>) -> Option<SourceId> {
-        let known = usual.find_anywhere(answer.attempt().peer()?).filter(|_| self.sources.failure.is_none())?;
+        let known = usual.find_anywhere(answer.attempt().peer()?).filter(|_| self.watched.sources.failure.is_none())?;
         known.has_names(self.release(), || self.pool()).then(|| known.origin())
     }
 }
 
 impl Request for Finished<'_> {
-    fn attempts(&self) -> impl Iterator<Item = Attempt<'_>> {
-        self.request.attempts().map(|attempt| Attempt {
-            address: attempt.peer(),
-            status: attempt.status(),
-            connected: attempt.was_connected(),
-            header_ms: attempt.header_ms(),
-            response_ms: attempt.time_ms(),
-            pool: &[],
-        })
+    fn last(&self) -> Option<Attempt<'_>> {
+        self.attempts.last().map(told)
+    }
+
+    fn earlier(&self) -> impl Iterator<Item = Attempt<'_>> {
+        self.attempts.earlier().map(told)
+    }
+
+    #[inline(always)]
+    fn listed_server(&self, attempt: &Attempt<'_>) -> Option<SourceId> {
+        self.watched.usual.listed(attempt.lies_at, || attempt.address)
+    }
+
+    fn learn_listed(&self, attempt: &Attempt<'_>, source: SourceId) {
+        let text = attempt.address.unwrap_or_default();
+        self.watched.usual.remember_listed(self.watched.address(text, attempt.lies_at), source);
     }
 
     fn intent(&self) -> Intent {
@@ -165,9 +179,10 @@ impl Request for Finished<'_> {
     }
 
     fn last_began_ago_ms(&self) -> Option<u64> {
-        self.request.last_began_ago_ms()
+        self.request.began_ago_ms(self.attempts.last()?)
     }
 
+    #[inline(always)]
     fn is_cut(&self) -> bool {
         self.request.is_cut()
     }
@@ -177,15 +192,15 @@ impl Request for Finished<'_> {
     }
 
     fn pool(&self) -> &[u8] {
-        value(self.request, &self.sources.pool)
+        value(self.request, &self.watched.sources.pool)
     }
 
     fn release(&self) -> &[u8] {
-        value(self.request, &self.sources.release)
+        value(self.request, &self.watched.sources.release)
     }
 
     fn is_failure(&self) -> bool {
-        let failure = self.sources.failure.as_ref().map_or(&[][..], |source| value(self.request, source));
+        let failure = self.watched.sources.failure.as_ref().map_or(&[][..], |source| value(self.request, source));
         !matches!(failure, b"" | b"0")
     }
 
@@ -194,13 +209,25 @@ impl Request for Finished<'_> {
     }
 }
 
+/// What nginx knows of an attempt.
+#[inline]
+fn told(attempt: &logged_request::Attempt) -> Attempt<'_> {
+    Attempt {
+        address: attempt.peer(),
+        status: attempt.status(),
+        connected: attempt.was_connected(),
+        header_ms: attempt.header_ms(),
+        response_ms: attempt.time_ms(),
+        pool: &[],
+        lies_at: attempt.peer_lies_at(),
+    }
+}
+
 /// What an answer says; empty where it says nothing.
 #[inline(always)]
 fn value<'a>(request: LoggedRequest<'a>, source: &Source) -> &'a [u8] {
     match source {
-        Source::Header(name) => {
-            request.headers().and_then(|headers| headers.find(name)).map_or(&[], |found| found.value)
-        }
+        Source::Header(name) => request.headers().and_then(|headers| headers.value(name)).unwrap_or_default(),
         Source::Variable(index) => request.variable(*index).unwrap_or_default(),
     }
 }

@@ -5,7 +5,7 @@ use alert_core::observe::recorder::Attempt;
 /// One attempt of which only this is known. Statuses 502 and 504 stand for what brought no answer.
 pub fn attempt<'a>(address: Option<&'a [u8]>, pool: &'a [u8], status: u16, time_ms: u32) -> Attempt<'a> {
     let header_ms = (!matches!(status, 0 | 502 | 504)).then_some(time_ms);
-    Attempt { address, status, connected: header_ms.is_some(), header_ms, response_ms: time_ms, pool }
+    Attempt { address, status, connected: header_ms.is_some(), header_ms, response_ms: time_ms, pool, lies_at: 0 }
 }
 
 /// The attempts in `$upstream_addr`, `$upstream_status` and `$upstream_response_time`, those before an internal redirect

@@ -150,14 +150,14 @@ impl Engine {
         request.ended_ms = self.checked_time(time_ms)?;
         let now = request.ended_ms;
         match running {
-            Some(running) => recorder.record(&request, |record| {
-                running.worker.intake().push(record.into());
+            Some(running) => recorder.each_event(&request, |event| {
+                running.worker.intake().push(event);
                 running.put.fetch_add(1, Relaxed);
             }),
             None => {
                 let mut judge = self.judge_here()?;
-                recorder.record(&request, |record| {
-                    judge.observe(&record.into(), now);
+                recorder.each_event(&request, |event| {
+                    judge.observe(&event, now);
                 });
                 judge.commit(now, Instant::now());
             }

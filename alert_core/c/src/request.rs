@@ -20,9 +20,13 @@ pub struct Put<'a, F> {
 }
 
 impl<'a, F: Fn() -> I, I: Iterator<Item = Attempt<'a>>> Request for Put<'a, F> {
-    fn attempts(&self) -> impl Iterator<Item = Attempt<'_>> {
-        let mut attempts = (self.attempts)();
-        iter::from_fn(move || attempts.next())
+    fn last(&self) -> Option<Attempt<'_>> {
+        (self.attempts)().last()
+    }
+
+    fn earlier(&self) -> impl Iterator<Item = Attempt<'_>> {
+        let (mut attempts, count) = ((self.attempts)(), (self.attempts)().count());
+        iter::from_fn(move || attempts.next()).take(count.saturating_sub(1))
     }
 
     fn intent(&self) -> Intent {
@@ -31,7 +35,7 @@ impl<'a, F: Fn() -> I, I: Iterator<Item = Attempt<'a>>> Request for Put<'a, F> {
 
     fn client_status(&self) -> u16 {
         // Programs say so where the client went away meanwhile.
-        let is_open = self.attempts().last().is_some_and(|last| last.status == 0 && last.address.is_some());
+        let is_open = self.last().is_some_and(|last| last.status == 0 && last.address.is_some());
         if is_open && !is_failure(self.status) { 0 } else { self.status }
     }
 

@@ -10,6 +10,12 @@ use crate::rules::failover::State;
 /// One change, in the epoch. Below it is the pool that is steady.
 const CHANGE: u64 = 1 << u8::BITS;
 
+/// The part of an epoch that is about all else than which pool is steady. As an epoch it is one in which none is.
+#[inline]
+pub fn of_changes(epoch: u64) -> u64 {
+    epoch | (CHANGE - 1)
+}
+
 impl MonitorBoard {
     /// Changes who serves, as `Packed::update` does.
     pub fn change_failover(&self, change: impl FnMut(State) -> State) -> (State, State) {

@@ -11,7 +11,7 @@ pub mod cell;
 mod configured;
 pub mod crowding;
 pub mod doorbell;
-mod epoch;
+pub(crate) mod epoch;
 pub mod examples;
 pub mod extent;
 pub mod facts;

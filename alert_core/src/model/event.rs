@@ -57,7 +57,9 @@ impl Event {
     /// A part of a request: no attempts yet, and nothing that the client got.
     #[inline]
     pub const fn begin(monitor: u16, time_ms: u64) -> Event {
-        const NONE: Attempt = Attempt { pool: PoolId::NONE, peer: PeerId::NONE, end: AttemptEnd::Answered };
+        // Nobody looks at it. All zeros, which is cheap to write.
+        const NONE: Attempt =
+            Attempt { pool: PoolId::NONE, peer: PeerId::new(0), end: AttemptEnd::Failed(Cause::Connect) };
         Event {
             time_ms,
             header_ms: time_ms,
@@ -91,6 +93,11 @@ impl Event {
         true
     }
 
+    /// Makes it the next part of the same request: no attempts yet.
+    pub(crate) fn go_on(&mut self) {
+        self.len = 0;
+    }
+
     /// Says why a request without attempts failed.
     #[inline]
     pub fn failed_unasked(&mut self, cause: Cause) {
@@ -100,7 +107,7 @@ impl Event {
     /// Completes the event with what the client got.
     #[inline]
     pub fn finish(mut self, client: ClientGot) -> Event {
-        self.client = Some(client);
+        self.complete(client);
         self
     }
 
@@ -109,6 +116,12 @@ impl Event {
     pub fn assigned_to(mut self, assigned: Option<(PoolId, u16)>) -> Event {
         self.assigned = assigned;
         self
+    }
+
+    /// Completes it in place.
+    #[inline]
+    pub(crate) fn complete(&mut self, client: ClientGot) {
+        self.client = Some(client);
     }
 
     /// The attempts, in order.

@@ -33,7 +33,12 @@ impl EventClock {
     /// The time of the board when the event loop noted this time of the wall clock, in milliseconds. It goes back by less
     /// than a second, and only where the wall clock did.
     pub fn of_wall_ms(&self, wall_ms: u64) -> u64 {
-        let (second, millisecond) = ((wall_ms / 1000) as i64, wall_ms % 1000);
+        self.of_wall(((wall_ms / 1000) as i64, wall_ms % 1000))
+    }
+
+    /// The same for a time in seconds and milliseconds.
+    #[inline]
+    pub fn of_wall(&self, (second, millisecond): (i64, u64)) -> u64 {
         if second == self.second.get() { self.began_ms.get() + millisecond } else { self.compare(second, millisecond) }
     }
 

@@ -57,17 +57,18 @@ impl EventLoop {
             }
             None => {
                 let success = Success::from(answered);
-                self.push(Success { time_ms: self.clock.of_wall_ms(success.time_ms), ..success }.into());
+                let time_ms = self.clock.of_wall_ms(success.time_ms);
+                self.push(&mut Success { time_ms, ..success }.into());
             }
         }
     }
 
     /// Hands over anything else, behind what was handed over before.
     #[cold]
-    pub fn push(&self, mut event: Event) {
+    pub fn push(&self, event: &mut Event) {
         if self.is_open.get() {
             event.answers_ahead = self.producer.count() as u32;
-            self.intake.push(event);
+            self.intake.push(*event);
         }
     }
 

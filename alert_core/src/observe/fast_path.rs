@@ -7,13 +7,15 @@
 use std::cell::Cell;
 use std::sync::atomic::{Ordering::Relaxed, Ordering::SeqCst};
 
+use crate::board::epoch;
 use crate::board::monitor::MonitorBoard;
 use crate::model::ids::{PeerId, PoolId};
 use crate::model::success::SourceId;
 use crate::observe::fingerprint::{Fingerprint, FingerprintCell};
+use crate::observe::spread::Spread;
 
-/// Servers that are kept.
-const PLACES: usize = 16;
+/// Places for servers. More share some, or so it can happen; which costs more and changes nothing.
+const PLACES: usize = 32;
 /// Where no text lies.
 const NOWHERE: usize = usize::MAX;
 
@@ -24,6 +26,7 @@ const NOWHERE: usize = usize::MAX;
 pub struct FastPath<H = ()> {
     /// First, so that a pointer to whatever begins with this is one to them.
     places: [Known<H>; PLACES],
+    spread: Spread<PLACES>,
     shared: &'static MonitorBoard,
 }
 
@@ -44,6 +47,8 @@ pub struct Address<'a> {
 pub struct Known<H> {
     /// Where the text of its address lies for as long as this is kept; [`NOWHERE`] where it may be another's there.
     lies_at: Cell<usize>,
+    /// Where it lay when it was kept here, whether or not it stays.
+    key: Cell<usize>,
     address: FingerprintCell,
     release: FingerprintCell,
     /// [`MonitorBoard::epoch`] since which nothing has changed that was looked up.
@@ -60,6 +65,7 @@ impl<H: Default> Default for Known<H> {
     fn default() -> Known<H> {
         Known {
             lies_at: Cell::new(NOWHERE),
+            key: Cell::new(NOWHERE),
             address: FingerprintCell::default(),
             release: FingerprintCell::default(),
             epoch: Cell::new(0),
@@ -96,6 +102,12 @@ impl<H> Known<H> {
             && (!self.has_pool.get() || Fingerprint::of(pool()) == Some(self.pool.get()))
     }
 
+    fn forget(&self) {
+        self.key.set(NOWHERE);
+        self.lies_at.set(NOWHERE);
+        self.address.set(Fingerprint::NONE);
+    }
+
     /// Whose its answers are.
     #[inline(always)]
     pub fn origin(&self) -> SourceId {
@@ -106,16 +118,37 @@ impl<H> Known<H> {
 impl<H: Default> FastPath<H> {
     /// Knows nobody yet.
     pub fn new(shared: &'static MonitorBoard) -> FastPath<H> {
-        FastPath { shared, places: Default::default() }
+        FastPath { shared, spread: Spread::default(), places: std::array::from_fn(|_| Known::default()) }
     }
 
     /// What is known of the server whose address lies there in memory, as long as nothing has changed since that was looked
     /// up. One look: not all that is known is found. The address itself is only asked for where its text may have moved.
     #[inline(always)]
     pub fn find<'a>(&self, lies_at: usize, address: impl FnOnce() -> Option<&'a [u8]>) -> Option<&Known<H>> {
-        let known = &self.places[place_of(lies_at)];
+        self.at(lies_at, address).filter(|known| self.is_current(known))
+    }
+
+    #[inline(always)]
+    fn at<'a>(&self, lies_at: usize, address: impl FnOnce() -> Option<&'a [u8]>) -> Option<&Known<H>> {
+        let known = self.place(lies_at);
         let is_it = known.lies_at.get() == lies_at || address().is_some_and(|text| known.address.is_at_once_of(text));
-        (is_it && self.is_current(known)).then_some(known)
+        is_it.then_some(known)
+    }
+
+    /// The server whose address lies there, where the configuration lists it, and nothing has changed since that was looked
+    /// up but which pool serves. Its answers need not be usual.
+    #[inline(always)]
+    pub fn listed<'a>(&self, lies_at: usize, address: impl FnOnce() -> Option<&'a [u8]>) -> Option<SourceId> {
+        let known = self.at(lies_at, address).filter(|known| !known.has_pool.get())?;
+        let changes = |epoch| epoch::of_changes(epoch);
+        (changes(self.shared.epoch.load(Relaxed)) == changes(known.epoch.get())).then(|| known.origin())
+    }
+
+    /// Remembers a server that the configuration lists, and nothing of its answers.
+    pub fn remember_listed(&self, address: Address<'_>, origin: SourceId) {
+        let Some(fingerprint) = Fingerprint::of(address.text) else { return };
+        let epoch = epoch::of_changes(self.shared.epoch.load(SeqCst));
+        self.keep(address, fingerprint, Fingerprint::NONE, None, epoch, origin);
     }
 
     /// The same with a closer look.
@@ -139,28 +172,56 @@ impl<H: Default> FastPath<H> {
         origin: SourceId,
     ) -> Option<&Known<H>> {
         let (fingerprint, release) = (Fingerprint::of(address.text)?, Fingerprint::of(release)?);
-        let has_pool = pool.is_some();
-        let pool = pool.map_or(Some(Fingerprint::NONE), Fingerprint::of)?;
+        let pool = match pool {
+            Some(pool) => Some(Fingerprint::of(pool)?),
+            None => None,
+        };
         let epoch = self.shared.epoch.load(SeqCst);
-        if !self.shared.is_steady(origin.pool()) {
-            return None;
-        }
-        let known = &self.places[place_of(address.lies_at)];
+        let is_steady = self.shared.is_steady(origin.pool());
+        is_steady.then(|| self.keep(address, fingerprint, release, pool, epoch, origin))
+    }
+
+    fn keep(
+        &self,
+        address: Address<'_>,
+        fingerprint: Fingerprint,
+        release: Fingerprint,
+        pool: Option<Fingerprint>,
+        epoch: u64,
+        origin: SourceId,
+    ) -> &Known<H> {
+        self.make_room(address.lies_at, fingerprint);
+        let known = self.place(address.lies_at);
+        known.key.set(address.lies_at);
         known.lies_at.set(if address.lasts { address.lies_at } else { NOWHERE });
         known.address.set(fingerprint);
         known.release.set(release);
-        known.pool.set(pool);
-        known.has_pool.set(has_pool);
+        known.has_pool.set(pool.is_some());
+        known.pool.set(pool.unwrap_or(Fingerprint::NONE));
         known.epoch.set(epoch);
         known.origin.set(origin);
-        Some(known)
+        known
     }
-}
 
-/// Where a server is kept: by where its address lies in memory, which spreads as well as the address and costs nothing.
-#[inline(always)]
-fn place_of(lies_at: usize) -> usize {
-    (lies_at >> 4) % PLACES
+    /// Where a server is kept.
+    #[inline(always)]
+    fn place(&self, lies_at: usize) -> &Known<H> {
+        &self.places[self.spread.place(lies_at)]
+    }
+
+    /// Sees to it that the place of a server is not another's, if that can be. Then all are forgotten once.
+    fn make_room(&self, lies_at: usize, address: Fingerprint) {
+        let is_free = |known: &Known<H>| known.key.get() == NOWHERE || known.address.get() == address;
+        if is_free(self.place(lies_at)) {
+            return;
+        }
+        // Where an address lies elsewhere in each request, no rule helps.
+        let keys = self.places.iter().filter(|known| known.key.get() != NOWHERE);
+        let moves = keys.clone().any(|known| known.address.get() == address);
+        if !moves && self.spread.improve(keys.map(|known| known.key.get()).chain([lies_at])) {
+            self.places.iter().for_each(Known::forget);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -239,13 +300,49 @@ mod tests {
         let lasting = Address { lasts: true, ..address(ADDRESS) };
         usual.remember(lasting, b"v1", None, ORIGIN);
         assert_eq!(usual.find(PLACE, asked).map(Known::origin), Some(ORIGIN));
-        assert!(usual.find(PLACE + 0x10, || None).is_none(), "elsewhere");
-        assert!(usual.find(PLACE + 0x100, || None).is_none(), "elsewhere, in the same place");
-        assert!(usual.find(PLACE + 0x100, || Some(ADDRESS)).is_some(), "the same text elsewhere");
+        let is_shared = |lies_at: &usize| usual.spread.place(*lies_at) == usual.spread.place(PLACE);
+        let elsewhere = (PLACE + 1..).find(is_shared).expect("places are few");
+        assert!(usual.find(elsewhere, || None).is_none(), "elsewhere, in the same place");
+        assert!(usual.find(elsewhere, || Some(ADDRESS)).is_some(), "the same text elsewhere");
         shared.note_change();
         assert!(usual.find(PLACE, asked).is_none(), "something changed");
         usual.remember(address(b"10.0.0.2:8080"), b"v1", None, ORIGIN);
         assert!(find(&usual, ADDRESS).is_none(), "what lies there does not last");
+    }
+
+    #[test]
+    fn many_servers_are_each_known_at_one_look_once_all_were_seen_some_times() {
+        let shared: &MonitorBoard = Region::private(size_of::<MonitorBoard>()).get(0).expect("room");
+        shared.set_failover(State::serving(BLUE));
+        let usual: FastPath<()> = FastPath::new(shared);
+        let servers: Vec<(usize, String)> = (0..10).map(|at| (PLACE + at * 200, format!("10.0.0.{at}:80"))).collect();
+        let is_known = |(lies_at, text): &(usize, String)| usual.find(*lies_at, || Some(text.as_bytes())).is_some();
+        for _ in 0..20 {
+            for server in servers.iter().filter(|server| !is_known(server)) {
+                let address = Address { text: server.1.as_bytes(), lies_at: server.0, lasts: false };
+                usual.remember(address, b"v1", None, ORIGIN);
+            }
+        }
+        assert!(servers.iter().all(is_known));
+    }
+
+    #[test]
+    fn a_server_is_known_to_be_listed_whatever_its_answers_and_whoever_serves() {
+        let (shared, usual) = fast_path();
+        let listed = |usual: &FastPath<()>| usual.listed(PLACE, || Some(ADDRESS));
+        assert_eq!(listed(&usual), None);
+        usual.remember_listed(address(ADDRESS), ORIGIN);
+        assert!(find(&usual, ADDRESS).is_none(), "nothing is known of its answers");
+        shared.set_failover(State::serving(PoolId::new(2)));
+        assert_eq!(listed(&usual), Some(ORIGIN));
+        assert_eq!(usual.listed(PLACE, || Some(b"10.0.0.2:8080")), None);
+        shared.note_change();
+        assert_eq!(listed(&usual), None, "something changed");
+        shared.set_failover(State::serving(BLUE));
+        usual.remember(address(ADDRESS), b"v1", None, ORIGIN);
+        assert_eq!(listed(&usual), Some(ORIGIN), "of one whose answers are usual as well");
+        usual.remember(address(ADDRESS), b"v1", Some(b"blue"), ORIGIN);
+        assert_eq!(listed(&usual), None, "its answers say whose it is");
     }
 
     #[test]

@@ -90,8 +90,7 @@ fn first_word(name: &[u8]) -> u64 {
 
 #[inline(always)]
 fn last_word(name: &[u8]) -> u64 {
-    let [.., a, b, c, d, e, f, g, h] = name else { return 0 };
-    u64::from_ne_bytes([*a, *b, *c, *d, *e, *f, *g, *h])
+    name.last_chunk().map_or(0, |word| u64::from_ne_bytes(*word))
 }
 
 /// The word after the first.

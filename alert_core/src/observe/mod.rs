@@ -9,4 +9,5 @@ pub mod intake;
 pub(crate) mod names;
 pub mod peers;
 pub mod recorder;
+mod spread;
 pub mod spsc;

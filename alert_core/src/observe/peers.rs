@@ -67,9 +67,7 @@ impl PeerMap {
         let known = self.listed.find(key).filter(|server| self.is_still(server)).or_else(|| self.known(key));
         match known {
             Some(server) if server.listed => {
-                if !named.is_empty() && self.shared.pool(server.pool).name.key() != NameKey::of(named) {
-                    self.shared.contradiction.note(address, named);
-                }
+                self.compare(server.pool, address, named);
                 server
             }
             Some(server) if named.is_empty() => server,
@@ -81,6 +79,14 @@ impl PeerMap {
                     Server { pool, peer, listed: false }
                 })
             }
+        }
+    }
+
+    /// Notes where an answer names another pool than the configuration, which decides.
+    #[inline]
+    pub fn compare(&self, pool: PoolId, address: &[u8], named: &[u8]) {
+        if !named.is_empty() && self.shared.pool(pool).name.key() != NameKey::of(named) {
+            self.shared.contradiction.note(address, named);
         }
     }
 

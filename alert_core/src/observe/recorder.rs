@@ -10,7 +10,7 @@ use crate::board::examples::FailedRequest;
 use crate::board::{Board, Plan};
 use crate::model::event::{self, Event};
 use crate::model::outcome::{AttemptEnd, Cause, ClientGot, is_failure};
-use crate::model::success::Success;
+use crate::model::success::{SourceId, Success};
 use crate::observe::peers::{PeerMap, Server};
 use crate::rules::failover::TICK_MS;
 use crate::settings::{LatencyOf, Settings};
@@ -36,6 +36,8 @@ pub struct Attempt<'a> {
     pub response_ms: u32,
     /// The name of its pool, where that is known of this very attempt.
     pub pool: &'a [u8],
+    /// Where whoever serves the request keeps the address in memory.
+    pub lies_at: usize,
 }
 
 /// What a request without attempts was meant to be.
@@ -57,8 +59,10 @@ pub enum Intent {
 
 /// A finished request, as whoever serves it knows it.
 pub trait Request {
-    /// All upstream attempts, in order, whatever redirects lie between them.
-    fn attempts(&self) -> impl Iterator<Item = Attempt<'_>>;
+    /// The last upstream attempt.
+    fn last(&self) -> Option<Attempt<'_>>;
+    /// All before it, in order, whatever redirects lie between them.
+    fn earlier(&self) -> impl Iterator<Item = Attempt<'_>>;
     /// What it was meant to be, where there was no attempt.
     fn intent(&self) -> Intent;
     /// The status that the client got; 0 where there was none.
@@ -81,24 +85,25 @@ pub trait Request {
     fn is_failure(&self) -> bool;
     /// Method and path, to show of a request that failed.
     fn line(&self) -> (&[u8], &[u8]);
+
+    /// The server of an attempt, where it was learned that the configuration lists it, and nothing has changed since.
+    fn listed_server(&self, _: &Attempt<'_>) -> Option<SourceId> {
+        None
+    }
+
+    /// Learns that the configuration lists it.
+    fn learn_listed(&self, _: &Attempt<'_>, _: SourceId) {}
 }
 
 /// What comes of a request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub enum Record<'a> {
+    /// Nothing: it says nothing of upstreams.
+    Nothing,
     /// One server answered, and nothing about it changes who serves; with what its like are recognised by.
     Success(Success, Names<'a>),
-    /// Anything else.
-    Event(Event),
-}
-
-impl From<Record<'_>> for Event {
-    fn from(record: Record<'_>) -> Event {
-        match record {
-            Record::Success(success, _) => success.into(),
-            Record::Event(event) => event,
-        }
-    }
+    /// The event that was filled in.
+    Event,
 }
 
 /// What an answer said of itself.
@@ -150,20 +155,42 @@ impl Recorder {
         &self.peers
     }
 
-    /// Hands over what comes of a request: nothing where it says nothing of upstreams, several events where it had more
-    /// attempts than one has room for.
-    pub fn record<'a>(&self, request: &'a impl Request, mut hand_over: impl FnMut(Record<'a>)) {
-        let Some(course) = Course::of(request.attempts()) else {
-            return self.record_unasked(request).map_or((), |event| hand_over(Record::Event(event)));
-        };
-        let last = course.last;
-        let header = own_header(request, &last);
+    /// Hands over what comes of a request, all of it as events.
+    pub fn each_event(&self, request: &impl Request, mut hand_over: impl FnMut(Event)) {
+        let mut event = self.begin(request);
+        match self.record(request, &mut event, |part| hand_over(*part)) {
+            Record::Nothing => {}
+            Record::Success(success, _) => hand_over(success.into()),
+            Record::Event => hand_over(event),
+        }
+    }
+
+    /// An event to be filled in.
+    #[inline]
+    pub fn begin(&self, request: &impl Request) -> Event {
+        Event::begin(self.monitor, request.ended_ms())
+    }
+
+    /// Finds out what comes of a request, and fills in the event that was begun for it. Where it had more attempts than an
+    /// event has room for, the first of them go ahead as parts.
+    #[inline]
+    pub fn record<'a>(
+        &self,
+        request: &'a impl Request,
+        event: &mut Event,
+        mut hand_over_part: impl FnMut(&mut Event),
+    ) -> Record<'a> {
+        let Some(last) = request.last() else { return self.record_unasked(request, event) };
+        let listed = request.listed_server(&last);
+        // Whether its answers name the pool that the configuration has, those at the first try tell.
+        let is_known = listed.is_some() && request.earlier().next().is_some();
+        let header = own_header(request, &last, is_known);
         let is_cut = last.header_ms.is_some() && request.is_cut();
         let client = match is_cut {
             true => ClientGot::Failure,
-            false => match client_got(request.client_status(), &course, header.is_failure) {
+            false => match client_got(request, &last, header.is_failure) {
                 Some(client) => client,
-                None => return,
+                None => return Record::Nothing,
             },
         };
         let end = match end_of(&last, client) {
@@ -171,39 +198,43 @@ impl Recorder {
             AttemptEnd::Answered if header.is_failure => AttemptEnd::Failed(Cause::Status),
             end => end,
         };
-        let server = self.server(&last, header.pool, request.ended_ms());
+        self.set_times(event, request, &last);
+        let server = self.server(request, &last, listed, header.pool, event.time_ms);
         if !header.release.is_empty() {
             self.peers.release(server.pool, header.release);
         }
-        let last_counted = event::Attempt { pool: server.pool, peer: server.peer, end };
-
-        let blank = self.event(request, &course);
-        let mut event = blank;
-        let mut failed_at = last.address;
-        for (at, attempt) in request.attempts().enumerate() {
-            let counted = if at + 1 == course.count { last_counted } else { self.earlier(&attempt, blank.time_ms) };
-            if counted.failed() {
-                failed_at = attempt.address;
-            }
+        let mut add = |event: &mut Event, Server { pool, peer, .. }, end| {
+            let counted = event::Attempt { pool, peer, end };
             if !event.attempt(counted) {
-                hand_over(Record::Event(event));
-                event = blank;
+                hand_over_part(event);
+                event.go_on();
                 event.attempt(counted);
             }
+        };
+        for attempt in request.earlier() {
+            let listed = request.listed_server(&attempt);
+            let server = self.server(request, &attempt, listed, attempt.pool, event.time_ms);
+            event.latency_ms = event.latency_ms.saturating_add(attempt.response_ms);
+            add(event, server, end_of_earlier(&attempt));
         }
-        let event = event.finish(client);
+        add(event, server, end);
+        event.complete(client);
         if client != ClientGot::Answer {
-            self.remember(request, &event, failed_at);
-        } else if let Some(success) = self.success(&event) {
+            let failed = |attempt: &Attempt<'_>| matches!(end_of_earlier(attempt), AttemptEnd::Failed(_));
+            let last_failed = matches!(end, AttemptEnd::Failed(_)).then_some(last);
+            let failed = last_failed.or_else(|| request.earlier().filter(failed).last());
+            self.remember(request, event, failed.map_or(last.address, |attempt| attempt.address));
+        } else if let Some(success) = self.success(event) {
             let pool = (!server.listed).then_some(header.pool);
             let address = last.address.unwrap_or_default();
-            return hand_over(Record::Success(success, Names { address, release: header.release, pool }));
+            return Record::Success(success, Names { address, release: header.release, pool });
         }
-        hand_over(Record::Event(event));
+        Record::Event
     }
 
     /// What comes of a request without any attempt.
-    fn record_unasked(&self, request: &impl Request) -> Option<Event> {
+    #[inline(never)]
+    fn record_unasked<'a>(&self, request: &impl Request, event: &mut Event) -> Record<'a> {
         let (status, intent) = (request.client_status(), request.intent());
         let gave_up = matches!(status, 0 | CLIENT_CLOSED_REQUEST) && request.age_ms() >= PATIENCE_MS;
         let (cause, client) = match intent {
@@ -216,22 +247,21 @@ impl Recorder {
             // An authorisation service that is down is a 500; the others are a `return`.
             Intent::Forgotten if status == 500 => (Some(Cause::Local), ClientGot::Failure),
             Intent::Upstream | Intent::Location if gave_up => (None, ClientGot::Nothing),
-            _ => return None,
+            _ => return Record::Nothing,
         };
-        let mut event = Event::begin(self.monitor, request.ended_ms());
         if let Some(cause) = cause {
             event.failed_unasked(cause);
         }
-        let event = event.finish(client);
-        self.remember(request, &event, None);
-        Some(event)
+        event.complete(client);
+        self.remember(request, event, None);
+        Record::Event
     }
 
-    /// An event with the times of a request and none of its attempts.
-    fn event(&self, request: &impl Request, course: &Course<'_>) -> Event {
-        let (ended_ms, last) = (request.ended_ms(), &course.last);
+    /// Sets the times of an event to those of the last attempt.
+    #[inline]
+    fn set_times(&self, event: &mut Event, request: &impl Request, last: &Attempt<'_>) {
+        let ended_ms = event.time_ms;
         let began_ago_ms = request.last_began_ago_ms().unwrap_or(last.response_ms.into());
-        let mut event = Event::begin(self.monitor, ended_ms);
         event.began_ms = ended_ms.saturating_sub(began_ago_ms);
         if let Some(header_ms) = last.header_ms {
             let header_ms = event.began_ms + u64::from(header_ms);
@@ -239,8 +269,7 @@ impl Recorder {
             // one of another worker.
             event.header_ms = if header_ms + TICK_MS >= ended_ms { ended_ms } else { header_ms };
         }
-        event.latency_ms = course.latency_ms(self.latency_of);
-        event
+        event.latency_ms = last.latency_ms(self.latency_of);
     }
 
     /// The event as a success that changes nothing, where it is one.
@@ -248,24 +277,42 @@ impl Recorder {
         event.success().filter(|success| self.peers.is_steady(success.origin.pool()))
     }
 
-    /// An attempt before the last.
-    fn earlier(&self, attempt: &Attempt<'_>, ended_ms: u64) -> event::Attempt {
-        let Server { pool, peer, .. } = self.server(attempt, attempt.pool, ended_ms);
-        event::Attempt { pool, peer, end: end_of(attempt, ClientGot::Failure) }
+    /// Whose an attempt was, whose answer named this pool, where nothing is known or it is this server.
+    #[inline]
+    fn server(
+        &self,
+        request: &impl Request,
+        attempt: &Attempt<'_>,
+        listed: Option<SourceId>,
+        pool: &[u8],
+        ended_ms: u64,
+    ) -> Server {
+        match listed {
+            Some(listed) => {
+                self.peers.compare(listed.pool(), attempt.address.unwrap_or_default(), pool);
+                Server { pool: listed.pool(), peer: listed.peer(), listed: true }
+            }
+            None => self.look_up(request, *attempt, pool, ended_ms),
+        }
     }
 
-    /// Whose an attempt was, whose answer named this pool.
-    fn server(&self, attempt: &Attempt<'_>, pool: &[u8], ended_ms: u64) -> Server {
+    #[cold]
+    fn look_up(&self, request: &impl Request, attempt: Attempt<'_>, pool: &[u8], ended_ms: u64) -> Server {
         match attempt.address {
             Some([]) if !pool.is_empty() => self.peers.nameless(pool, ended_ms),
             Some(address) if !address.is_empty() && !attempt.went_nowhere() => {
-                self.peers.server(address, pool, ended_ms)
+                let server = self.peers.server(address, pool, ended_ms);
+                if server.listed {
+                    request.learn_listed(&attempt, SourceId::new(self.monitor, server.pool, server.peer));
+                }
+                server
             }
             _ => Server::UNKNOWN,
         }
     }
 
     /// Keeps a request that failed, to show it.
+    #[inline(never)]
     fn remember(&self, request: &impl Request, event: &Event, address: Option<&[u8]>) {
         let (method, path) = request.line();
         let (status, pool, address) = (request.client_status(), event.pool(), address.unwrap_or_default());
@@ -273,35 +320,15 @@ impl Recorder {
     }
 }
 
-/// The attempts of a request, taken together.
-struct Course<'a> {
-    last: Attempt<'a>,
-    count: usize,
-    /// How long those before the last took, in milliseconds; saturates.
-    earlier_ms: u32,
-}
-
-impl<'a> Course<'a> {
-    /// `None` without any attempt.
-    fn of(attempts: impl Iterator<Item = Attempt<'a>>) -> Option<Course<'a>> {
-        attempts.fold(None, |course, last| {
-            let (count, earlier_ms) = course.map_or((0, 0), |earlier: Course<'_>| {
-                (earlier.count, earlier.earlier_ms.saturating_add(earlier.last.response_ms))
-            });
-            Some(Course { last, count: count + 1, earlier_ms })
-        })
-    }
-
-    fn latency_ms(&self, of: LatencyOf) -> u32 {
-        let last_ms = match of {
-            LatencyOf::Header => self.last.header_ms.unwrap_or(self.last.response_ms),
-            LatencyOf::Response => self.last.response_ms,
-        };
-        self.earlier_ms.saturating_add(last_ms)
-    }
-}
-
 impl Attempt<'_> {
+    /// What it took of what a monitor counts, in milliseconds.
+    fn latency_ms(&self, of: LatencyOf) -> u32 {
+        match of {
+            LatencyOf::Header => self.header_ms.unwrap_or(self.response_ms),
+            LatencyOf::Response => self.response_ms,
+        }
+    }
+
     /// Whether no server was live: then nginx writes the upstream's name in place of an address.
     fn went_nowhere(&self) -> bool {
         let is_address = |text: &[u8]| {
@@ -312,28 +339,37 @@ impl Attempt<'_> {
 }
 
 /// What the header of the last attempt says, as far as it got one: neither what an earlier attempt left behind nor what a
-/// cache kept.
-fn own_header<'a>(request: &'a impl Request, last: &Attempt<'a>) -> Header<'a> {
+/// cache kept. The pool is only asked for where its server is not known.
+fn own_header<'a>(request: &'a impl Request, last: &Attempt<'a>, is_known: bool) -> Header<'a> {
     if last.header_ms.is_none() || request.has_kept_header() {
         return Header { pool: last.pool, ..Header::default() };
     }
-    let pool = if last.pool.is_empty() { request.pool() } else { last.pool };
+    let pool = if is_known || !last.pool.is_empty() { last.pool } else { request.pool() };
     Header { pool, release: request.release(), is_failure: request.is_failure() }
 }
 
 /// What the client got; `None` where that says nothing of upstreams.
-fn client_got(status: u16, course: &Course<'_>, last_failed: bool) -> Option<ClientGot> {
-    let last = &course.last;
+fn client_got(request: &impl Request, last: &Attempt<'_>, last_failed: bool) -> Option<ClientGot> {
+    let status = request.client_status();
+    if (1..400).contains(&status) {
+        return Some(if last_failed { ClientGot::Failure } else { ClientGot::Answer });
+    }
     // What nginx refuses of a request whose body it was passing on (400, 408, 413) is the client's doing.
     let is_refused = last.status == 0 && last.address.is_some() && matches!(status, 400..=499);
     // An upstream can answer with the same status.
     let is_gone = status == 0 || status == CLIENT_CLOSED_REQUEST && last.status != status;
     if is_gone || is_refused {
-        let waited_ms = course.latency_ms(LatencyOf::Header);
-        let gave_up = is_gone && u64::from(waited_ms) >= PATIENCE_MS;
+        let waited = |attempt: Attempt<'_>| u64::from(attempt.response_ms);
+        let waited_ms = request.earlier().map(waited).sum::<u64>() + u64::from(last.latency_ms(LatencyOf::Header));
+        let gave_up = is_gone && waited_ms >= PATIENCE_MS;
         return gave_up.then_some(ClientGot::Nothing);
     }
     Some(if last_failed { ClientGot::Failure } else { ClientGot::of_status(status) })
+}
+
+/// How an attempt before the last ended.
+fn end_of_earlier(attempt: &Attempt<'_>) -> AttemptEnd {
+    end_of(attempt, ClientGot::Failure)
 }
 
 /// How an attempt ended, as far as nginx's record of it tells. `client` is what the client got, if this is the last one.

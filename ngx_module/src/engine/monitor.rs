@@ -9,7 +9,7 @@ use alert_core::board::monitor::MonitorBoard;
 use alert_core::board::rollout::RolloutBoard;
 use alert_core::model::ids::{POOLS_MAX, PoolId};
 use alert_core::observe::event_loop::EventLoop;
-use alert_core::observe::fast_path::FastPath;
+use alert_core::observe::fast_path::{Address, FastPath};
 use alert_core::observe::recorder::Recorder;
 use alert_core::report::view::State;
 use alert_core::rollout::share::Bucket;
@@ -56,10 +56,15 @@ pub struct Watched {
     /// Where it goes.
     pub event_loop: Rc<EventLoop>,
     /// The memory of its configuration.
-    pub blocks: Rc<Blocks>,
+    blocks: Rc<Blocks>,
 }
 
 impl Watched {
+    /// An address that a request has there in memory.
+    pub fn address<'a>(&self, text: &'a [u8], lies_at: usize) -> Address<'a> {
+        Address { text, lies_at, lasts: self.blocks.hold(lies_at) }
+    }
+
     /// Whether the first attempt of a request, which took so long, is slow by what a rollout compares.
     #[inline(always)]
     pub fn is_slow(&self, latency_ms: u64) -> bool {
@@ -155,9 +160,14 @@ impl Monitor {
 
     /// The pool that a finished request was assigned to, and the number of its client's bucket; `None` where nobody asked
     /// for it, and where there is no share.
-    #[cold]
+    #[inline]
     pub fn assigned(&self, request: LoggedRequest<'_>) -> Option<(PoolId, u16)> {
         let rollout = self.rollout.get().filter(|rollout| rollout.share.word() != 0)?;
+        self.assigned_by(rollout, request)
+    }
+
+    #[inline(never)]
+    fn assigned_by(&self, rollout: &RolloutBoard, request: LoggedRequest<'_>) -> Option<(PoolId, u16)> {
         let name = request.kept_variable(self.assignment.get()?.variable)?;
         let is_named = |text: &OnceCell<Text>| text.get().is_some_and(|text| text.bytes() == name);
         let pool = self.names.iter().position(is_named)?;

@@ -64,7 +64,6 @@ unsafe extern "C" fn look_at_headers(
     }
 }
 
-#[cold]
 #[inline(never)]
 unsafe extern "C" fn look_closer(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: the request is live during the call.

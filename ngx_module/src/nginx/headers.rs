@@ -231,9 +231,18 @@ impl<'a> Headers<'a> {
         listed.sum.set(sum);
     }
 
+    /// What the header of this name says: the first one.
+    #[inline]
+    pub fn value(self, name: &HeaderName) -> Option<&'a [u8]> {
+        match self.at(name.seen.get()) {
+            Some(header) => Some(value_of(header)),
+            None => self.find(name).map(|found| found.value),
+        }
+    }
+
     /// The header of this name: the first one.
     #[inline(never)]
-    pub fn find(self, name: &HeaderName) -> Option<Found<'a>> {
+    fn find(self, name: &HeaderName) -> Option<Found<'a>> {
         let seen = name.seen.get();
         if let Some(header) = self.at(seen) {
             return Some(Found { value: value_of(header), seen });

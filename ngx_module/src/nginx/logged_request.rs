@@ -33,6 +33,10 @@ const NO_HEADER: u16 = 9;
 #[derive(Clone, Copy)]
 pub struct LoggedRequest<'a>(NonNull<ngx_http_request_t>, PhantomData<&'a ngx_http_request_t>);
 
+/// The upstream attempts of a request, and separators between internal redirects, up to the last attempt.
+#[derive(Clone, Copy)]
+pub struct Attempts<'a>(&'a [Attempt]);
+
 /// One upstream attempt, as nginx keeps it.
 #[repr(transparent)]
 pub struct Attempt(ngx_http_upstream_state_t);
@@ -124,13 +128,16 @@ impl<'a> LoggedRequest<'a> {
         unsafe { &*(*self.get().loc_conf.add(M::module().ctx_index)).cast() }
     }
 
-    /// All of its attempts, in order, whatever redirects lie between them. A separator that has none before it says that
-    /// nginx failed before the first of an upstream (a name that does not resolve), and stands for that one.
-    pub fn attempts(self) -> impl Iterator<Item = &'a Attempt> {
-        let mut follows_none = true;
-        self.states().unwrap_or_default().iter().filter(move |state| {
-            let is_separator = state.is_separator();
-            !is_separator | std::mem::replace(&mut follows_none, is_separator)
+    /// Its attempts.
+    #[inline]
+    pub fn attempts(self) -> Attempts<'a> {
+        let states = self.states().unwrap_or_default();
+        Attempts(match states {
+            // A separator after an attempt is no more than that.
+            [until @ .., last] if last.is_separator() && until.last().is_some_and(|before| !before.is_separator()) => {
+                until
+            }
+            _ => states,
         })
     }
 
@@ -185,16 +192,12 @@ impl<'a> LoggedRequest<'a> {
     }
 
     /// How long ago its last attempt began, in milliseconds; `None` where that is not known any more.
-    pub fn last_began_ago_ms(self) -> Option<u64> {
-        let (upstream, last) = (self.upstream()?, self.states()?.last()?);
+    #[inline]
+    pub fn began_ago_ms(self, last: &Attempt) -> Option<u64> {
+        let upstream = self.upstream()?;
         // Another upstream may have been prepared since, whose attempts did not begin.
         (ptr::eq(upstream.state, &last.0) && !last.is_separator())
             .then(|| monotonic_ms().saturating_sub(upstream.start_time as u64))
-    }
-
-    /// Where the text of the address of its last attempt lies; nowhere without one.
-    pub fn last_peer_lies_at(self) -> usize {
-        self.states().and_then(<[Attempt]>::last).map_or(0, Attempt::peer_lies_at)
     }
 
     /// Whether the header at hand is one that the cache kept.
@@ -252,6 +255,25 @@ impl<'a> LoggedRequest<'a> {
             (value.not_found() == 0 && value.len() > 0)
                 .then(|| std::slice::from_raw_parts(value.data, value.len() as usize))
         }
+    }
+}
+
+impl<'a> Attempts<'a> {
+    /// The last one. A separator that has no attempt before it says that nginx failed before the first of an upstream (a name
+    /// that does not resolve), and stands for that one.
+    #[inline]
+    pub fn last(self) -> Option<&'a Attempt> {
+        self.0.last()
+    }
+
+    /// All before that, in order, whatever redirects lie between them.
+    #[inline]
+    pub fn earlier(self) -> impl Iterator<Item = &'a Attempt> {
+        let mut follows_none = true;
+        self.0.split_last().map_or(&[][..], |(_, earlier)| earlier).iter().filter(move |state| {
+            let is_separator = state.is_separator();
+            !is_separator | std::mem::replace(&mut follows_none, is_separator)
+        })
     }
 }
 
