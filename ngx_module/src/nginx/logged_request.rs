@@ -284,13 +284,13 @@ impl Attempt {
         // SAFETY: the pipe is null or lives as long as the request.
         let Some(pipe) = (unsafe { upstream.pipe.as_ref() }) else { return false };
         let is_until_close = pipe.length == UNKNOWN_LENGTH && upstream.headers_in.content_length_n == UNKNOWN_LENGTH;
-        pipe.upstream_done() != 0
-            || pipe.upstream_eof() != 0 && pipe.upstream_error() == 0 && is_until_close
-            // Nothing is left to come. Where another upstream was prepared since, that has begun nothing; FastCGI keeps its
-            // own account, in the pipe.
-            || (upstream.length == 0 && pipe.length == 0 && pipe.upstream_error() == 0)
-                && self.header_ms().is_some()
-                && ptr::eq(upstream.state, &self.0)
+        // Where another upstream was prepared since, that has begun nothing.
+        let has_come = || self.header_ms().is_some() && ptr::eq(upstream.state, &self.0);
+        // FastCGI notes in the pipe alone that its answer was too short.
+        pipe.upstream_error() == 0
+            && (pipe.upstream_done() != 0
+                || pipe.upstream_eof() != 0 && is_until_close
+                || upstream.length == 0 && pipe.length == 0 && has_come())
     }
 
     /// Whether it is none: an internal redirect leaves an entry behind in which nothing is set. An attempt that could not
