@@ -10,8 +10,10 @@ use crate::variants;
 
 /// How much more than recorded is an error. What is inside the module is exact everywhere; what the libc adds for
 /// having threads differs a little from one version to the next; what the threads do depends on the machine's speed.
-const LIMITS: [(&str, f64); 11] = [
+const LIMITS: [(&str, f64); 13] = [
     ("inside", 1.10),
+    ("inside_zone", 1.10),
+    ("inside_named", 1.10),
     ("inside_bare", 1.10),
     ("inside_retried", 1.10),
     ("inside_unwatched", 1.10),
@@ -62,23 +64,38 @@ pub fn record() {
 
 const HEAD: &str = "\
 # Instructions per request. `make instructions` compares with this, `make instructions RECORD=1` writes it anew.
-# inside: in the module, for a usual answer; where there are neither pools nor headers; where the request is retried; where it
-# is not watched. Variables: above a map of nginx's own, in all; pool_share while a pool has one. The last two: above nginx
+# inside: in the module, for a usual answer; where its upstream has a zone; where only headers say which pool it is of; where
+# there are neither pools nor headers; where the request is retried; where it is not watched. Variables: above a map of nginx's own, in all; pool_share while a pool has one. The last two: above nginx
 # alone, with the defaults.
 ";
 
 /// In the order of [`LIMITS`].
-fn measure() -> [f64; 11] {
+fn measure() -> [f64; 13] {
     let base = Cost::of(&variants::plain());
     let above = Cost::of(&variants::defaults()).above(base);
-    let [bare, retried, unwatched] =
-        [variants::bare(), variants::retried(), variants::unwatched()].map(|variant| Cost::of(&variant).inside);
+    let [zone, named, bare] =
+        [variants::zone(), variants::named(), variants::bare()].map(|variant| Cost::of(&variant).inside);
+    let [retried, unwatched] = [variants::retried(), variants::unwatched()].map(|variant| Cost::of(&variant).inside);
     let variable = |name: &str| Cost::of(&variants::with_variable(name)).event_loop;
     let stock = variable("stock");
     let [active, serving, state, pool] =
         ["alert_active_pool", "alert_serving_pool", "alert_state", "alert_pool"].map(|name| variable(name) - stock);
     let share = Cost::of(&variants::with_share()).event_loop - stock;
-    [above.inside, bare, retried, unwatched, active, serving, state, pool, share, above.event_loop, above.threads]
+    [
+        above.inside,
+        zone,
+        named,
+        bare,
+        retried,
+        unwatched,
+        active,
+        serving,
+        state,
+        pool,
+        share,
+        above.event_loop,
+        above.threads,
+    ]
 }
 
 fn value(text: &str, name: &str) -> Option<f64> {

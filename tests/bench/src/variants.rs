@@ -42,6 +42,28 @@ pub fn unwatched() -> Variant {
     Variant { name: "this module, not watching these requests", server: String::new(), ..defaults() }
 }
 
+/// The module where the servers lie in the zone of their upstream, where they could be replaced.
+pub fn zone() -> Variant {
+    Variant {
+        name: "this module, an upstream with a zone",
+        http: format!(
+            "alert_notify slack {{sink}}; {MONITOR}
+             upstream zoned {{ zone zoned 64k; server {{blue}}; server {{green}} backup; keepalive 16; }}"
+        ),
+        server: "alert app; location = / { proxy_pass http://zoned; }".into(),
+        ..defaults()
+    }
+}
+
+/// The module without pools, in front of an application that names its pool and release.
+pub fn named() -> Variant {
+    Variant {
+        name: "this module, pools known by headers alone",
+        http: "alert_notify slack {sink}; alert_monitor app {}".into(),
+        ..defaults()
+    }
+}
+
 /// The module where each request is retried.
 pub fn retried() -> Variant {
     Variant {
