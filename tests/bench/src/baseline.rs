@@ -65,8 +65,8 @@ pub fn record() {
 const HEAD: &str = "\
 # Instructions per request. `make instructions` compares with this, `make instructions RECORD=1` writes it anew.
 # inside: in the module, for a usual answer; where its upstream has a zone; where only headers say which pool it is of; where
-# there are neither pools nor headers; where the request is retried; where it is not watched. Variables: above a map of nginx's own, in all; pool_share while a pool has one. The last two: above nginx
-# alone, with the defaults.
+# there are neither pools nor headers; where the request is retried; where it is not watched. Variables: above a map of
+# nginx's own, in all; pool_share while a pool has one. The last two: above nginx alone, with the defaults.
 ";
 
 /// In the order of [`LIMITS`].
