@@ -63,7 +63,7 @@ impl Courier {
     /// Delivers until nothing is due, with the lease that was taken before, and gives it back.
     pub(super) fn run(&self) {
         loop {
-            let what = format_args!("the courier for {}", self.name());
+            let what = format!("the courier for {}", self.name());
             if self.life.log.guard(what, || self.deliver_all()).is_none() {
                 self.wait_for(WAIT_MAX);
             }
