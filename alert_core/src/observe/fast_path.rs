@@ -140,8 +140,8 @@ impl<H: Default> FastPath<H> {
     #[inline(always)]
     pub fn listed<'a>(&self, lies_at: usize, address: impl FnOnce() -> Option<&'a [u8]>) -> Option<SourceId> {
         let known = self.at(lies_at, address).filter(|known| !known.has_pool.get())?;
-        let changes = |epoch| epoch::of_changes(epoch);
-        (changes(self.shared.epoch.load(Relaxed)) == changes(known.epoch.get())).then(|| known.origin())
+        let now = self.shared.epoch.load(Relaxed);
+        (epoch::of_changes(now) == epoch::of_changes(known.epoch.get())).then(|| known.origin())
     }
 
     /// Remembers a server that the configuration lists, and nothing of its answers.
@@ -151,7 +151,7 @@ impl<H: Default> FastPath<H> {
         self.keep(address, fingerprint, Fingerprint::NONE, None, epoch, origin);
     }
 
-    /// The same with a closer look.
+    /// What [`FastPath::find`] looks for, wherever it is kept.
     pub fn find_anywhere(&self, address: &[u8]) -> Option<&Known<H>> {
         let address = Some(Fingerprint::of(address)?);
         self.places.iter().find(|known| Some(known.address.get()) == address && self.is_current(known))

@@ -26,7 +26,7 @@ const CONNECTIONS: usize = 7;
 /// The monitor that really fails over.
 const LAST: usize = MONITORS;
 /// Longer than any decision waits for the other workers, and than any of them needs to see an answer.
-const SETTLING: Duration = Duration::from_millis(200);
+const SETTLING: Duration = Duration::from_millis(500);
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// Counts them run by run.

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use tests::address;
 use tests::dns::NameServer;
+use tests::http::Reply;
 use tests::scene::{Scene, Setup};
+use tests::server::Answer;
 use tests::wait;
 
 const LIMIT: Duration = Duration::from_secs(5);
@@ -78,6 +80,19 @@ fn a_name_that_moves_to_another_pool_takes_traffic_there_and_one_that_is_gone_fa
     assert_eq!(scene.client.get_many(5, "/"), [502; 5]);
     let told = scene.sink.wait_for(2, LIMIT);
     assert!(told[1].headline().starts_with(":warning: High upstream 5xx rate"), "{}", told[1].headline());
+}
+
+/// nginx keeps the address of each in the memory of the request, where that of another one lay before.
+#[test]
+fn servers_that_requests_name_are_told_apart() {
+    let scene = Scene::start(&Setup { location: "proxy_pass http://$arg_to;", ..Setup::default() });
+    let servers = [&scene.blue, &scene.green];
+    servers.iter().for_each(|server| server.set(Answer::Reply(Reply::new(200, "the same of both"))));
+    for _ in 0..25 {
+        servers.iter().for_each(|server| _ = scene.client.get(&format!("/?to={}", server.address())));
+    }
+    let pools = scene.wait_filled(50)["pools"].take();
+    assert_eq!((&pools["blue"]["answered"], &pools["green"]["answered"]), (&25.into(), &25.into()));
 }
 
 #[test]

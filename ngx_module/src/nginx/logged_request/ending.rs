@@ -13,6 +13,7 @@ impl LoggedRequest<'_> {
     /// that was upgraded ends in no particular way.
     pub fn is_cut(self) -> bool {
         let Some(upstream) = self.upstream().filter(|upstream| upstream.upgrade() == 0) else { return false };
+        // A connection is kept alive for the next request only once all of the answer came.
         if self.get().header_only() != 0 || upstream.keepalive() != 0 && self.get().request_complete() != 0 {
             return false;
         }
