@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, bounded};
 
 use crate::base::log::{self, Level, Lines, Log};
-use crate::base::on_demand::Life;
+use crate::base::on_demand::{Life, STACK};
 use crate::base::task::{Look, Task};
 use crate::board::doorbell::Doorbell;
 use crate::board::worker::WorkerBoard;
@@ -33,8 +33,6 @@ use crate::sink::Sink;
 
 /// Events that wait for the detector at most: a tenth of a second of 40,000 failures a second.
 const CHANNEL: usize = 4096;
-/// Enough for JSON; the default of the system would reserve far more address space.
-const STACK: usize = 512 * 1024;
 /// Ticks between two regular calls of the event loop.
 const CALL_TICKS: u32 = 2;
 
@@ -113,7 +111,7 @@ impl Engine {
             log: log.clone(),
             rests: false,
         };
-        let renderer = Renderer::new(board, plan, settings, &life.stop, &log, life.alive.clone());
+        let renderer = Renderer::new(board, plan, settings, &life);
         let stop = life.stop.clone();
         let body = move || {
             run_again_after_death("alert-detector", &life.stop, &life.log, || detector.run());

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::log::{Level, Log};
 
 /// Enough for TLS and JSON; the default of the system would reserve far more address space.
-const STACK: usize = 512 * 1024;
+pub(crate) const STACK: usize = 512 * 1024;
 
 /// What all threads of an engine share.
 #[derive(Clone)]

@@ -4,22 +4,18 @@
 //! already, and not yet begun, gets the same: a document is never older than the question. Between two documents the thread
 //! rests for longer than the last one took, so that a crowd of readers takes no more than a part of one processor.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
-
 use super::view::Source;
 use super::{json, page, prometheus};
-use crate::base::log::Log;
 use crate::base::memory::has_room;
+use crate::base::on_demand::{Life, STACK};
 use crate::board::{Board, Plan};
 use crate::settings::Settings;
 
-/// Enough for a document; the default of the system would reserve far more address space.
-const STACK: usize = 512 * 1024;
 /// Documents that are asked for at once: pages of different monitors. Who asks for one more is sent away.
 const WAITING_MAX: usize = 64;
 /// What a rest is of the time that the last document took, and its bound.
@@ -86,8 +82,6 @@ impl Ticket {
 pub struct Renderer {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    /// For the thread to hold while it runs.
-    alive: Sender<()>,
 }
 
 struct Shared {
@@ -95,9 +89,7 @@ struct Shared {
     plan: Plan,
     settings: Settings,
     queue: Mutex<Queue>,
-    stop: Arc<AtomicBool>,
-    /// Calls the event loop.
-    log: Log,
+    life: Life,
 }
 
 #[derive(Default)]
@@ -111,17 +103,10 @@ struct Queue {
 
 impl Renderer {
     /// Makes documents of this configuration. No thread is started. The event loop is called by the log when one is done.
-    pub(crate) fn new(
-        board: Board,
-        plan: &Plan,
-        settings: &Settings,
-        stop: &Arc<AtomicBool>,
-        log: &Log,
-        alive: Sender<()>,
-    ) -> Renderer {
-        let (plan, settings, stop, log) = (plan.clone(), settings.clone(), stop.clone(), log.clone());
-        let shared = Shared { board, plan, settings, queue: Mutex::default(), stop, log };
-        Renderer { shared: Arc::new(shared), thread: Mutex::default(), alive }
+    pub(crate) fn new(board: Board, plan: &Plan, settings: &Settings, life: &Life) -> Renderer {
+        let (plan, settings, life) = (plan.clone(), settings.clone(), life.clone());
+        let shared = Shared { board, plan, settings, queue: Mutex::default(), life };
+        Renderer { shared: Arc::new(shared), thread: Mutex::default() }
     }
 
     /// Asks for a document. The caller has all signals blocked, as the thread is to have.
@@ -137,12 +122,9 @@ impl Renderer {
             return Err(Failure::TooMany);
         }
         if !queue.is_served {
-            let (shared, alive) = (self.shared.clone(), self.alive.clone());
-            let serve = move || {
-                shared.serve();
-                drop(alive);
-            };
-            let started = thread::Builder::new().name("alert-report".into()).stack_size(STACK).spawn(serve);
+            let shared = self.shared.clone();
+            let thread = thread::Builder::new().name("alert-report".into()).stack_size(STACK);
+            let started = thread.spawn(move || shared.serve());
             let started = started.map_err(|_| Failure::NoMemory)?;
             queue.is_served = true;
             let before = self.thread.lock().unwrap_or_else(PoisonError::into_inner).replace(started);
@@ -172,10 +154,11 @@ impl Shared {
     fn serve(&self) {
         while let Some((question, ticket)) = self.next() {
             let began = Instant::now();
-            let document = self.log.guard("a document", || self.render(&question)).unwrap_or(Err(Failure::Internal));
+            let document =
+                self.life.log.guard("a document", || self.render(&question)).unwrap_or(Err(Failure::Internal));
             let _ = ticket.0.set(document);
             drop(ticket);
-            self.log.call();
+            self.life.log.call();
             let now = Instant::now();
             self.queue().rests_until = Some(now + ((now - began) * REST).min(REST_MAX));
         }
@@ -185,7 +168,7 @@ impl Shared {
     fn next(&self) -> Option<(Question, Ticket)> {
         loop {
             let mut queue = self.queue();
-            if queue.waiting.is_empty() || self.stop.load(Relaxed) {
+            if queue.waiting.is_empty() || self.life.stop.load(Relaxed) {
                 queue.is_served = false;
                 return None;
             }
@@ -226,6 +209,8 @@ pub fn needed_bytes(settings: &Settings) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use crossbeam_channel::bounded;
 
     use super::*;
@@ -233,9 +218,8 @@ mod tests {
     use crate::report::rig::Rig;
 
     fn renderer(rig: &Rig) -> (Renderer, Arc<AtomicBool>) {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (log, _) = log::queue();
-        (Renderer::new(rig.board, &rig.plan, &rig.settings, &stop, &log, bounded(0).0), stop)
+        let life = Life { stop: Arc::default(), alive: bounded(0).0, log: log::queue().0 };
+        (Renderer::new(rig.board, &rig.plan, &rig.settings, &life), life.stop)
     }
 
     fn wait(ticket: &Ticket) -> Rendered {
